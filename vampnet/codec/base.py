@@ -1,0 +1,56 @@
+"""The codec interface: waveform <-> codes. Base class that states shapes; families implement it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class Codec(nn.Module):
+    """Mono waveform <-> residual codes.
+
+    Axis letters: B batch, S samples, C codebook, T frame, V entry, K codebook dimension.
+    """
+
+    sample_rate_hz: int
+    hop: int
+    n_codebooks: int
+    codebook_size: int
+
+    @property
+    def id(self) -> str:
+        """Hex digest that identifies what the codes mean: equal for codecs that share their codebooks."""
+        raise NotImplementedError
+
+    def encode(self, audio_BS: Tensor) -> Tensor:
+        """Float waveform at `sample_rate_hz` -> int64 codes (B, C, ceil(S / hop)); the end is padded with silence."""
+        raise NotImplementedError
+
+    def decode(self, codes_BCT: Tensor) -> Tensor:
+        """Codes of the first C' <= n_codebooks codebooks -> float waveform (B, T * hop).
+
+        A frame whose first code is `codebook_size` (the mask token) holds no music and decodes as silence.
+        """
+        raise NotImplementedError
+
+    def codebooks(self) -> Tensor:
+        """Codebook vectors (C, V, K), float32: what the masked network embeds."""
+        raise NotImplementedError
+
+    def encode_blocks(self, blocks_BS: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Encode a stream of waveform blocks of any lengths; the codes, joined, are those of one `encode`."""
+        raise NotImplementedError
+
+    def decode_blocks(self, codes_BCT: Tensor, block_frames: int = 575) -> Iterator[Tensor]:
+        """Decode in bounded memory; the waveform blocks, joined, are those of one `decode`."""
+        raise NotImplementedError
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.sample_rate_hz / self.hop
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device

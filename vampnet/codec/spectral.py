@@ -1,0 +1,220 @@
+"""The embedded codec: a short STFT in, ConvNeXt blocks at the token frame rate, an inverse STFT out (design section 7).
+
+Nothing runs at the waveform's rate except the two transforms, so a CPU core encodes and decodes many times faster
+than real time. The layers follow Vocos (Siuzdak 2023): magnitude and phase of an STFT with 75 % overlap.
+
+Axis letters: B batch, S samples, T token frame, U STFT frame (hop / stft_hop per T), F bin, D width, C codebook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vampnet.codec.base import Codec
+from vampnet.codec.quantize import ResidualQuantizer
+from vampnet.config import CodecConfig, to_dict
+
+BLOCK_FRAMES = 256
+"""Frames encoded or decoded at once; also the grid on which one pass and a stream do the same arithmetic."""
+MAX_LOG_MAGNITUDE = 6.5
+"""Natural log of the largest STFT magnitude that the decoder emits: random codes cannot make it explode."""
+
+
+class ConvNextBlock(nn.Module):
+    """Depthwise convolution over time, then a two-layer network per frame, added to the input."""
+
+    def __init__(self, width: int, kernel: int = 7, expansion: int = 3) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, expansion * width)
+        self.narrow = nn.Linear(expansion * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y_BTD = self.mix(x_BTD.transpose(1, 2)).transpose(1, 2)
+        return x_BTD + self.scale * self.narrow(F.gelu(self.widen(self.norm(y_BTD)), approximate="tanh"))
+
+
+class Encoder(nn.Module):
+    """STFT magnitudes (and a long STFT's low bins) of each token frame -> latent (B, T, L)."""
+
+    window_S: Tensor
+    long_window_S: Tensor
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.n_fft = 4 * config.stft_hop
+        self.per_frame = config.hop // config.stft_hop
+        bins = self.n_fft // 2 + 1
+        self.register_buffer("window_S", torch.hann_window(self.n_fft), persistent=False)
+        self.register_buffer("long_window_S", torch.hann_window(config.long_fft), persistent=False)
+        self.enter = nn.Linear(self.per_frame * (bins + 2 * config.phase_bins) + config.long_bins, config.width)
+        self.norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(ConvNextBlock(config.width) for _ in range(config.encoder_depth))
+        self.leave_norm = nn.LayerNorm(config.width)
+        self.leave = nn.Linear(config.width, config.latent_dim)
+
+    def features(self, audio_BS: Tensor) -> Tensor:
+        """Waveform, its length a multiple of the hop -> inputs (B, T, features), about unit scale."""
+        config = self.config
+        spectrum_BFU = _stft(audio_BS, self.window_S, config.stft_hop)
+        magnitude_BFU = spectrum_BFU.abs()
+        parts = [_log_feature(magnitude_BFU)]
+        if config.phase_bins:
+            low_BFU = spectrum_BFU[:, : config.phase_bins]
+            unit_BFU = low_BFU * (magnitude_BFU[:, : config.phase_bins] + 0.3).reciprocal()
+            parts += [unit_BFU.real, unit_BFU.imag]
+        short_BUF = torch.cat(parts, dim=1).transpose(1, 2)
+        long_BFT = _stft(audio_BS, self.long_window_S, config.hop)[:, : config.long_bins].abs()
+        return torch.cat([short_BUF.unflatten(1, (-1, self.per_frame)).flatten(2), _log_feature(long_BFT).mT], dim=2)
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        x_BTD = self.norm(self.enter(self.features(audio_BS)))
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        return self.leave(self.leave_norm(x_BTD))
+
+
+class Decoder(nn.Module):
+    """Latent (B, T, L) -> waveform (B, T * hop)."""
+
+    window_S: Tensor
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.n_fft = 4 * config.stft_hop
+        self.per_frame = config.hop // config.stft_hop
+        bins = self.n_fft // 2 + 1
+        self.register_buffer("window_S", torch.hann_window(self.n_fft), persistent=False)
+        self.enter = nn.Linear(config.latent_dim, config.decoder_width)
+        self.blocks = nn.ModuleList(ConvNextBlock(config.decoder_width) for _ in range(config.decoder_depth))
+        self.norm = nn.LayerNorm(config.decoder_width)
+        self.split = nn.Linear(config.decoder_width, self.per_frame * config.fine_width)
+        self.fine = nn.ModuleList(ConvNextBlock(config.fine_width) for _ in range(config.fine_depth))
+        self.fine_norm = nn.LayerNorm(config.fine_width)
+        self.leave = nn.Linear(config.fine_width, 3 * bins)
+        with torch.no_grad():  # start near the level of normalised music instead of at full scale
+            self.leave.bias[:bins] = -2.0
+
+    def forward(self, latent_BTL: Tensor, silent_BT: Tensor | None = None) -> Tensor:
+        x_BTD = self.enter(latent_BTL)
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        x_BUD = self.split(self.norm(x_BTD)).unflatten(2, (self.per_frame, -1)).flatten(1, 2)
+        for block in self.fine:
+            x_BUD = block(x_BUD)
+        log_BUF, real_BUF, imag_BUF = self.leave(self.fine_norm(x_BUD)).float().chunk(3, dim=2)
+        magnitude_BUF = log_BUF.clamp(max=MAX_LOG_MAGNITUDE).exp()
+        if silent_BT is not None:
+            audible_BU = (~silent_BT).repeat_interleave(self.per_frame, dim=1)
+            magnitude_BUF = magnitude_BUF * audible_BU.unsqueeze(-1)
+        # The direction of (real, imag) is the phase; dividing by a smooth norm keeps gradients finite at the origin.
+        unit_BUF = magnitude_BUF * torch.rsqrt(real_BUF.square() + imag_BUF.square() + 1e-6)
+        return _istft(torch.complex(real_BUF * unit_BUF, imag_BUF * unit_BUF).mT, self.window_S, self.config.stft_hop)
+
+
+class SpectralCodec(Codec):
+    """Encoder, residual quantiser and decoder of the embedded model."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate_hz, self.hop = config.sample_rate_hz, config.hop
+        self.n_codebooks, self.codebook_size = config.n_codebooks, config.codebook_size
+        self.encoder = Encoder(config)
+        self.quantizer = ResidualQuantizer(
+            config.latent_dim, config.n_codebooks, config.codebook_size, config.codebook_dim
+        )
+        self.decoder = Decoder(config)
+        # Frames of context on each side that make a block's result independent of where the block was cut.
+        self.encoder_context = 3 * config.encoder_depth + -(-config.long_fft // (2 * config.hop))
+        fine_frames = -(-(3 * config.fine_depth + 2) * config.stft_hop // config.hop)
+        self.decoder_context = 3 * config.decoder_depth + fine_frames
+
+    @property
+    def id(self) -> str:
+        digest = hashlib.sha256(json.dumps(to_dict(self.config), sort_keys=True).encode())
+        digest.update(self.codebooks().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def codebooks(self) -> Tensor:
+        return self.quantizer.codebooks_CVK.detach().float().clone()
+
+    def encode(self, audio_BS: Tensor) -> Tensor:
+        return torch.cat(list(self.encode_blocks([audio_BS])), dim=2)
+
+    def decode(self, codes_BCT: Tensor) -> Tensor:
+        return torch.cat(list(self.decode_blocks(codes_BCT)), dim=1)
+
+    @torch.no_grad()
+    def encode_blocks(self, blocks_BS: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Blocks of any length in; codes come out in blocks of BLOCK_FRAMES, cut at the same frames whatever came in."""
+        span, context = BLOCK_FRAMES * self.hop, self.encoder_context * self.hop
+        pending, start = None, 0  # `pending` begins `start` samples before the next block's first sample
+        for block_BS in blocks_BS:
+            pending = block_BS if pending is None else torch.cat([pending, block_BS], dim=1)
+            while pending.shape[1] >= start + span + context:
+                yield self._encode_span(pending[:, : start + span + context], start, span)
+                cut = max(start + span - context, 0)
+                pending, start = pending[:, cut:], start + span - cut
+        while pending is not None and pending.shape[1] > start:
+            length = min(span, -(-(pending.shape[1] - start) // self.hop) * self.hop)
+            padded = F.pad(pending, (0, max(start + length - pending.shape[1], 0)))
+            yield self._encode_span(padded[:, : start + length + context], start, length)
+            cut = max(start + length - context, 0)
+            pending, start = padded[:, cut:], start + length - cut
+
+    def _encode_span(self, audio_BS: Tensor, start: int, length: int) -> Tensor:
+        audio_BS = F.pad(audio_BS, (0, -audio_BS.shape[1] % self.hop)).to(self.device)
+        codes_BCT = self.quantizer.encode(self.encoder(audio_BS))
+        return codes_BCT[:, :, start // self.hop : (start + length) // self.hop]
+
+    @torch.no_grad()
+    def decode_blocks(self, codes_BCT: Tensor, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
+        """Waveform blocks (B, block_frames * hop); the last one is shorter."""
+        context, n_frames = self.decoder_context, codes_BCT.shape[2]
+        for first in range(0, n_frames, block_frames):
+            left, right = max(first - context, 0), min(first + block_frames + context, n_frames)
+            audio_BS = self._decode_span(codes_BCT[:, :, left:right].to(self.device))
+            start = (first - left) * self.hop
+            yield audio_BS[:, start : start + (min(first + block_frames, n_frames) - first) * self.hop]
+
+    def _decode_span(self, codes_BCT: Tensor) -> Tensor:
+        silent_BT = codes_BCT[:, 0] >= self.codebook_size
+        # Deeper masked codes count as entry 0 of nothing: their level is left out only where the whole frame is silent.
+        latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1))
+        return self.decoder(latent_BTL, silent_BT)
+
+
+def _log_feature(magnitude: Tensor) -> Tensor:
+    """Log magnitude, shifted and scaled so that normalised music has about zero mean and unit spread."""
+    return 0.4 * (magnitude.clamp_min(1e-5).log() + 3.0)
+
+
+def _stft(audio_BS: Tensor, window_S: Tensor, hop: int) -> Tensor:
+    """Complex STFT (B, F, U) with exactly S / hop frames; frame u is centred on the middle of its hop."""
+    n_fft = len(window_S)
+    edge = (n_fft - hop) // 2
+    padded_BS = F.pad(audio_BS.float(), (edge, n_fft - hop - edge))
+    return torch.stft(padded_BS, n_fft, hop, window=window_S, center=False, return_complex=True)
+
+
+def _istft(spectrum_BFU: Tensor, window_S: Tensor, hop: int) -> Tensor:
+    """Inverse of `_stft` with the same window for synthesis; waveform of U * hop samples."""
+    n_fft, n_frames = len(window_S), spectrum_BFU.shape[2]
+    frames_BSU = torch.fft.irfft(spectrum_BFU, n=n_fft, dim=1) * window_S[:, None]
+    total = (n_frames - 1) * hop + n_fft
+    audio_BS = F.fold(frames_BSU, (1, total), (1, n_fft), stride=(1, hop))[:, 0, 0]
+    edge = (n_fft - hop) // 2
+    # A squared Hann window with 75 % overlap adds up to 1.5 everywhere; at the ends of the signal too few frames
+    # overlap, which a constant divisor turns into a short fade instead of a blown-up edge.
+    return audio_BS[:, edge : edge + n_frames * hop] / 1.5

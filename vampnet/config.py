@@ -1,0 +1,188 @@
+"""Settings: frozen dataclasses, checked when made; unknown keys are errors.
+
+The same objects serve Python, the command line, recipes and the JSON inside a bundle. Units stand in the names:
+`_s` seconds, `_hz` hertz, `_db` decibels, `_frames` codec frames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vampnet.errors import SettingsError
+
+T = TypeVar("T")
+
+
+def check(name: str, value: float, low: float, high: float, hint: str = "") -> None:
+    """Raise SettingsError unless `low <= value <= high`; a NaN never passes."""
+    if not (low <= value <= high):
+        raise SettingsError(f"{name} is {value}, but must lie in {low} to {high}{'; ' + hint if hint else ''}")
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """The embedded spectral codec (design: short STFT in, ConvNeXt blocks at the frame rate, inverse STFT out)."""
+
+    kind: str = "spectral"
+    """Codec family; "spectral" is the embedded one."""
+    sample_rate_hz: int = 44100
+    """Sample rate of the waveform, Hz."""
+    hop: int = 768
+    """Samples per token frame; 57.4 frames/s at 44.1 kHz."""
+    stft_hop: int = 192
+    """Hop of the codec's own STFT, samples; divides `hop`. The window is four times as long."""
+    long_fft: int = 2048
+    """Window of the second analysis STFT (hop `hop`), samples; its low bins resolve bass notes."""
+    long_bins: int = 256
+    """Number of low bins of the long STFT that the encoder sees."""
+    phase_bins: int = 0
+    """Number of low STFT bins whose phase the encoder sees as well (0: magnitudes only)."""
+    width: int = 320
+    """Channels of the encoder's blocks at the frame rate."""
+    encoder_depth: int = 4
+    """ConvNeXt blocks of the encoder."""
+    decoder_width: int = 448
+    """Channels of the decoder's blocks at the frame rate."""
+    decoder_depth: int = 5
+    """ConvNeXt blocks of the decoder at the frame rate."""
+    fine_width: int = 224
+    """Channels of the decoder's blocks at the STFT rate."""
+    fine_depth: int = 2
+    """ConvNeXt blocks of the decoder at the STFT rate."""
+    latent_dim: int = 128
+    """Width of the latent that the quantiser sees."""
+    n_codebooks: int = 14
+    """Residual quantiser levels."""
+    codebook_size: int = 1024
+    """Entries per codebook."""
+    codebook_dim: int = 8
+    """Dimensions in which each codebook looks up."""
+
+    def __post_init__(self) -> None:
+        if self.kind != "spectral":
+            raise SettingsError(f"codec kind {self.kind!r} is unknown; known: 'spectral'")
+        check("codec.n_codebooks", self.n_codebooks, 1, 64)
+        check("codec.codebook_size", self.codebook_size, 2, 65535)
+        if self.hop % self.stft_hop:
+            raise SettingsError(f"codec.stft_hop {self.stft_hop} must divide codec.hop {self.hop}")
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.sample_rate_hz / self.hop
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The masked token network, coarse or coarse-to-fine. Paper: D = 1280, 20 heads, 20 (coarse) or 16 (c2f) layers."""
+
+    n_codebooks: int = 4
+    """Codebooks that the network reads (4 coarse, 14 c2f)."""
+    n_conditioning_codebooks: int = 0
+    """Leading codebooks that are given and never predicted (0 coarse, 4 c2f)."""
+    vocab_size: int = 1024
+    """Entries per codebook; the mask token is this number."""
+    codebook_dim: int = 8
+    """Width of one codebook vector."""
+    dim: int = 256
+    """Width D of the residual stream."""
+    n_heads: int = 8
+    """Attention heads; divides `dim`."""
+    n_layers: int = 6
+    """Transformer layers."""
+    dropout: float = 0.1
+    """Dropout probability in training, 0 to 0.9."""
+    n_buckets: int = 32
+    """Buckets of the T5 relative position bias."""
+    max_distance: int = 128
+    """Distance in frames from which all positions share the last bucket."""
+    learned_embedding: bool = False
+    """Add a learned vector of width `dim` per codebook entry to the projected codec vectors (the paper: False)."""
+
+    def __post_init__(self) -> None:
+        check("model.n_codebooks", self.n_codebooks, 1, 64)
+        check("model.n_conditioning_codebooks", self.n_conditioning_codebooks, 0, self.n_codebooks - 1)
+        check("model.dropout", self.dropout, 0.0, 0.9)
+        if self.dim % self.n_heads:
+            raise SettingsError(f"model.n_heads {self.n_heads} must divide model.dim {self.dim}")
+
+    @property
+    def n_predicted(self) -> int:
+        """Codebooks that the network predicts."""
+        return self.n_codebooks - self.n_conditioning_codebooks
+
+    @property
+    def mask_token(self) -> int:
+        return self.vocab_size
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How masked tokens are filled in: parallel iterative decoding (paper, section 3; defaults chosen by measurement)."""
+
+    steps: int = 24
+    """Passes of the coarse model, 1 to 1000 (paper: 36 best, 12 close)."""
+    c2f_steps: int = 8
+    """Passes of the coarse-to-fine model, 1 to 1000."""
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the most likely token, up to 10."""
+    mask_temperature: float = 10.5
+    """Weight of the Gumbel noise in the confidence order, annealed to 0 over the steps; 0 to 1000."""
+    top_p: float = 1.0
+    """Nucleus filter: smallest set of tokens with this probability mass, above 0 up to 1 (1: off)."""
+    typical_mass: float = 1.0
+    """Locally typical filter: probability mass kept, above 0 up to 1 (1: off)."""
+    typical_min_tokens: int = 64
+    """The typical filter keeps at least so many tokens."""
+    seed: int = 0
+    """Seed of the first variation, 0 to 2**63 - 1; variation k uses seed + k. 0 is a seed like any other."""
+
+    def __post_init__(self) -> None:
+        check("steps", self.steps, 1, 1000)
+        check("c2f_steps", self.c2f_steps, 1, 1000)
+        check("temperature", self.temperature, 0.0, 10.0)
+        check("mask_temperature", self.mask_temperature, 0.0, 1000.0)
+        check("top_p", self.top_p, 1e-6, 1.0)
+        check("typical_mass", self.typical_mass, 1e-6, 1.0)
+        check("typical_min_tokens", self.typical_min_tokens, 1, 65535)
+        check("seed", self.seed, 0, 2**63 - 1)
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as plain data for JSON or YAML."""
+    return dataclasses.asdict(settings)
+
+
+def from_dict(kind: type[T], data: Any, where: str) -> T:
+    """Build settings of class `kind` from plain data; `where` names the source in the error message.
+
+    Raises SettingsError for an unknown or missing key and for a value of the wrong type.
+    """
+    if not isinstance(data, dict):
+        raise SettingsError(f"{where}: expected settings, found {type(data).__name__}")
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(fields))
+    if unknown:
+        raise SettingsError(f"{where}: unknown setting {', '.join(unknown)}; known: {', '.join(fields)}")
+    for name, value in data.items():
+        _check_type(f"{where}: {name}", value, fields[name])
+    try:
+        return kind(**data)
+    except TypeError as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+def _check_type(name: str, value: Any, field: dataclasses.Field[Any]) -> None:
+    default = field.default
+    if default is dataclasses.MISSING or default is None:
+        return
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = {
+        bool: isinstance(value, bool),
+        int: isinstance(value, int) and not isinstance(value, bool),
+        float: numeric,
+        str: isinstance(value, str),
+    }.get(type(default), True)
+    if not good:
+        raise SettingsError(f"{name} is {value!r}, but must be of type {type(default).__name__}")

@@ -1,0 +1,260 @@
+"""Writes a corpus of composed and rendered music: FLAC files and `index.jsonl`, one JSON line per piece.
+
+Piece i of a split is a function of (split, seed, i) and the settings alone: not of the number of workers, nor of
+which pieces exist already. The splits' seeds differ in their first number, so no piece is in two splits.
+
+    python -m vampnet.data.corpus OUT_DIR --hours 2 --seed 0 --soundfont /usr/share/sounds/sf2/FluidR3_GM.sf2
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vampnet.data.compose import ComposeSettings, Piece, compose
+from vampnet.data.render import RenderSettings, n_samples, render
+from vampnet.data.synth_soundfont import DEBIAN_SOUNDFONT, load
+from vampnet.errors import CorpusError, VampnetError
+
+SPLITS = {"train": 0, "validation": 1, "test": 2}
+"""First number of the seed of every piece of a split."""
+
+INDEX_NAME = "index.jsonl"
+_SETTINGS_NAME = "corpus.json"
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """All that decides a corpus's pieces, apart from split and seed."""
+
+    compose: ComposeSettings = ComposeSettings()
+    """What is composed."""
+    render: RenderSettings = RenderSettings()
+    """How it is played."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One piece to be made by a worker process."""
+
+    folder: str
+    split: str
+    seed: int
+    index: int
+    settings: CorpusSettings
+
+
+def piece_seed(split: str, seed: int, index: int) -> tuple[int, int, int]:
+    """The seed of a piece, disjoint between splits by its first number."""
+    return SPLITS[split], seed, index
+
+
+def plan(hours: float, seed: int, split: str, settings: CorpusSettings) -> Iterator[tuple[int, float]]:
+    """(index, duration_s) of the pieces of a corpus: the first ones whose durations sum to `hours` or more."""
+    total_s, index = 0.0, 0
+    while total_s < hours * 3600.0:
+        piece = compose(piece_seed(split, seed, index), settings.compose)
+        duration_s = n_samples(piece, settings.render) / settings.render.sample_rate_hz
+        yield index, duration_s
+        total_s += duration_s
+        index += 1
+
+
+def write_corpus(
+    folder: str | Path,
+    hours: float,
+    seed: int = 0,
+    split: str = "train",
+    workers: int | None = None,
+    soundfont: str | None = None,
+    settings: CorpusSettings | None = None,
+) -> Path:
+    """Compose and render a corpus; finished pieces that are there already are kept.
+
+    Args:
+        folder: where to; made if missing. One folder holds one split of one seed with one set of settings.
+        hours: length of all audio together, more than 0.
+        seed: any integer from 0.
+        split: train, validation or test.
+        workers: processes; None for one per core.
+        soundfont: path of a General MIDI sound font; None for that of `settings` (by default synthesis alone).
+        settings: what is composed and how it is played.
+
+    Returns:
+        The path of index.jsonl.
+
+    Raises:
+        CorpusError: bad arguments, a missing sound font, or a folder that holds another corpus.
+    """
+    settings = settings or CorpusSettings()
+    if soundfont is not None:
+        settings = dataclasses.replace(settings, render=dataclasses.replace(settings.render, soundfont=str(soundfont)))
+    _check(hours, seed, split, workers, settings)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, split, seed, settings)
+    index_path = folder / INDEX_NAME
+    done = {line["index"]: line for line in _read_lines(index_path) if (folder / line["file"]).is_file()}
+    jobs = (
+        _Job(str(folder), split, seed, index, settings)
+        for index, _ in plan(hours, seed, split, settings)
+        if index not in done
+    )
+    started = time.monotonic()
+    lines = _run(jobs, workers or os.cpu_count() or 1)
+    made_s = _collect(lines, index_path, done, hours)
+    _write_text(index_path, "".join(json.dumps(done[index]) + "\n" for index in sorted(done)))
+    elapsed_s = time.monotonic() - started
+    total_h = sum(line["duration_s"] for line in done.values()) / 3600.0
+    print(
+        f"{len(done)} pieces, {total_h:.2f} h in {folder}; {made_s:.0f} s of audio made in {elapsed_s:.0f} s, "
+        f"{made_s / max(elapsed_s, 1e-9):.0f} s of audio per second",
+        file=sys.stderr,
+    )
+    return index_path
+
+
+def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, dict[str, Any]], hours: float) -> float:
+    """Append lines to the index as pieces are finished, add them to `done`; returns the seconds of audio made."""
+    from tqdm import tqdm
+
+    before_s = sum(line["duration_s"] for line in done.values())
+    made_s = 0.0
+    bar = tqdm(total=round(hours * 3600), initial=round(before_s), unit="s of audio", file=sys.stderr, mininterval=1.0)
+    with open(index_path, "a", encoding="utf-8") as index_file, bar:
+        for line in lines:
+            done[line["index"]] = line
+            made_s += line["duration_s"]
+            index_file.write(json.dumps(line) + "\n")
+            index_file.flush()
+            bar.update(round(line["duration_s"]))
+    return made_s
+
+
+def _check(hours: float, seed: int, split: str, workers: int | None, settings: CorpusSettings) -> None:
+    if not 0.0 < hours < 1e6:
+        raise CorpusError(f"hours is {hours}, but must be above 0")
+    if seed < 0:
+        raise CorpusError(f"seed is {seed}, but must be 0 or more")
+    if split not in SPLITS:
+        raise CorpusError(f"split {split!r} is unknown; it must be one of {', '.join(SPLITS)}")
+    if workers is not None and workers < 1:
+        raise CorpusError(f"workers is {workers}, but must be 1 or more (leave it out for one per core)")
+    if settings.render.soundfont is not None and workers != 1:
+        path = settings.render.soundfont
+        if not Path(path).is_file():
+            load(path, settings.render.sample_rate_hz)  # raises here what every worker would raise
+
+
+def _claim(folder: Path, split: str, seed: int, settings: CorpusSettings) -> None:
+    """Note in the folder what it holds, and refuse a folder that holds something else."""
+    described: dict[str, Any] = {"split": split, "seed": seed, **dataclasses.asdict(settings)}
+    if settings.render.soundfont is not None:
+        described["render"]["soundfont"] = Path(settings.render.soundfont).name
+    text = json.dumps(described, indent=2, sort_keys=True) + "\n"
+    path = folder / _SETTINGS_NAME
+    if not path.exists():
+        _write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise CorpusError(f"{folder} holds a corpus made with other settings ({path}); choose another folder")
+
+
+def _run(jobs: Iterator[_Job], workers: int) -> Iterator[dict[str, Any]]:
+    """Lines of finished pieces, in the order in which they are finished."""
+    if workers == 1:
+        yield from map(_make_piece, jobs)
+        return
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_make_piece, jobs)
+
+
+def _make_piece(job: _Job) -> dict[str, Any]:
+    """Compose, render and write one piece; returns its line of the index."""
+    import numpy as np
+    import soundfile
+
+    seed = piece_seed(job.split, job.seed, job.index)
+    piece = compose(seed, job.settings.compose)
+    rendered = render(piece, job.settings.render, np.random.default_rng(np.random.SeedSequence((*seed, 1))))
+    name = f"{job.split}-{job.seed}-{job.index:06d}.flac"
+    path = Path(job.folder) / name
+    temporary = path.with_suffix(".partial")
+    rate_hz = job.settings.render.sample_rate_hz
+    soundfile.write(temporary, rendered.audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
+    os.replace(temporary, path)
+    line = {"file": name, "split": job.split, "seed": job.seed, "index": job.index}
+    return {**line, **describe(piece), "duration_s": rendered.audio.shape[1] / rate_hz,
+            "loudness_lufs": round(rendered.loudness_lufs, 2)}
+
+
+def describe(piece: Piece) -> dict[str, Any]:
+    """What the index says about a piece's music."""
+    return {
+        "tempo_bpm": piece.tempo_bpm,
+        "metre": piece.metre,
+        "key": piece.key,
+        "style": piece.style,
+        "programs": [-1 if track.is_synth else track.program for track in piece.tracks],
+        "tracks": [
+            {"role": track.role, "program": track.program, "drums": track.is_drums, "synth": track.is_synth}
+            for track in piece.tracks
+        ],
+        "beats": [round(beat, 4) for beat in piece.beat_times_s],
+        "downbeats": [round(beat, 4) for beat in piece.downbeat_times_s],
+    }
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Whole lines of an index; the last line of a run that was cut off may be broken and is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m vampnet.data.corpus", description=write_corpus.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="where to write")
+    parser.add_argument("--hours", type=float, required=True, help="length of all audio together")
+    parser.add_argument("--seed", type=int, default=0, help="any integer from 0 (default 0)")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="train", help="default train")
+    parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
+    parser.add_argument("--soundfont", default=None, help=f"General MIDI sound font, e.g. {DEBIAN_SOUNDFONT}")
+    parser.add_argument("--exclude-style", action="append", default=[], help="a style to hold out; may be repeated")
+    parser.add_argument("--only-style", action="append", default=[], help="a style to use alone; may be repeated")
+    given = parser.parse_args(arguments)
+    try:
+        styles = ComposeSettings(styles_excluded=tuple(given.exclude_style), styles_only=tuple(given.only_style))
+        write_corpus(given.folder, given.hours, given.seed, given.split, given.workers, given.soundfont,
+                     CorpusSettings(compose=styles))
+    except VampnetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

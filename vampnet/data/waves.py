@@ -1,0 +1,106 @@
+"""Random crops of a folder of audio, fast: one channel per file, resampled and levelled once, memory-mapped.
+
+The cache `.waves-<rate>.i16` beside the files holds 16-bit samples at INPUT_LUFS; it is made anew when the list of
+files or their sizes change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vampnet import audio as audio_files
+from vampnet.errors import AudioError, CorpusError
+from vampnet.loudness import gain_to, measure
+
+ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+
+
+def audio_files_in(folder: str | Path) -> list[Path]:
+    """Audio files below a folder, sorted. Raises CorpusError when there are none."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise CorpusError(f"{root}: no such folder of audio")
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    if not files:
+        raise CorpusError(f"{root}: holds no audio files ({', '.join(ENDINGS)})")
+    return files
+
+
+@dataclass(frozen=True)
+class WaveSet:
+    """Mono waveforms of a folder, end to end in one memory map."""
+
+    samples: np.ndarray
+    """int16, all files joined."""
+    starts: np.ndarray
+    """First sample of each file, and the total at the end."""
+
+    @property
+    def n_files(self) -> int:
+        return len(self.starts) - 1
+
+    def crop(self, rng: np.random.Generator, n_samples: int) -> np.ndarray:
+        """A random crop, float32 (n_samples,), from files drawn in proportion to their length; short files are padded."""
+        position = int(rng.integers(self.starts[-1]))
+        index = int(np.searchsorted(self.starts, position, side="right")) - 1
+        first, last = int(self.starts[index]), int(self.starts[index + 1])
+        begin = min(position, max(last - n_samples, first))
+        crop = self.samples[begin : min(begin + n_samples, last)].astype(np.float32) / 32768.0
+        return np.pad(crop, (0, n_samples - len(crop)))
+
+    def batch(self, seed: tuple[int, ...], batch_size: int, n_samples: int, jitter_db: float) -> Tensor:
+        """Batch (B, S) that depends on `seed` alone."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        crops = np.stack([self.crop(rng, n_samples) for _ in range(batch_size)])
+        gain_db = rng.uniform(-jitter_db, jitter_db, size=(batch_size, 1))
+        return torch.from_numpy((crops * 10 ** (gain_db / 20)).astype(np.float32))
+
+
+def open_waves(folder: str | Path, sample_rate_hz: int) -> WaveSet:
+    """Open the cache of a folder, or make it. Files that cannot be read are left out with a warning on stderr."""
+    root, files = Path(folder), audio_files_in(folder)
+    stamp = "\n".join(f"{p.relative_to(root)} {p.stat().st_size}" for p in files)
+    key = hashlib.sha256(stamp.encode()).hexdigest()
+    cache, index_path = root / f".waves-{sample_rate_hz}.i16", root / f".waves-{sample_rate_hz}.json"
+    index = json.loads(index_path.read_text()) if index_path.exists() else {}
+    if index.get("key") != key or not cache.exists():
+        index = {"key": key, "starts": _write_cache(files, cache, sample_rate_hz)}
+        temporary = index_path.with_suffix(".json.tmp")
+        temporary.write_text(json.dumps(index))
+        os.replace(temporary, index_path)
+    return WaveSet(np.memmap(cache, dtype=np.int16, mode="r"), np.asarray(index["starts"], dtype=np.int64))
+
+
+def _write_cache(files: list[Path], cache: Path, sample_rate_hz: int) -> list[int]:
+    starts, temporary = [0], cache.with_name(cache.name + ".tmp")
+    with open(temporary, "wb") as out:
+        for number, path in enumerate(tqdm(files, desc="reading audio", unit="file")):
+            try:
+                samples = _one_channel(path, number, sample_rate_hz)
+            except AudioError as error:
+                tqdm.write(f"left out: {error}")
+                continue
+            out.write(samples.tobytes())
+            starts.append(starts[-1] + len(samples))
+    if starts[-1] == 0:
+        raise CorpusError(f"{cache.parent}: none of its {len(files)} audio files can be read")
+    os.replace(temporary, cache)
+    return starts
+
+
+def _one_channel(path: Path, number: int, sample_rate_hz: int) -> np.ndarray:
+    """Left, right or mid in turn, so that a codec for single channels hears all three."""
+    audio = audio_files.read(path)
+    gain = gain_to(measure(audio.samples, audio.sample_rate_hz))
+    channels = [*audio.samples[:2], audio.samples.mean(axis=0)]
+    mono = audio_files.resample(channels[number % len(channels)][None], audio.sample_rate_hz, sample_rate_hz)[0] * gain
+    return np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16)

@@ -1,0 +1,35 @@
+"""Exceptions meant for users: each message names the value, the allowed range and what to do.
+
+The command line prints the message alone and leaves with `exit_code`; Python callers can catch `VampnetError`
+to handle all of them.
+"""
+
+
+class VampnetError(Exception):
+    """Base of every error that a user can cause and mend."""
+
+    exit_code = 2
+
+
+class AudioError(VampnetError):
+    """An audio file or array that cannot be read, used or written."""
+
+
+class SettingsError(VampnetError):
+    """A setting out of range, of the wrong type, or with an unknown name."""
+
+
+class PromptError(VampnetError):
+    """A prompt part with a bad value."""
+
+
+class BundleError(VampnetError):
+    """A model bundle that is missing, damaged, or whose parts do not belong together."""
+
+
+class CorpusError(VampnetError):
+    """A corpus of audio or tokens that cannot be made or read."""
+
+
+class DependencyError(VampnetError):
+    """An optional dependency that is not installed."""

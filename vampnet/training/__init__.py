@@ -1,0 +1,1 @@
+"""Training: codec, masked token models, and the loop that both share."""

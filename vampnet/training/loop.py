@@ -1,0 +1,209 @@
+"""The training loop that the codec and the masked models share, on Lightning Fabric.
+
+A batch, its masks and its dropout depend on (seed, step, rank) and on nothing else, so a run that is killed and
+resumed takes the same steps as one that is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vampnet.device import inference_dtype, select_device
+from vampnet.errors import DependencyError, SettingsError
+from vampnet.training.recipe import LoopSettings
+
+
+class Task(Protocol):
+    """What the loop trains."""
+
+    module: nn.Module
+
+    def begin_step(self, step: int) -> bool:
+        """Called before each step; True when the weights jumped and the average must start anew."""
+        ...
+
+    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+        """Scalars of one batch, "loss" among them, which is minimised."""
+        ...
+
+    def end_step(self, step: int) -> None: ...
+
+    def validate(self, module: nn.Module) -> dict[str, float]: ...
+
+    def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def learning_rate(settings: LoopSettings, step: int) -> float:
+    """Learning rate of a step (0-based)."""
+    warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
+    if settings.schedule == "noam":
+        return settings.learning_rate * min(warm, (max(settings.warmup_steps, 1) / (step + 1)) ** 0.5)
+    return settings.learning_rate * min(warm, (settings.steps - step) / max(settings.decay_steps, 1))
+
+
+def optimizer_for(module: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:
+    """AdamW with weight decay on the matrices of linear and convolution layers only."""
+    embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
+
+
+@dataclasses.dataclass
+class Run:
+    """One training run in a folder: `last.ckpt`, `log.jsonl`, TensorBoard events."""
+
+    task: Task
+    settings: LoopSettings
+    folder: Path
+    recipe: dict[str, Any]
+    device: str = "auto"
+    devices: int = 1
+    resume: bool = True
+    stop_after_s: float = float("inf")
+    """Stop cleanly (with a checkpoint) after this many seconds; resume goes on."""
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.fabric = _fabric(self.settings, self.device, self.devices)
+        self.fabric.launch()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.optimizer = optimizer_for(self.task.module, self.settings)
+        self.average = self._new_average()
+        self.writer = _writer(self.folder) if self.fabric.is_global_zero else None
+
+    def _new_average(self) -> AveragedModel:
+        device = self.fabric.device
+        return AveragedModel(
+            self.task.module.to(device), multi_avg_fn=get_ema_multi_avg_fn(self.settings.ema_decay), use_buffers=True
+        )
+
+    def train(self) -> dict[str, float]:
+        """Run to the last step, or to the time limit. Returns the last validation's figures."""
+        if self.resume and (self.folder / "last.ckpt").exists():
+            self._load()
+        module, optimizer = self.fabric.setup(self.task.module, self.optimizer)
+        started, figures = time.monotonic(), {}
+        window_started, window_step = started, self.step
+        while self.step < self.settings.steps and time.monotonic() - started < self.stop_after_s:
+            scalars = self._one_step(module, optimizer)
+            if self.step % self.settings.log_every == 0:
+                now = time.monotonic()
+                rate = (self.step - window_step) / (now - window_started)
+                self._log({**scalars, "steps_per_s": rate})
+                window_started, window_step = now, self.step
+            if self.step % self.settings.checkpoint_every == 0:
+                self.save()
+            if self.step % self.settings.validate_every == 0:
+                figures = self.validate()
+                window_started, window_step = time.monotonic(), self.step
+        self.save()
+        return self.validate() if self.step % self.settings.validate_every else figures
+
+    def _one_step(self, module: Any, optimizer: Any) -> dict[str, float]:
+        torch.manual_seed(hash((self.settings.seed, self.step, self.fabric.global_rank)) % 2**63)
+        if self.task.begin_step(self.step):
+            self.average = self._new_average()
+        module.train()
+        rate = learning_rate(self.settings, self.step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        scalars = self.task.loss(module, self.step, self.fabric.global_rank)
+        self.fabric.backward(scalars["loss"])
+        norm = self.fabric.clip_gradients(module, optimizer, max_norm=self.settings.grad_clip, error_if_nonfinite=False)
+        if torch.isfinite(norm):  # one bad batch must not poison the weights
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        self.task.end_step(self.step)
+        self.average.update_parameters(self.task.module)
+        self.step += 1
+        if self.step % self.settings.log_every:
+            return {}
+        return {**{name: float(value.detach()) for name, value in scalars.items()}, "grad_norm": float(norm), "rate": rate}
+
+    def validate(self) -> dict[str, float]:
+        """Figures of the averaged weights on validation data."""
+        module = self.average.module.eval()
+        figures = {f"validation/{name}": value for name, value in self.task.validate(module).items()}
+        self._log(figures)
+        if self.writer is not None:
+            for name, (samples, rate_hz) in self.task.audio(module).items():
+                self.writer.add_audio(name, samples.unsqueeze(0), self.step, sample_rate=rate_hz)
+        return figures
+
+    def _log(self, scalars: dict[str, float]) -> None:
+        if self.writer is None:
+            return
+        line = {"step": self.step, **{name: round(value, 6) for name, value in scalars.items()}}
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+        for name, value in scalars.items():
+            self.writer.add_scalar(name, value, self.step)
+        self.writer.flush()
+
+    def save(self) -> None:
+        """Write `last.ckpt` by way of a temporary name."""
+        state = {
+            "step": self.step,
+            "recipe": self.recipe,
+            "model": self.task.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "task": self.task.state_dict(),
+        }
+        if self.fabric.is_global_zero:
+            temporary = self.folder / "last.ckpt.tmp"
+            torch.save(state, temporary)
+            os.replace(temporary, self.folder / "last.ckpt")
+        self.fabric.barrier()
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / "last.ckpt", map_location="cpu", weights_only=True)
+        self.task.load_state_dict(state["task"])
+        self.task.module.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        if self.step >= self.settings.steps:
+            raise SettingsError(
+                f"{self.folder}: already trained for {self.step} steps; ask for more with --steps, or another folder"
+            )
+
+
+def _fabric(settings: LoopSettings, device: str, devices: int) -> Any:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise DependencyError("training needs the extra `train`: pip install 'vampnet[train]'") from None
+    chosen = select_device(device)
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if inference_dtype(chosen) == torch.bfloat16 else "32-true"
+    strategy = "ddp" if devices > 1 else "auto"
+    return Fabric(accelerator=chosen.type, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
+
+
+def _writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DependencyError("training logs need the extra `train`: pip install 'vampnet[train]'") from None
+    return SummaryWriter(str(folder))

@@ -1,0 +1,141 @@
+"""Recipes: everything that decides a training run, as YAML files and frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vampnet.config import CodecConfig, ModelConfig, check, from_dict
+from vampnet.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the loop does, whatever it trains."""
+
+    steps: int = 10000
+    """Optimiser steps."""
+    batch_size: int = 8
+    """Items per step and device."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+    schedule: str = "stable-decay"
+    """"stable-decay": warm-up, constant, linear fall over the last `decay_steps`; "noam": warm-up, then step**-0.5."""
+    warmup_steps: int = 500
+    """Steps of linear warm-up."""
+    decay_steps: int = 1000
+    """Steps of the final linear fall to 0 ("stable-decay" only)."""
+    beta2: float = 0.999
+    """Second moment decay of AdamW; the first is 0.9."""
+    weight_decay: float = 0.01
+    """AdamW weight decay on matrices; vectors and embeddings have none."""
+    grad_clip: float = 1.0
+    """Largest gradient norm."""
+    ema_decay: float = 0.999
+    """Decay per step of the averaged weights, which validation and export use."""
+    precision: str = "auto"
+    """"auto" (bf16 where the hardware has it), "32-true" or "bf16-mixed"."""
+    seed: int = 0
+    """Seed of initial weights, batches, masks and dropout."""
+    log_every: int = 50
+    """Steps between log lines."""
+    validate_every: int = 1000
+    """Steps between validations."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        check("loop.steps", self.steps, 1, 10**9)
+        check("loop.batch_size", self.batch_size, 1, 10**6)
+        check("loop.learning_rate", self.learning_rate, 0.0, 10.0)
+        check("loop.ema_decay", self.ema_decay, 0.0, 1.0)
+        if self.schedule not in ("stable-decay", "noam"):
+            raise SettingsError(f"loop.schedule is {self.schedule!r}; known: stable-decay, noam")
+        if self.precision not in ("auto", "32-true", "bf16-mixed"):
+            raise SettingsError(f"loop.precision is {self.precision!r}; known: auto, 32-true, bf16-mixed")
+
+
+@dataclass(frozen=True)
+class CodecRecipe:
+    """Reconstruction stage of the spectral codec."""
+
+    train_audio: str
+    """Folder of audio to train on."""
+    validation_audio: str
+    """Folder of audio to validate on."""
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    crop_frames: int = 60
+    """Length of a training crop, codec frames."""
+    quantize_from_step: int = 700
+    """Step at which the quantiser is initialised and switched on (before it the latent passes through)."""
+    quantizer_dropout: float = 0.5
+    """Share of items that use a random number of levels."""
+    commitment_weight: float = 0.02
+    """Weight of the commitment term."""
+    gain_jitter_db: float = 8.0
+    """Crops get a random gain of up to this, either way, dB."""
+
+
+@dataclass(frozen=True)
+class MaskedRecipe:
+    """Masked token objective, coarse or coarse-to-fine (paper, section 3.2)."""
+
+    train_tokens: str
+    """Folder of token shards to train on."""
+    validation_tokens: str
+    """Folder of token shards to validate on."""
+    bundle: str
+    """Bundle or codec folder whose codec made the tokens; its id must match the shards'."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    crop_frames: int = 575
+    """Length of a training crop, codec frames (paper: 10 s coarse, 3 s c2f)."""
+    label_smoothing: float = 0.0
+    """Label smoothing of the cross-entropy (the authors' code: 0.1)."""
+
+
+RECIPES = {"codec": CodecRecipe, "masked": MaskedRecipe}
+_NESTED = {"codec": CodecConfig, "loop": LoopSettings, "model": ModelConfig}
+
+
+def parse_recipe(data: Any, where: str) -> CodecRecipe | MaskedRecipe:
+    """Recipe from plain data with a `task` key; unknown keys are errors."""
+    if not isinstance(data, dict) or data.get("task") not in RECIPES:
+        raise SettingsError(f"{where}: needs `task:`, one of {', '.join(RECIPES)}")
+    data = dict(data)
+    task = data.pop("task")
+    kind = RECIPES[task]
+    names = {f.name for f in dataclasses.fields(kind)}
+    for name, nested in _NESTED.items():
+        if name in names and name in data:
+            data[name] = from_dict(nested, data[name], f"{where}: {name}")
+    missing = [f.name for f in dataclasses.fields(kind) if _required(f) and f.name not in data]
+    if missing:
+        raise SettingsError(f"{where}: missing setting {', '.join(missing)}")
+    return from_dict(kind, data, where)  # type: ignore[return-value]
+
+
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def read_recipe(path: str | Path) -> CodecRecipe | MaskedRecipe:
+    """Read a YAML recipe. Raises SettingsError naming the file for anything wrong with it."""
+    try:
+        data = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot read the recipe ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
+    return parse_recipe(data, str(path))
+
+
+def recipe_to_dict(recipe: CodecRecipe | MaskedRecipe) -> dict[str, Any]:
+    """Plain data that `parse_recipe` reads back."""
+    task = next(name for name, kind in RECIPES.items() if isinstance(recipe, kind))
+    return {"task": task, **dataclasses.asdict(recipe)}
