@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -14,7 +15,18 @@ from vampnet.errors import SettingsError
 RATE_HZ, HOP = 44100, 768
 
 # Seconds to frames in the authors' code (golden info.json, "s2t").
-AUTHORS = {0.0: 0, 0.01: 1, 0.05: 3, 0.07: 5, 0.1: 6, 1.0: 58, 3.0: 173, 10.0: 575, HOP / RATE_HZ: 1, 2 * HOP / RATE_HZ: 2}
+AUTHORS = {
+    0.0: 0,
+    0.01: 1,
+    0.05: 3,
+    0.07: 5,
+    0.1: 6,
+    1.0: 58,
+    3.0: 173,
+    10.0: 575,
+    HOP / RATE_HZ: 1,
+    2 * HOP / RATE_HZ: 2,
+}
 
 
 @pytest.mark.parametrize(("seconds", "expected"), AUTHORS.items())
@@ -80,7 +92,7 @@ def test_windows_cover_everything_once(n: int, window: int, data: st.DataObject)
     result = frames.windows(n, window, overlap)
     generated = [frame for w in result for frame in range(w.first_new, w.stop)]
     assert generated == list(range(n))
-    for before, after in zip(result, result[1:]):  # noqa: B905 -- the second is one shorter
+    for before, after in itertools.pairwise(result):
         assert after.start + after.n_context == before.stop
         assert after.n_context >= overlap
         assert after.start > before.start

@@ -208,10 +208,11 @@ class AudioWriter:
     """Writes a file in blocks: `with AudioWriter(path, rate, channels) as writer: writer.write(block)`.
 
     The ending of the name chooses the format. The coding is `subtype` if given, else that of the file `like` describes
-    if it is an uncompressed one that the format has, else the format's default (`ENDINGS`). Values beyond full scale are clamped unless the
-    coding is a float one. The file appears under its name when the `with` block ends well; if it ends with an
-    exception, nothing is left and a file that was there before stays as it was. Raises AudioError for an ending,
-    coding, rate or number of channels that cannot be written, and for a folder or a disk that takes no file.
+    if it is an uncompressed one that the format has, else the format's default (`ENDINGS`). Values beyond full scale
+    are clamped unless the coding is a float one. The file appears under its name when the `with` block ends well; if
+    it ends with an exception, nothing is left and a file that was there before stays as it was. Raises AudioError for
+    an ending, coding, rate or number of channels that cannot be written, for no samples at all, and for a folder or a
+    disk that takes no file.
     """
 
     def __init__(
@@ -269,6 +270,8 @@ class AudioWriter:
     ) -> None:
         try:
             self._file.close()
+            if kind is None and not self._n_samples:
+                raise AudioError(f"cannot write {self._name}: there are no samples to write")
             if kind is None:
                 os.replace(self._temporary, self._path)
         except (soundfile.LibsndfileError, OSError) as failure:
@@ -320,7 +323,7 @@ def output_coding(
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """The whole signal (channels, samples) at another rate; `frames.resampled_length` samples. Equal rates: unchanged."""
+    """The whole signal (channels, samples) at another rate, `frames.resampled_length` samples; unchanged if equal."""
     if from_hz == to_hz:
         return samples
     n_out = resampled_length(samples.shape[1], from_hz, to_hz)
@@ -351,7 +354,7 @@ def _resampled(blocks: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[
 
 
 def _fit(blocks: Iterable[Samples], n_out: int) -> Iterator[Samples]:
-    """The blocks, cut off or filled up with zeros to `n_out` samples; empty ones left out; nothing if there are none."""
+    """The blocks, cut off or filled up with zeros to `n_out` samples; without empty ones; nothing if there are none."""
     left, channels = n_out, 0
     for block in blocks:
         channels = len(block)

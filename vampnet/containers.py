@@ -22,7 +22,6 @@ import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from vampnet.errors import AudioError
@@ -155,9 +154,7 @@ def _with_mp3_length(file: BinaryIO, size: int, name: str) -> BinaryIO:
             if missing > 0:
                 raise AudioError(f"cannot read {name}: it is truncated (bytes missing at its end: {missing})")
             return file
-        n_frames, end = 0, start
-        for end in _frame_ends(data, start):
-            n_frames += 1
+        n_frames, end = _count_frames(data, start)
         rest = bytes(data[end : end + 8])
         if end > size:
             raise AudioError(f"cannot read {name}: it is truncated (bytes missing in its last frame: {end - size})")
@@ -177,11 +174,13 @@ def _first_frame(data: mmap.mmap) -> int:
     return position
 
 
-def _frame_ends(data: mmap.mmap, position: int) -> Iterator[int]:
-    """The ends of the frames that follow each other from `position`; the last may lie beyond the data."""
+def _count_frames(data: mmap.mmap, position: int) -> tuple[int, int]:
+    """How many frames follow each other from `position`, and where they end, which may be beyond the data."""
+    n_frames = 0
     while (frame := _mp3_frame(data[position : position + 4])) is not None:
         position += frame[0]
-        yield position
+        n_frames += 1
+    return n_frames, position
 
 
 def _bytes_in_length_header(head: bytes) -> int:

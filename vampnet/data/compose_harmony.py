@@ -118,7 +118,7 @@ def chord_at(chords: tuple[Chord, ...], step: float) -> Chord:
 
 def nearest(pitch_class: int, centre: float) -> int:
     """The pitch of a class that lies closest to `centre`."""
-    return int(round((centre - pitch_class) / 12.0)) * 12 + pitch_class
+    return round((centre - pitch_class) / 12.0) * 12 + pitch_class
 
 
 def voicing(chord: Chord, centre: float, voices: int, previous: tuple[int, ...] = ()) -> tuple[int, ...]:

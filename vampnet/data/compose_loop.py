@@ -9,14 +9,14 @@ from vampnet.data.patterns_drums import CLAP, CRASH, HAT, KICK, OPEN, SNARE
 _TEMPO_BPM = 120.0
 _STEP_S = 60.0 / _TEMPO_BPM / 4.0
 _BARS = 8
-_CHORDS = ((9, (0, 3, 7, 10)), (5, (0, 4, 7, 11)), (0, (0, 4, 7, 11)), (7, (0, 4, 7))) * 2
-"""Root and intervals per bar: Am7, Fmaj7, Cmaj7, G, twice."""
+_CHORDS = ((9, (0, 3, 7, 10)), (5, (0, 4, 7, 11)), (0, (0, 4, 7, 11)), (7, (0, 4, 7, 10))) * 2
+"""Root and intervals per bar: Am7, Fmaj7, Cmaj7, G7, twice."""
 
 _DRUMS = {KICK: "X.....x.X....x..", SNARE: "....X.......X..g", HAT: "x.xgx.xgx.xgx...", OPEN: "..............x."}
 _FILL = {KICK: "X.....x.X.......", SNARE: "....X.......x.xx", HAT: "x.xgx.xgx.......", CLAP: "............x..."}
 _FORCES = {"X": 110, "x": 88, "g": 50}
 
-_BASS = ((0, 3, 0), (3, 2, 0), (6, 2, 0), (8, 3, 0), (11, 1, 12), (12, 2, 7), (14, 2, 10))
+_BASS = ((0, 3, 0), (3, 2, 0), (6, 2, 0), (8, 3, 0), (11, 1, 12), (12, 2, 7), (14, 2, 12))
 """(step, length, semitones above the root)."""
 
 _LEAD: tuple[tuple[int, int, int, int], ...] = (

@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ _SETTINGS_NAME = "corpus.json"
 class CorpusSettings:
     """All that decides a corpus's pieces, apart from split and seed."""
 
-    compose: ComposeSettings = ComposeSettings()
+    compose: ComposeSettings = field(default_factory=ComposeSettings)
     """What is composed."""
-    render: RenderSettings = RenderSettings()
+    render: RenderSettings = field(default_factory=RenderSettings)
     """How it is played."""
 
 

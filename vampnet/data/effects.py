@@ -45,12 +45,15 @@ def shelf(center_hz: float, gain_db: float, high: bool, rate_hz: int) -> np.ndar
 
 
 def random_eq(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """A low shelf, a bell or two, a high shelf, each of at most 8 dB."""
-    low = shelf(float(rng.uniform(80, 300)), float(rng.uniform(-8, 4)), False, rate_hz)
-    high = shelf(float(rng.uniform(3000, 9000)), float(rng.uniform(-6, 6)), True, rate_hz)
+    """One or more of a low shelf, a bell and a high shelf, each of at most 8 dB."""
     center_hz = float(np.exp(rng.uniform(np.log(200.0), np.log(6000.0))))
-    bell = peaking(center_hz, float(rng.uniform(-6, 6)), float(rng.uniform(0.5, 2.0)), rate_hz)
-    return _filter(audio, np.concatenate([low, bell, high]))
+    sections = (
+        shelf(float(rng.uniform(80, 300)), float(rng.uniform(-8, 4)), False, rate_hz),
+        peaking(center_hz, float(rng.uniform(-6, 6)), float(rng.uniform(0.5, 2.0)), rate_hz),
+        shelf(float(rng.uniform(3000, 9000)), float(rng.uniform(-6, 6)), True, rate_hz),
+    )
+    used = rng.permutation(3)[: int(rng.integers(1, 4))]
+    return _filter(audio, np.concatenate([sections[index] for index in used]))
 
 
 def drive(audio: np.ndarray, gain_db: float) -> np.ndarray:

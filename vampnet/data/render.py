@@ -54,7 +54,7 @@ class Rendered:
 
 def n_samples(piece: Piece, settings: RenderSettings) -> int:
     """Length of the rendered piece, known without rendering."""
-    return int(round((piece.duration_s + settings.tail_s) * settings.sample_rate_hz))
+    return round((piece.duration_s + settings.tail_s) * settings.sample_rate_hz)
 
 
 def render(piece: Piece, settings: RenderSettings, rng: np.random.Generator) -> Rendered:

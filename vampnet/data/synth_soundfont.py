@@ -37,7 +37,7 @@ class SoundFont:
         self._synth = tinysoundfont.Synth(samplerate=sample_rate_hz)
         try:
             self._id = self._synth.sfload(str(path))
-        except Exception as error:
+        except RuntimeError as error:
             raise CorpusError(f"{path} cannot be read as a sound font (SF2 or SF3): {error}") from error
 
     def note(self, program: int, is_drums: bool, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
@@ -46,7 +46,7 @@ class SoundFont:
         bank = _DRUM_BANK if is_drums else 0
         try:
             synth.program_select(_CHANNEL, self._id, bank, program, is_drums)
-        except Exception:  # a font without this kit or program: its first one
+        except RuntimeError:  # a font without this kit or program: its first one
             synth.program_select(_CHANNEL, self._id, bank, 0, is_drums)
         synth.noteon(_CHANNEL, int(pitch), int(velocity))
         audio = np.frombuffer(synth.generate(n_samples), dtype=np.float32).reshape(-1, 2).T

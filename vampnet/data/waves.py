@@ -85,10 +85,11 @@ def _write_cache(files: list[Path], cache: Path, sample_rate_hz: int) -> list[in
     with open(temporary, "wb") as out:
         for number, path in enumerate(tqdm(files, desc="reading audio", unit="file")):
             try:
-                samples = _one_channel(path, number, sample_rate_hz)
+                mono = levelled_channel(path, number, sample_rate_hz)
             except AudioError as error:
                 tqdm.write(f"left out: {error}")
                 continue
+            samples = np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16)
             out.write(samples.tobytes())
             starts.append(starts[-1] + len(samples))
     if starts[-1] == 0:
@@ -97,10 +98,13 @@ def _write_cache(files: list[Path], cache: Path, sample_rate_hz: int) -> list[in
     return starts
 
 
-def _one_channel(path: Path, number: int, sample_rate_hz: int) -> np.ndarray:
-    """Left, right or mid in turn, so that a codec for single channels hears all three."""
+def levelled_channel(path: Path, number: int, sample_rate_hz: int) -> np.ndarray:
+    """One channel of a file at INPUT_LUFS and another sample rate, float32 (samples,).
+
+    Left, right and mid by turns of `number`, so that a model of single channels hears all three.
+    """
     audio = audio_files.read(path)
     gain = gain_to(measure(audio.samples, audio.sample_rate_hz))
     channels = [*audio.samples[:2], audio.samples.mean(axis=0)]
-    mono = audio_files.resample(channels[number % len(channels)][None], audio.sample_rate_hz, sample_rate_hz)[0] * gain
-    return np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16)
+    mono = channels[number % len(channels)][None]
+    return audio_files.resample(mono, audio.sample_rate_hz, sample_rate_hz)[0] * np.float32(gain)

@@ -1,0 +1,45 @@
+# make demo   set up, then vamp the example loop
+# make test   set up, then run the tests
+# make lint   set up, then check style and types
+# make clean  remove what the others made, but for .venv
+# PYTHON names the interpreter for .venv, Python 3.10 to 3.13.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TINYSOUNDFONT := tinysoundfont==0.3.7
+
+.PHONY: demo test lint setup clean
+
+demo: $(INSTALLED)
+	mkdir -p out
+	$(BIN)/vampnet vamp examples/loop.wav -o out/loop-vamp.wav --plot out/loop-vamp.png
+	@echo "The example:  examples/loop.wav"
+	@echo "Its vamp:     out/loop-vamp.wav"
+	@echo "Both drawn:   out/loop-vamp.png"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+setup: $(INSTALLED)
+
+# tinysoundfont serves only the rendering of corpora, and its requirement pyaudio does not build everywhere and is not
+# needed: so it comes without requirements, and where it cannot be had the rest works without it.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.10 to 3.13 is needed; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) install --quiet --no-deps $(TINYSOUNDFONT) || echo "tinysoundfont is left out"
+	touch $(INSTALLED)
+
+clean:
+	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find vampnet tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,247 @@
+"""Bundles: a folder with everything a model needs and nothing that executes.
+
+    config.json          settings of codec, coarse and c2f model, the codec's id, SHA-256 of each weight file
+    codec.safetensors    coarse.safetensors    c2f.safetensors
+    README.md            the model card
+
+Weights are stored as float32, bfloat16, or int8 with one scale per row (`storage` in the config); the codebooks are
+always float32, since they say what the codes mean. A bundle is checked in full before any of it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vampnet.codec.base import Codec
+from vampnet.codec.spectral import SpectralCodec
+from vampnet.config import CodecConfig, ModelConfig, from_dict, to_dict
+from vampnet.errors import BundleError, SettingsError
+from vampnet.model import MaskedTransformer
+
+FORMAT_VERSION = 1
+STORAGES = ("float32", "bfloat16", "int8")
+PARTS = ("codec", "coarse", "c2f")
+SCALE = "::scale"
+"""Suffix of the key that holds an int8 tensor's row scales."""
+_SMALL = 2048
+"""Tensors with fewer elements stay float32: they cost nothing and matter most."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle. A bundle may hold the codec alone (to tokenise and train with)."""
+
+    folder: Path
+    config: dict[str, Any]
+    codec: Codec
+    coarse: MaskedTransformer | None
+    c2f: MaskedTransformer | None
+
+
+def find_bundle(name: str | os.PathLike[str]) -> Path:
+    """Folder of a bundle: "default" (inside the package), a path, or `owner/name` on the Hugging Face hub."""
+    if str(name) == "default":
+        return Path(__file__).parent / "bundles" / "default"
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if path.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/", "~")):
+        raise BundleError(f"{name}: no such bundle folder; give a folder, 'default', or OWNER/NAME on the hub")
+    return _download(str(name))
+
+
+def _download(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["config.json", "*.safetensors", "README.md"]
+    try:
+        return Path(snapshot_download(repository, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BundleError(f"{repository}: no such folder, and the hub did not give it ({cause})") from None
+
+
+def load_bundle(name: str | os.PathLike[str]) -> Bundle:
+    """Load and check a bundle. Raises BundleError naming what is missing, damaged or does not belong together."""
+    folder = find_bundle(name)
+    config = _read_config(folder)
+    codec = _load_codec(folder, config)
+    models = {part: _load_model(folder, config, part, codec) for part in ("coarse", "c2f")}
+    return Bundle(folder, config, codec, models["coarse"], models["c2f"])
+
+
+def load_codec(name: str | os.PathLike[str]) -> Codec:
+    """Load the codec of a bundle alone."""
+    folder = find_bundle(name)
+    return _load_codec(folder, _read_config(folder))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise BundleError(f"{folder}: not a bundle, its config.json cannot be read ({error.strerror})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: damaged, not valid JSON ({error})") from None
+    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
+        version = config.get("format_version") if isinstance(config, dict) else None
+        raise BundleError(f"{path}: bundle format {version} is not {FORMAT_VERSION}, the one this vampnet reads")
+    for key in ("codec", "codec_id", "sha256", "storage"):
+        if key not in config:
+            raise BundleError(f"{path}: damaged, has no {key!r}")
+    return config
+
+
+def _load_codec(folder: Path, config: dict[str, Any]) -> Codec:
+    codec = SpectralCodec(_settings(CodecConfig, config, "codec", folder))
+    _fill(codec, folder, config, "codec")
+    if codec.id != config["codec_id"]:
+        raise BundleError(f"{folder}: its codec has id {codec.id}, but config.json says {config['codec_id']}")
+    return codec.eval()
+
+
+def _load_model(folder: Path, config: dict[str, Any], part: str, codec: Codec) -> MaskedTransformer | None:
+    if part not in config:
+        return None
+    section = dict(config[part])
+    trained_on = section.pop("codec_id", None)
+    if trained_on != codec.id:
+        raise BundleError(f"{folder}: its {part} model was trained on codec {trained_on}, but the codec is {codec.id}")
+    settings = _settings(ModelConfig, {part: section}, part, folder)
+    if settings.n_codebooks > codec.n_codebooks or settings.vocab_size != codec.codebook_size:
+        raise BundleError(f"{folder}: its {part} model reads more codebooks or entries than its codec has")
+    model = MaskedTransformer(settings)
+    model.set_codebooks(codec.codebooks()[: settings.n_codebooks])
+    _fill(model, folder, config, part)
+    return model.eval()
+
+
+def _settings(kind: type, config: dict[str, Any], part: str, folder: Path) -> Any:
+    try:
+        return from_dict(kind, config[part], f"{folder / 'config.json'}: {part}")
+    except SettingsError as error:
+        raise BundleError(str(error)) from None
+
+
+def _fill(module: nn.Module, folder: Path, config: dict[str, Any], part: str) -> None:
+    """Load one weight file into a module, strictly."""
+    path = folder / f"{part}.safetensors"
+    if not path.is_file():
+        raise BundleError(f"{folder}: {path.name} is missing")
+    if _sha256(path) != config["sha256"].get(path.name):
+        raise BundleError(f"{path}: damaged or replaced, its SHA-256 is not the one in config.json")
+    try:
+        state = unpack(load_file(path))
+    except (SafetensorError, OSError, KeyError) as error:
+        raise BundleError(f"{path}: damaged ({error})") from None
+    wanted = {name: t for name, t in module.state_dict().items() if not _from_codec(name, part)}
+    problems = [f"missing {name}" for name in wanted.keys() - state.keys()]
+    problems += [f"unexpected {name}" for name in state.keys() - wanted.keys()]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(t.shape)}"
+        for name, t in wanted.items()
+        if name in state and state[name].shape != t.shape
+    ]
+    if problems:
+        raise BundleError(f"{path}: does not fit its config.json: {'; '.join(sorted(problems)[:8])}")
+    module.load_state_dict(state, strict=False)
+
+
+def _from_codec(name: str, part: str) -> bool:
+    """Codebooks are stored once, with the codec; the networks' copies are filled from there."""
+    return part != "codec" and name == "codebooks_CVK"
+
+
+def save_bundle(
+    folder: str | os.PathLike[str],
+    codec: SpectralCodec,
+    coarse: MaskedTransformer | None = None,
+    c2f: MaskedTransformer | None = None,
+    storage: str = "int8",
+    card: str = "",
+    about: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a bundle; the folder appears whole or not at all.
+
+    `about` is free information kept under "about" in config.json. Raises BundleError if the folder exists and
+    `overwrite` is False, or for an unknown storage.
+    """
+    target = Path(folder)
+    if storage not in STORAGES:
+        raise BundleError(f"storage is {storage!r}; known: {', '.join(STORAGES)}")
+    if target.exists() and not overwrite:
+        raise BundleError(f"{target}: exists already; choose another folder or ask to overwrite it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    scratch.chmod(0o755)
+    config: dict[str, Any] = {"format_version": FORMAT_VERSION, "storage": storage, "about": about or {}}
+    config |= {"codec": to_dict(codec.config), "codec_id": codec.id, "sha256": {}}
+    for part, module in zip(PARTS, (codec, coarse, c2f), strict=True):
+        if module is None:
+            continue
+        if isinstance(module, MaskedTransformer):
+            config[part] = {**to_dict(module.config), "codec_id": codec.id}
+        state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items() if not _from_codec(k, part)}
+        save_file(pack(state, storage), scratch / f"{part}.safetensors")
+        config["sha256"][f"{part}.safetensors"] = _sha256(scratch / f"{part}.safetensors")
+    (scratch / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (scratch / "README.md").write_text(card)
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(scratch, target)
+
+
+def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
+    """Tensors as they are stored."""
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if storage == "float32" or tensor.ndim < 2 or tensor.numel() < _SMALL or name.endswith("codebooks_CVK"):
+            packed[name] = tensor.float()
+        elif storage == "bfloat16":
+            packed[name] = tensor.bfloat16()
+        else:
+            packed[name], packed[name + SCALE] = _to_int8(tensor.float())
+    return packed
+
+
+def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Stored tensors as float32."""
+    state = {}
+    for name, tensor in packed.items():
+        if name.endswith(SCALE):
+            continue
+        if tensor.dtype == torch.int8:
+            state[name] = tensor.float() * packed[name + SCALE].float()
+        else:
+            state[name] = tensor.float()
+    return state
+
+
+def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values and a float32 scale per row; a row is all but the last axis, or a whole filter of a convolution."""
+    axes = tuple(range(1, tensor.ndim)) if tensor.ndim == 3 and tensor.shape[1] == 1 else (-1,)
+    scale = tensor.abs().amax(dim=axes, keepdim=True).clamp_min(1e-12) / 127
+    return (tensor / scale).round().to(torch.int8), scale
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,81 @@
+"""Random crops of token shards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vampnet.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Token shards of a folder, memory-mapped."""
+
+    codec_id: str
+    n_codebooks: int
+    shards: tuple[np.ndarray, ...]
+    """uint16 (frames, codebooks) each."""
+    pieces: np.ndarray
+    """int64 (pieces, 3): shard, first frame, number of frames."""
+    names: tuple[str, ...]
+    """Source file of each piece."""
+
+    @property
+    def n_frames(self) -> int:
+        return int(self.pieces[:, 2].sum())
+
+    def crop(self, rng: np.random.Generator, n_frames: int) -> np.ndarray:
+        """A random crop (n_frames, codebooks) of a piece drawn in proportion to its length.
+
+        A piece shorter than the crop is repeated, as a loop would be.
+        """
+        ends = np.cumsum(self.pieces[:, 2])
+        shard, start, length = self.pieces[int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))]
+        first = int(rng.integers(max(length - n_frames, 0) + 1))
+        piece = self.shards[shard][start + first : start + min(first + n_frames, length)]
+        return np.resize(piece, (n_frames, self.n_codebooks)) if len(piece) < n_frames else np.asarray(piece)
+
+    def batch(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> Tensor:
+        """Codes (B, C, T), int64, that depend on `seed` alone."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        crops = np.stack([self.crop(rng, n_frames) for _ in range(batch_size)])
+        return torch.from_numpy(crops.astype(np.int64)).transpose(1, 2).contiguous()
+
+    def unigram(self) -> Tensor:
+        """Entropy of each codebook's entries over all frames, nats (C,), float64."""
+        counts = np.zeros((self.n_codebooks, 65536))
+        for shard in self.shards:
+            for c in range(self.n_codebooks):
+                counts[c] += np.bincount(shard[:, c], minlength=65536)
+        share = torch.from_numpy(counts / counts.sum(axis=1, keepdims=True))
+        return -(share * share.clamp_min(1e-12).log()).sum(1)
+
+
+def open_tokens(folder: str | Path) -> TokenSet:
+    """Open the shards that `tokenize_folder` wrote. Raises CorpusError for none, damaged ones or mixed codecs."""
+    root = Path(folder)
+    headers = sorted(root.glob("shard-*.json"))
+    if not headers:
+        raise CorpusError(f"{root}: holds no token shards; make them with `vampnet tokenize AUDIO_FOLDER -o {root}`")
+    shards, pieces, names, ids = [], [], [], set()
+    for number, path in enumerate(headers):
+        header = json.loads(path.read_text())
+        data = path.with_suffix(".u16")
+        expected = 2 * header["n_frames"] * header["n_codebooks"]
+        if not data.exists() or data.stat().st_size != expected:
+            raise CorpusError(f"{data}: damaged shard (expected {expected} bytes); delete it and tokenize again")
+        ids.add((header["codec_id"], header["n_codebooks"]))
+        shape = (header["n_frames"], header["n_codebooks"])
+        shards.append(np.memmap(data, dtype="<u2", mode="r", shape=shape) if expected else np.zeros(shape, "<u2"))
+        pieces += [(number, e["start"], e["n_frames"]) for e in header["entries"]]
+        names += [e["name"] for e in header["entries"]]
+    if len(ids) > 1:
+        raise CorpusError(f"{root}: its shards come from several codecs: {', '.join(sorted(i for i, _ in ids))}")
+    (codec_id, n_codebooks), pieces_array = ids.pop(), np.asarray(pieces, dtype=np.int64).reshape(-1, 3)
+    return TokenSet(codec_id, n_codebooks, tuple(shards), pieces_array, tuple(names))

@@ -1,0 +1,117 @@
+"""A folder of audio as token shards: what masked models train on.
+
+A shard is a flat file of uint16 codes, frames x codebooks (`shard-00000.u16`), and a JSON beside it: the codec's id,
+the number of codebooks, and the source, first frame and length of each file in it. A shard appears by renaming, so
+whatever is there is whole, and an interrupted run goes on at the first shard that is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from vampnet.codec.base import Codec
+from vampnet.data.waves import audio_files_in, levelled_channel
+from vampnet.errors import AudioError, CorpusError
+
+FILES_PER_SHARD = 64
+
+
+@dataclass(frozen=True)
+class TokenizeReport:
+    """What a run did."""
+
+    n_files: int
+    audio_s: float
+    """Audio in the shards, seconds."""
+    skipped: tuple[str, ...]
+    """Files left out, each with its cause."""
+    audio_s_per_s: float
+    """Speed of this run; 0 when all was there already."""
+
+
+def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: Codec) -> TokenizeReport:
+    """Encode every file of a folder (left, right and mid in turn for stereo), levelled as the pipeline levels it.
+
+    Resumes what is there; files that cannot be read are skipped and listed in the report and in `skipped.txt`.
+    Raises CorpusError when the folder holds no audio, or when the shards there come from another codec.
+    """
+    files = audio_files_in(audio_folder)
+    target = Path(token_folder)
+    target.mkdir(parents=True, exist_ok=True)
+    groups = [files[k : k + FILES_PER_SHARD] for k in range(0, len(files), FILES_PER_SHARD)]
+    done_s, total_frames, skipped, started = 0.0, 0, [], time.monotonic()
+    with tqdm(total=len(files), desc="encoding", unit="file") as bar:
+        for number, group in enumerate(groups):
+            names = [str(p.relative_to(audio_folder)) for p in group]
+            header = _existing(target, number, names, codec)
+            if header is None:
+                header = _write_shard(target, number, names, group, codec, bar)
+                done_s += header["n_frames"] / codec.frames_per_s
+            else:
+                bar.update(len(group))
+            total_frames += header["n_frames"]
+            skipped += header["skipped"]
+    (target / "skipped.txt").write_text("".join(f"{line}\n" for line in skipped))
+    if total_frames == 0:
+        raise CorpusError(f"{audio_folder}: none of its {len(files)} audio files can be read")
+    speed = done_s / max(time.monotonic() - started, 1e-9)
+    return TokenizeReport(len(files) - len(skipped), total_frames / codec.frames_per_s, tuple(skipped), speed)
+
+
+def _paths(target: Path, number: int) -> tuple[Path, Path]:
+    return target / f"shard-{number:05d}.u16", target / f"shard-{number:05d}.json"
+
+
+def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict | None:
+    data_path, header_path = _paths(target, number)
+    if not (header_path.exists() and data_path.exists()):
+        return None
+    header = json.loads(header_path.read_text())
+    if header["codec_id"] != codec.id:
+        raise CorpusError(f"{target}: its shards come from codec {header['codec_id']}, not {codec.id}; use a new folder")
+    if header["names"] != names:
+        raise CorpusError(f"{target}: its shards come from other files; use a new folder")
+    return header
+
+
+def _write_shard(
+    target: Path, number: int, names: Sequence[str], files: Sequence[Path], codec: Codec, bar: tqdm
+) -> dict:
+    data_path, header_path = _paths(target, number)
+    entries, skipped, n_frames = [], [], 0
+    with open(data_path.with_suffix(".tmp"), "wb") as out:
+        for k, (name, path) in enumerate(zip(names, files, strict=True)):
+            try:
+                mono = levelled_channel(path, number * FILES_PER_SHARD + k, codec.sample_rate_hz)
+            except AudioError as error:
+                skipped.append(str(error))
+                bar.update()
+                continue
+            codes_CT = codec.encode(torch.from_numpy(mono)[None])[0].cpu()
+            out.write(codes_CT.T.numpy().astype("<u2").tobytes())
+            entries.append({"name": name, "start": n_frames, "n_frames": codes_CT.shape[1]})
+            n_frames += codes_CT.shape[1]
+            bar.update()
+    header = {
+        "codec_id": codec.id,
+        "n_codebooks": codec.n_codebooks,
+        "frames_per_s": codec.frames_per_s,
+        "n_frames": n_frames,
+        "names": list(names),
+        "entries": entries,
+        "skipped": skipped,
+    }
+    os.replace(data_path.with_suffix(".tmp"), data_path)
+    temporary = header_path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(header))
+    os.replace(temporary, header_path)
+    return header

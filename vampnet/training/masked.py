@@ -1,0 +1,144 @@
+"""The masked token objective, coarse and coarse-to-fine (paper, section 3.2).
+
+Per item one r ~ U(0, 1]; each predicted token is masked with probability gamma(r) = cos(pi r / 2), the schedule that
+sampling follows too; the loss is the cross-entropy of the masked tokens alone. Conditioning codebooks stay in sight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vampnet.checkpoint import load_codec
+from vampnet.data.dataset import TokenSet, open_tokens
+from vampnet.errors import CorpusError, SettingsError
+from vampnet.masks import apply_mask, gamma
+from vampnet.model import MaskedTransformer
+from vampnet.training.recipe import MaskedRecipe
+
+VALIDATION_RATES = (0.2, 0.5, 0.8)
+"""Shares of the predicted tokens that validation masks."""
+
+
+def random_mask(codes_BCT: Tensor, n_conditioning: int, generator: torch.Generator) -> Tensor:
+    """Training mask (B, C, T), True = to be predicted.
+
+    The r of a batch are stratified: each is uniform on (0, 1], together they cover it evenly, which calms the loss
+    (the authors take a Sobol sequence for the same end).
+    """
+    n_items = len(codes_BCT)
+    order_B = torch.randperm(n_items, generator=generator)
+    r_B = 1 - (order_B + torch.rand(n_items, generator=generator)) / n_items
+    mask_BCT = torch.rand(codes_BCT.shape, generator=generator) < gamma(r_B).view(-1, 1, 1)
+    mask_BCT[:, :n_conditioning] = False
+    return mask_BCT
+
+
+def fixed_rate_mask(codes_BCT: Tensor, n_conditioning: int, rate: float, generator: torch.Generator) -> Tensor:
+    """Mask each predicted token with probability `rate`."""
+    mask_BCT = torch.rand(codes_BCT.shape, generator=generator) < rate
+    mask_BCT[:, :n_conditioning] = False
+    return mask_BCT
+
+
+def masked_loss(
+    network: nn.Module, codes_BCT: Tensor, mask_BCT: Tensor, n_conditioning: int, mask_token: int, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,), in order of codebook.
+
+    `network` maps codes (B, C, T) to logits (B, P, T, V) of the codebooks after the `n_conditioning` first.
+    """
+    logits_BPTV = network(apply_mask(codes_BCT, mask_BCT, mask_token))
+    chosen = mask_BCT[:, n_conditioning:]
+    logits_NV, target_N = logits_BPTV[chosen].float(), codes_BCT[:, n_conditioning:][chosen]
+    nats_N = F.cross_entropy(logits_NV, target_N, reduction="none", label_smoothing=smoothing)
+    return nats_N.mean(), nats_N.detach(), logits_NV.detach().argmax(-1) == target_N
+
+
+class MaskedTask:
+    """What the loop trains for a masked recipe."""
+
+    def __init__(self, recipe: MaskedRecipe, train: TokenSet, validation: TokenSet, codebooks_CVK: Tensor) -> None:
+        torch.manual_seed(recipe.loop.seed)
+        self.recipe, self.train, self.validation = recipe, train, validation
+        self.module = MaskedTransformer(recipe.model)
+        self.module.set_codebooks(codebooks_CVK[: recipe.model.n_codebooks])
+        self.unigram_C = train.unigram()
+
+    def _codes(self, data: TokenSet, seed: tuple[int, ...], size: int) -> Tensor:
+        codes_BCT = data.batch(seed, size, self.recipe.crop_frames)[:, : self.recipe.model.n_codebooks]
+        return codes_BCT.contiguous()
+
+    def begin_step(self, step: int) -> bool:
+        return False
+
+    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+        config, loop = self.recipe.model, self.recipe.loop
+        device = next(module.parameters()).device
+        codes_BCT = self._codes(self.train, (loop.seed, step, rank), loop.batch_size)
+        generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
+        mask_BCT = random_mask(codes_BCT, config.n_conditioning_codebooks, generator)
+        loss, _, hit_N = masked_loss(
+            module, codes_BCT.to(device), mask_BCT.to(device), config.n_conditioning_codebooks, config.mask_token,
+            self.recipe.label_smoothing,
+        )  # fmt: skip
+        return {"loss": loss, "accuracy": hit_N.float().mean()}
+
+    def end_step(self, step: int) -> None:
+        pass
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Cross-entropy (nats) and top-1 accuracy per codebook at fixed mask rates, and their mean."""
+        assert isinstance(module, MaskedTransformer)
+        return masked_figures(module, self.validation, self.recipe.crop_frames)
+
+    def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@torch.no_grad()
+def masked_figures(
+    model: MaskedTransformer, data: TokenSet, crop_frames: int, n_batches: int = 6, batch_size: int = 8
+) -> dict[str, float]:
+    """Held-out figures: `nats_r0.5` and `top1_r0.5` over all predicted codebooks, `nats_r0.5_c2` of one, ..."""
+    config, device = model.config, next(model.parameters()).device
+    first, figures = config.n_conditioning_codebooks, {}
+    for rate in VALIDATION_RATES:
+        nats: dict[int, list[Tensor]] = {c: [] for c in range(first, config.n_codebooks)}
+        hits: dict[int, list[Tensor]] = {c: [] for c in range(first, config.n_codebooks)}
+        for k in range(n_batches):
+            codes_BCT = data.batch((11, k), batch_size, crop_frames)[:, : config.n_codebooks].contiguous()
+            mask_BCT = fixed_rate_mask(codes_BCT, first, rate, torch.Generator().manual_seed(k))
+            _, nats_N, hit_N = masked_loss(model, codes_BCT.to(device), mask_BCT.to(device), first, config.mask_token)
+            codebook_N = mask_BCT[:, first:].nonzero()[:, 1] + first
+            for c in nats:
+                nats[c].append(nats_N[(codebook_N == c).to(device)])
+                hits[c].append(hit_N[(codebook_N == c).to(device)])
+        for c in nats:
+            figures[f"nats_r{rate}_c{c}"] = float(torch.cat(nats[c]).mean())
+            figures[f"top1_r{rate}_c{c}"] = float(torch.cat(hits[c]).float().mean())
+        for name in ("nats", "top1"):
+            per_codebook = [figures[f"{name}_r{rate}_c{c}"] for c in nats]
+            figures[f"{name}_r{rate}"] = sum(per_codebook) / len(per_codebook)
+    return figures
+
+
+def masked_task(recipe: MaskedRecipe) -> MaskedTask:
+    """Open the data of a recipe and check that codec, shards and model belong together."""
+    codec = load_codec(recipe.bundle)
+    sets = [open_tokens(recipe.train_tokens), open_tokens(recipe.validation_tokens)]
+    for folder, data in zip((recipe.train_tokens, recipe.validation_tokens), sets, strict=True):
+        if data.codec_id != codec.id:
+            raise CorpusError(f"{folder}: tokens of codec {data.codec_id}, but {recipe.bundle} holds codec {codec.id}")
+    if recipe.model.n_codebooks > codec.n_codebooks:
+        raise SettingsError(f"model.n_codebooks is {recipe.model.n_codebooks}, the codec has {codec.n_codebooks}")
+    return MaskedTask(recipe, sets[0], sets[1], codec.codebooks())
