@@ -126,7 +126,7 @@ def network_state(source: dict[str, Tensor], config: ModelConfig, lora: bool = T
 
 
 def golden_model(name: str, lora: bool = True, extra: dict[str, Tensor] | None = None) -> MaskedTransformer:
-    """The network `name` (coarse or c2f) with the authors' weights, for evaluation; tensors of `extra` replace theirs."""
+    """The network `name` (coarse or c2f) with the authors' weights, for evaluation; tensors in `extra` win."""
     file = golden_file(f"{name}.pth")
     kwargs = file["metadata"]["kwargs"]
     config = ModelConfig(

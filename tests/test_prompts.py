@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from golden import golden_mask, requires_golden
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vampnet.errors import PromptError
@@ -44,12 +44,14 @@ prompts = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(prompts, prompts)
 def test_resolving_follows_de_morgan(a: Prompt, b: Prompt):
     assert torch.equal(resolve(a | b, context()), resolve(a, context()) & resolve(b, context()))
     assert torch.equal(resolve(a & b, context()), resolve(a, context()) | resolve(b, context()))
 
 
+@settings(deadline=None)
 @given(prompts, prompts, prompts)
 def test_the_algebra_is_a_lattice(a: Prompt, b: Prompt, c: Prompt):
     assert torch.equal(keep(a | a), keep(a)) and torch.equal(keep(a & a), keep(a))
@@ -59,12 +61,14 @@ def test_the_algebra_is_a_lattice(a: Prompt, b: Prompt, c: Prompt):
     assert torch.equal(keep(a | Nothing()), keep(a)) and torch.equal(keep(a & Everything()), keep(a))
 
 
+@settings(deadline=None)
 @given(prompts, prompts, prompts)
 def test_grouping_changes_nothing(a: Prompt, b: Prompt, c: Prompt):
     assert (a | b) | c == a | (b | c) and (a & b) & c == a & (b & c)
     assert str((a | b) | c) == str(a | (b | c))
 
 
+@settings(deadline=None)
 @given(prompts, st.integers(0, 40))
 def test_a_piece_is_resolved_like_the_same_frames_of_the_whole(prompt: Prompt, start: int):
     whole = prompt.keep(context(n_frames=61))

@@ -75,16 +75,10 @@ def fill(
         n_commit = [schedule[step] - schedule[step + 1] for schedule in schedules]
         active = [item for item, n in enumerate(n_commit) if n]
         if active:
-            noise_weight = settings.mask_temperature * (1 - (step + 1) / steps)
             noise = [_draw_noise(generators[item], config.n_predicted, codes_BCT.shape[2]) for item in active]
-            codes_BCT[active] = _step(
-                model,
-                codes_BCT[active],
-                settings,
-                noise_weight,
-                torch.stack(noise),
-                [n_commit[item] for item in active],
-            )
+            noise_weight = settings.mask_temperature * (1 - (step + 1) / steps)
+            commits = [n_commit[item] for item in active]
+            codes_BCT[active] = _step(model, codes_BCT[active], settings, torch.stack(noise), noise_weight, commits)
         if progress is not None:
             progress(step + 1, steps)
     return codes_BCT
@@ -113,8 +107,8 @@ def _step(
     model: TokenNetwork,
     codes_BCT: Tensor,
     settings: Sampling,
+    noise_B2PT: Tensor,
     noise_weight: float,
-    noise_2BPT: Tensor,
     n_commit: Sequence[int],
 ) -> Tensor:
     """One pass of the network over codes with mask tokens; item b gets `n_commit[b]` of them filled in."""
@@ -123,7 +117,7 @@ def _step(
     codes_BPT = codes_BCT[:, n_conditioning:]
     mask_BPT = codes_BPT == config.mask_token
     logits_NV = model(codes_BCT)[mask_BPT].float()
-    noise_N2 = noise_2BPT.to(codes_BCT.device).movedim(1, -1)[mask_BPT]
+    noise_N2 = noise_B2PT.to(codes_BCT.device).movedim(1, -1)[mask_BPT]
     tokens_N, log_p_N = draw(logits_NV, noise_N2[:, 0], settings)
     if not torch.isfinite(log_p_N).all():
         raise BundleError(

@@ -47,7 +47,9 @@ class ResidualQuantizer(nn.Module):
         scores_NV = vectors_NK @ codebook_VK.T - 0.5 * codebook_VK.square().sum(1)
         return scores_NV.argmax(dim=1)
 
-    def forward(self, latent_BTL: Tensor, levels_B: Tensor | None = None, observer: Observer | None = None) -> Quantized:
+    def forward(
+        self, latent_BTL: Tensor, levels_B: Tensor | None = None, observer: Observer | None = None
+    ) -> Quantized:
         """Quantise; `levels_B` is the number of levels used per item (all when None).
 
         `observer` is told each level's projections and entries (the moving average and the usage statistics).

@@ -201,13 +201,13 @@ def _humanise(
     events: list[tuple[float, float, int, float]], grid: Grid, looseness_s: float, rng: np.random.Generator
 ) -> tuple[Note, ...]:
     """Events on the grid -> notes in seconds with small errors of start, length and force, as a player makes them."""
-    starts = rng.normal(0.0, looseness_s, size=len(events))
     lean_s = float(rng.normal(0.0, 0.3)) * looseness_s  # a player who drags or pushes, always by the same amount
-    forces = rng.normal(0.0, 5.0, size=len(events))
+    errors_s = np.clip(rng.normal(lean_s, looseness_s, size=len(events)), -0.03, 0.03).tolist()
+    forces = rng.normal(0.0, 5.0, size=len(events)).tolist()
     notes = []
-    for (step, length, pitch, velocity), error, force in zip(events, starts, forces, strict=True):
-        start = grid.time_s(step)
-        duration = max(0.04, grid.time_s(step + length) - start)
-        shifted = max(0.0, start + float(np.clip(error + lean_s, -0.03, 0.03)))
-        notes.append((shifted, duration, int(np.clip(pitch, 0, 127)), int(np.clip(velocity + force, 8, 127))))
+    for (step, length, pitch, velocity), error_s, force in zip(events, errors_s, forces, strict=True):
+        start_s = grid.time_s(step)
+        duration_s = max(0.04, grid.time_s(step + length) - start_s)
+        notes.append((max(0.0, start_s + error_s), duration_s, min(max(int(pitch), 0), 127),
+                      min(max(int(velocity + force), 8), 127)))
     return tuple(sorted(notes))

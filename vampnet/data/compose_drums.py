@@ -80,7 +80,7 @@ def render_part(part: DrumPart, metre: Metre, bars: int, energy: float, rng: np.
     events: list[Event] = []
     for bar in range(bars):
         last = bar == bars - 1
-        fill = part.fill_every and (bar + 1) % part.fill_every == 0 or (last and rng.random() < 0.5)
+        fill = (part.fill_every and (bar + 1) % part.fill_every == 0) or (last and rng.random() < 0.5)
         start_fill = metre.steps
         if fill:
             start_fill = metre.steps - int(rng.choice((metre.steps, metre.steps // 2, 4, 4)))

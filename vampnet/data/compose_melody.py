@@ -13,7 +13,8 @@ from vampnet.data.patterns import Metre
 _FORMS = ("aaba", "abac", "aabb", "abab", "aaab", "abcb", "a.a.", "ab..", "aab.")
 """Which motif each unit of a phrase has; a full stop is a rest."""
 
-_CELLS = ((4,), (2, 2), (3, 1), (1, 1, 2), (2, 1, 1), (6, 2), (8,), (1, 3), (3, 3, 2), (1, 1, 1, 1), (2, 4, 2), (4, 2, 2))
+_CELLS = ((4,), (2, 2), (3, 1), (1, 1, 2), (2, 1, 1), (6, 2), (8,), (1, 3), (3, 3, 2), (1, 1, 1, 1), (2, 4, 2),
+          (4, 2, 2))
 """Rhythmic cells in sixteenths."""
 
 
@@ -108,7 +109,7 @@ def _place(
     events: list[Event] = []
     count = len(motif.onsets)
     for index, (onset, length, move) in enumerate(zip(motif.onsets, motif.lengths, motif.moves, strict=True)):
-        degree = int(np.clip(anchor + move, 0, len(ladder) - 1))
+        degree = min(max(anchor + move, 0), len(ladder) - 1)
         pitch = int(ladder[degree])
         strong = onset % 4 == 0 or length >= 4 or index == count - 1
         if strong:

@@ -131,7 +131,9 @@ def tape_wow(audio: np.ndarray, depth_ms: float, rate_wow_hz: float, rate_hz: in
     return np.stack([np.interp(whole, place, channel) for channel in audio]).astype(np.float32)
 
 
-def vinyl(audio: np.ndarray, level_db: float, clicks_per_s: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+def vinyl(
+    audio: np.ndarray, level_db: float, clicks_per_s: float, rate_hz: int, rng: np.random.Generator
+) -> np.ndarray:
     """Adds hiss and crackle at `level_db` below the signal's RMS."""
     count = audio.shape[1]
     rms = float(np.sqrt(np.mean(audio**2))) + 1e-9

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -77,7 +76,9 @@ def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict
         return None
     header = json.loads(header_path.read_text())
     if header["codec_id"] != codec.id:
-        raise CorpusError(f"{target}: its shards come from codec {header['codec_id']}, not {codec.id}; use a new folder")
+        raise CorpusError(
+            f"{target}: its shards come from codec {header['codec_id']}, not {codec.id}; use a new folder"
+        )
     if header["names"] != names:
         raise CorpusError(f"{target}: its shards come from other files; use a new folder")
     return header

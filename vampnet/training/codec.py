@@ -83,10 +83,16 @@ class CodecTask:
         decoded_BS, commitment = module(audio_BS, self.quantizing, levels_B, self.observer if self.quantizing else None)
         mel = torch.zeros((), device=audio_BS.device)
         for (n_fft, n_mels), weight in zip(MEL_SCALES, MEL_WEIGHTS, strict=True):
-            difference = log_mel(decoded_BS, self.rate_hz, n_fft, n_mels) - log_mel(audio_BS, self.rate_hz, n_fft, n_mels)
+            difference = log_mel(decoded_BS, self.rate_hz, n_fft, n_mels) - log_mel(
+                audio_BS, self.rate_hz, n_fft, n_mels
+            )
             mel = mel + weight * difference.abs().mean()
         mel = mel / sum(MEL_WEIGHTS)
-        return {"loss": mel + self.recipe.commitment_weight * commitment, "mel": mel.detach(), "commitment": commitment.detach()}
+        return {
+            "loss": mel + self.recipe.commitment_weight * commitment,
+            "mel": mel.detach(),
+            "commitment": commitment.detach(),
+        }
 
     def end_step(self, step: int) -> None:
         if self.quantizing:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vampnet.checkpoint import load_codec, save_bundle
 from vampnet.codec.spectral import SpectralCodec
 from vampnet.errors import BundleError
 from vampnet.model import MaskedTransformer
@@ -42,3 +43,36 @@ def model_of_run(folder: str | Path) -> tuple[MaskedTransformer, int]:
     model = MaskedTransformer(recipe.model)
     model.load_state_dict(average)
     return model.eval(), step
+
+
+def write_bundle(
+    folder: str | Path,
+    codec: str | Path,
+    coarse: str | Path | None = None,
+    c2f: str | Path | None = None,
+    storage: str = "int8",
+    card: str | Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Pack runs into a bundle. `codec` is a run or a bundle; masked models must have been trained on that codec.
+
+    Raises BundleError when a model's codebooks are not the codec's.
+    """
+    about: dict[str, Any] = {}
+    if (Path(codec) / "last.ckpt").exists():
+        codec_module, about["codec_steps"] = codec_of_run(codec)
+    else:
+        loaded = load_codec(codec)
+        assert isinstance(loaded, SpectralCodec)
+        codec_module = loaded
+    models: dict[str, MaskedTransformer | None] = {"coarse": None, "c2f": None}
+    for part, run in (("coarse", coarse), ("c2f", c2f)):
+        if run is None:
+            continue
+        model, about[f"{part}_steps"] = model_of_run(run)
+        expected = codec_module.codebooks()[: model.config.n_codebooks]
+        if not torch.equal(model.codebooks_CVK, expected):
+            raise BundleError(f"{run}: was trained on tokens of another codec than {codec}")
+        models[part] = model
+    text = Path(card).read_text() if card is not None else ""
+    save_bundle(folder, codec_module, models["coarse"], models["c2f"], storage, text, about, overwrite)

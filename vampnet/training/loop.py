@@ -136,7 +136,11 @@ class Run:
         self.step += 1
         if self.step % self.settings.log_every:
             return {}
-        return {**{name: float(value.detach()) for name, value in scalars.items()}, "grad_norm": float(norm), "rate": rate}
+        return {
+            **{name: float(value.detach()) for name, value in scalars.items()},
+            "grad_norm": float(norm),
+            "rate": rate,
+        }
 
     def validate(self) -> dict[str, float]:
         """Figures of the averaged weights on validation data."""

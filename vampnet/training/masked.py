@@ -45,7 +45,12 @@ def fixed_rate_mask(codes_BCT: Tensor, n_conditioning: int, rate: float, generat
 
 
 def masked_loss(
-    network: nn.Module, codes_BCT: Tensor, mask_BCT: Tensor, n_conditioning: int, mask_token: int, smoothing: float = 0.0
+    network: nn.Module,
+    codes_BCT: Tensor,
+    mask_BCT: Tensor,
+    n_conditioning: int,
+    mask_token: int,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,), in order of codebook.
 

@@ -1,0 +1,365 @@
+"""The command line: `vampnet SUBCOMMAND ...`. Parsing here, work in the functions that each subcommand names.
+
+Heavy modules are imported inside the functions, so `vampnet --help` answers at once. Exit codes: 0 done, 2 something
+that the user can mend (one line on stderr says what), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from vampnet import __version__
+from vampnet.config import Sampling
+from vampnet.errors import AudioError, PromptError, SettingsError, VampnetError
+
+if TYPE_CHECKING:
+    from vampnet.pipeline import Timings, Tokens
+    from vampnet.prompts import Prompt
+
+log = logging.getLogger("vampnet")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser, runners = build_parser()
+    arguments = parser.parse_args(argv)
+    command = arguments.command
+    options = arguments[command]
+    level = logging.INFO if options.get("verbose") else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    try:
+        runners[command](options)
+    except VampnetError as error:
+        print(f"vampnet: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("vampnet: interrupted; no output was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def build_parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
+    """The parser and the function of each subcommand."""
+    parser = ArgumentParser(
+        prog="vampnet", description="Masked acoustic token modelling of music: vary, fill and extend recordings."
+    )
+    parser.add_argument("--version", action="version", version=f"vampnet {__version__}")
+    subcommands = parser.add_subcommands(required=True, dest="command", metavar="SUBCOMMAND")
+    runners: dict[str, Callable[[Namespace], None]] = {}
+    for name, help_text, add_options, run in COMMANDS:
+        sub = ArgumentParser(description=help_text)
+        add_options(sub)
+        sub.add_argument("-v", "--verbose", action="store_true", help="log what is done to stderr")
+        subcommands.add_subcommand(name, sub, help=help_text)
+        runners[name] = run
+    return parser, runners
+
+
+def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
+    """One flag per field of a settings dataclass, its docstring the help."""
+    from docstring_parser import parse_from_object
+
+    documented = {p.arg_name: p.description or "" for p in parse_from_object(kind).params}
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(kind):
+        flag = "--" + field.name.replace("_", "-")
+        help_text = documented.get(field.name, "").replace("\n", " ").replace("%", "%%")
+        group.add_argument(flag, type=type(field.default), default=field.default, help=help_text)
+
+
+def settings_from(kind: type, options: Namespace) -> Any:
+    """The settings dataclass from parsed flags."""
+    return kind(**{field.name: options[field.name] for field in dataclasses.fields(kind)})
+
+
+# --- vamp ------------------------------------------------------------------------------------------------------------
+
+
+def _vamp_options(parser: ArgumentParser) -> None:
+    parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
+    parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
+    parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--variations", type=int, default=1, help="how many; above 1 they are numbered OUT-1, OUT-2, ..."
+    )
+    parser.add_argument(
+        "--plot", type=str, default=None, help="PNG of input and output spectrogram and the kept tokens"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings")
+    group = parser.add_argument_group("Prompt: what is kept (nothing given: --periodic 7)")
+    group.add_argument("--periodic", type=int, default=None, help="keep every N-th frame; 0 keeps none, 1 all")
+    group.add_argument("--width", type=int, default=1, help="frames kept at each periodic place")
+    group.add_argument("--random", type=float, default=None, help="keep each token with this probability, 0 to 1")
+    group.add_argument(
+        "--codebooks", type=int, default=None, help="of what the above keep, only the N coarsest codebooks"
+    )
+    group.add_argument("--keep", action="append", default=None, metavar="A:B", help="keep seconds A to B; repeatable")
+    add_settings(parser, Sampling, "Sampling")
+
+
+def run_vamp(options: Namespace) -> None:
+    """`vampnet vamp`: variations of a recording."""
+    prompt = prompt_from(options.periodic, options.width, options.random, options.codebooks, options.keep or [])
+    sampling = settings_from(Sampling, options)
+    outputs = output_paths(options.output, options.variations)
+    if any(path.exists() and os.path.samefile(path, options.input) for path in outputs if Path(options.input).exists()):
+        raise AudioError(f"{options.output}: is the input itself; choose another output")
+    if options.plot:
+        _check_plot(options.plot)
+    from vampnet.pipeline import load
+
+    model = load(options.bundle, options.device)
+    log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
+    with _ProgressBar() as bar:
+        tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update)
+    if options.plot:
+        from vampnet.plot import plot_vamp
+
+        plot_vamp(options.plot, options.input, outputs[0], tokens[0].mask_CT, str(prompt))
+    _report_vamp(options, outputs, tokens, timings, prompt)
+
+
+def prompt_from(
+    periodic: int | None, width: int, random: float | None, codebooks: int | None, keep: Sequence[str]
+) -> Prompt:
+    """The prompt that the flags spell: ((periodic | random) & codebooks) | keep regions."""
+    from vampnet.prompts import Codebooks, Keep, Periodic, Random
+
+    spread: Prompt | None = None
+    if periodic is not None:
+        spread = Periodic(periodic, width)
+    if random is not None:
+        spread = Random(random) if spread is None else spread | Random(random)
+    if codebooks is not None:
+        spread = Codebooks(codebooks) if spread is None else spread & Codebooks(codebooks)
+    for text in keep:
+        region = Keep(*parse_region(text))
+        spread = region if spread is None else spread | region
+    return Periodic(7, width) if spread is None else spread
+
+
+def parse_region(text: str) -> tuple[float, float]:
+    """ "1.5:4" -> (1.5, 4.0); an empty side is the start or the end of the file."""
+    start, colon, end = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return float(start or 0), float(end) if end else math.inf
+    except ValueError:
+        raise PromptError(f"keep: {text!r} is not a region; write START:END in seconds, such as 0:2 or 3.5:") from None
+
+
+def output_paths(output: str, variations: int) -> list[Path]:
+    """One path per variation: OUT itself, or OUT-1, OUT-2, ... before the ending."""
+    if not 1 <= variations <= 1000:
+        raise SettingsError(f"variations is {variations}, but must lie in 1 to 1000")
+    path = Path(output)
+    if variations == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(variations)]
+
+
+def _report_vamp(
+    options: Namespace, outputs: list[Path], tokens: list[Tokens], timings: Timings, prompt: Prompt
+) -> None:
+    factor = timings.real_time_factor
+    if options.json:
+        kept = [1 - float(item.mask_CT.float().mean()) for item in tokens]
+        done = [
+            {"file": str(path), "seed": item.seed, "kept_share": round(share, 4)}
+            for path, item, share in zip(outputs, tokens, kept, strict=True)
+        ]
+        report = {"input": options.input, "outputs": done, "prompt": str(prompt)}
+        report |= {"timings": dataclasses.asdict(timings), "real_time_factor": round(factor, 3)}
+        print(json.dumps(report, indent=1))
+        return
+    for path, item in zip(outputs, tokens, strict=True):
+        print(f"{path}: {prompt}, seed {item.seed}")
+    print(f"{timings.audio_s:.1f} s of audio in {timings.total_s:.1f} s: {factor:.2f} times real time")
+
+
+def _check_plot(path: str) -> None:
+    from vampnet.plot import require_matplotlib
+
+    require_matplotlib(path)
+
+
+class _ProgressBar:
+    """One line on stderr, a bar per stage."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def __enter__(self) -> _ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            if self._bar is not None:
+                self._bar.close()
+            layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
+            self._bar, self._stage = tqdm(total=total, desc=stage, bar_format=layout, leave=False), stage
+        self._bar.update(done - self._bar.n)
+
+
+# --- info ------------------------------------------------------------------------------------------------------------
+
+
+def _info_options(parser: ArgumentParser) -> None:
+    parser.add_argument("what", type=str, nargs="?", default="default", help="bundle or audio file")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def run_info(options: Namespace) -> None:
+    """`vampnet info`: what a bundle or an audio file is."""
+    from vampnet.inform import audio_info, bundle_info
+
+    what = Path(options.what)
+    facts = audio_info(what) if what.is_file() else bundle_info(options.what)
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+# --- corpora, training, bundles --------------------------------------------------------------------------------------
+
+
+def _corpus_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl to")
+    parser.add_argument("--hours", type=float, default=1.0, help="hours of audio")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the whole corpus")
+    parser.add_argument("--split", type=str, default="train", help="train, validation or test: disjoint pieces")
+    parser.add_argument(
+        "--soundfont", type=str, default=None, help="General MIDI sound font (.sf2); none: synthesis only"
+    )
+    parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
+
+
+def run_corpus(options: Namespace) -> None:
+    """`vampnet corpus`: compose and render music to train on."""
+    from vampnet.data.corpus import write_corpus
+
+    write_corpus(
+        options.folder,
+        hours=options.hours,
+        seed=options.seed,
+        split=options.split,
+        workers=options.workers,
+        soundfont=options.soundfont,
+    )
+
+
+def _tokenize_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=str, help="folder of audio")
+    parser.add_argument("-o", "--output", type=str, required=True, help="folder for the token shards")
+    parser.add_argument("--bundle", type=str, default="default", help="bundle whose codec encodes")
+
+
+def run_tokenize(options: Namespace) -> None:
+    """`vampnet tokenize`: a folder of audio as token shards."""
+    from vampnet.checkpoint import load_codec
+    from vampnet.data.tokens import tokenize_folder
+
+    report = tokenize_folder(options.folder, options.output, load_codec(options.bundle))
+    print(
+        f"{report.n_files} files, {report.audio_s / 3600:.2f} h in {options.output}, {report.audio_s_per_s:.0f} s per s"
+    )
+    for line in report.skipped:
+        print(f"left out: {line}", file=sys.stderr)
+
+
+def _train_options(parser: ArgumentParser) -> None:
+    parser.add_argument("recipe", type=str, help="recipe, a YAML file")
+    parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
+    parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop cleanly after so many minutes")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--devices", type=int, default=1, help="devices to train on together")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+
+
+def run_train(options: Namespace) -> None:
+    """`vampnet train`: run a recipe."""
+    import torch
+
+    from vampnet.training.start import train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    figures = train(
+        options.recipe,
+        options.output,
+        steps=options.steps,
+        device=options.device,
+        devices=options.devices,
+        stop_after_s=60 * options.minutes,
+        resume=not options.fresh,
+    )
+    for name, value in figures.items():
+        print(f"{name}: {value:.4f}")
+
+
+def _bundle_options(parser: ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
+    parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
+    parser.add_argument("--coarse", type=str, default=None, help="run of the coarse model")
+    parser.add_argument("--c2f", type=str, default=None, help="run of the coarse-to-fine model")
+    parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
+    parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
+
+
+def run_bundle(options: Namespace) -> None:
+    """`vampnet bundle`: training runs -> a bundle that `vampnet.load` takes."""
+    from vampnet.training.export import write_bundle
+
+    write_bundle(
+        options.output,
+        codec=options.codec,
+        coarse=options.coarse,
+        c2f=options.c2f,
+        storage=options.storage,
+        card=options.card,
+        overwrite=options.overwrite,
+    )
+    print(f"wrote {options.output}")
+
+
+COMMANDS = (
+    ("vamp", "Make variations of a recording: some tokens are kept, the rest is generated.", _vamp_options, run_vamp),
+    ("info", "Say what a bundle or an audio file is.", _info_options, run_info),
+    ("corpus", "Compose and render music to train on.", _corpus_options, run_corpus),
+    ("tokenize", "Encode a folder of audio into token shards.", _tokenize_options, run_tokenize),
+    ("train", "Train a codec or a masked model from a recipe.", _train_options, run_train),
+    ("bundle", "Pack training runs into a bundle.", _bundle_options, run_bundle),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

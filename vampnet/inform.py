@@ -1,0 +1,48 @@
+"""Facts about bundles and audio files, for `vampnet info`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from vampnet.audio import AudioReader
+from vampnet.checkpoint import load_bundle
+from vampnet.loudness import LoudnessMeter
+
+
+def audio_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Format, length and loudness of an audio file. Raises AudioError as reading does."""
+    with AudioReader(path) as reader:
+        info = reader.info
+        meter = LoudnessMeter(info.sample_rate_hz, info.channels)
+        for block in reader:
+            meter.add(block)
+    return {
+        "file": str(path),
+        "format": f"{info.format} {info.subtype}",
+        "sample_rate_hz": info.sample_rate_hz,
+        "channels": info.channels,
+        "n_samples": info.n_samples,
+        "duration_s": round(info.duration_s, 3),
+        "loudness_lufs": round(meter.integrated_lufs, 2),
+    }
+
+
+def bundle_info(name: str) -> dict[str, Any]:
+    """Parts, sizes and origin of a bundle, which is checked in full. Raises BundleError."""
+    bundle = load_bundle(name)
+    size = sum(p.stat().st_size for p in Path(bundle.folder).iterdir() if p.is_file())
+    facts: dict[str, Any] = {
+        "bundle": str(bundle.folder),
+        "mib": round(size / 2**20, 2),
+        "storage": bundle.config["storage"],
+        "codec_id": bundle.codec.id,
+        "sample_rate_hz": bundle.codec.sample_rate_hz,
+        "frames_per_s": round(bundle.codec.frames_per_s, 3),
+        "codebooks": f"{bundle.codec.n_codebooks} of {bundle.codec.codebook_size}",
+    }
+    for part, module in (("codec", bundle.codec), ("coarse", bundle.coarse), ("c2f", bundle.c2f)):
+        if module is not None:
+            facts[f"{part}_parameters"] = sum(p.numel() for p in module.parameters())
+    return facts | {f"about_{key}": value for key, value in bundle.config.get("about", {}).items()}
