@@ -116,7 +116,7 @@ def test_region_mask_equals_its_definition(n_frames: int, start: int, stop: int)
 
 
 def test_bad_values_are_named():
-    with pytest.raises(SettingsError, match="width is 0.*1"):
+    with pytest.raises(SettingsError, match=r"width is 0.*1"):
         masks.periodic_mask(10, 2, width=0)
     with pytest.raises(SettingsError, match="period is -1"):
         masks.periodic_mask(10, -1)

@@ -151,9 +151,9 @@ def draw(logits_NV: Tensor, uniform_N: Tensor, settings: Sampling) -> tuple[Tens
     filtered_NV = top_p_filter(
         typical_filter(logits_NV, settings.typical_mass, settings.typical_min_tokens), settings.top_p
     )
-    log_p_NV = torch.log_softmax(temper(filtered_NV, settings.temperature), dim=-1)
-    tokens_N = log_p_NV.argmax(-1) if settings.temperature == 0 else draw_by_inverse_cdf(log_p_NV.exp(), uniform_N)
-    return tokens_N, log_p_NV.gather(-1, tokens_N.unsqueeze(-1)).squeeze(-1)
+    p_NV = torch.softmax(temper(filtered_NV, settings.temperature), dim=-1)
+    tokens_N = filtered_NV.argmax(-1) if settings.temperature == 0 else draw_by_inverse_cdf(p_NV, uniform_N)
+    return tokens_N, p_NV.gather(-1, tokens_N.unsqueeze(-1)).squeeze(-1).log()
 
 
 def draw_by_inverse_cdf(p_NV: Tensor, uniform_N: Tensor) -> Tensor:
@@ -167,7 +167,9 @@ def draw_by_inverse_cdf(p_NV: Tensor, uniform_N: Tensor) -> Tensor:
     target_N1 = torch.minimum(uniform_N.unsqueeze(-1) * total_N1, total_N1 * BELOW_ONE)
     tokens_N1 = torch.searchsorted(cdf_NV, target_N1, right=True).clamp(max=p_NV.shape[-1] - 1)
     possible_N1 = p_NV.gather(-1, tokens_N1) > 0
-    return torch.where(possible_N1, tokens_N1, p_NV.argmax(-1, keepdim=True)).squeeze(-1)
+    if not possible_N1.all():
+        tokens_N1 = torch.where(possible_N1, tokens_N1, p_NV.argmax(-1, keepdim=True))
+    return tokens_N1.squeeze(-1)
 
 
 def temper(logits_NV: Tensor, temperature: float) -> Tensor:

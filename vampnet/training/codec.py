@@ -20,6 +20,8 @@ from vampnet.training.recipe import CodecRecipe
 MEL_SCALES = ((2048, 150), (1024, 128), (512, 80), (256, 40), (128, 20))
 """(FFT size, mel bands) of the training loss."""
 MEL_WEIGHTS = (1.5, 0.7, 1.5, 0.7, 0.5)
+PHASE_FFT, PHASE_BAND_HZ = 1024, 4000
+"""Window (samples) of the complex term, and the frequency below which it counts: there phase is heard as pitch."""
 GROUPS = (1, 4, 8, 14)
 """Numbers of leading codebooks at which validation measures."""
 
@@ -88,11 +90,15 @@ class CodecTask:
             )
             mel = mel + weight * difference.abs().mean()
         mel = mel / sum(MEL_WEIGHTS)
-        return {
-            "loss": mel + self.recipe.commitment_weight * commitment,
-            "mel": mel.detach(),
-            "commitment": commitment.detach(),
-        }
+        loss = mel + self.recipe.commitment_weight * commitment
+        scalars = {"mel": mel.detach(), "commitment": commitment.detach()}
+        if self.recipe.phase_weight and levels_B is not None:
+            phase_B = complex_distance(decoded_BS, audio_BS, self.rate_hz)
+            deep_B = (levels_B > self.recipe.phase_from_level).float()
+            phase = (phase_B * deep_B).sum() / deep_B.sum().clamp_min(1)
+            loss = loss + self.recipe.phase_weight * phase
+            scalars["phase"] = phase.detach()
+        return {"loss": loss, **scalars}
 
     def end_step(self, step: int) -> None:
         if self.quantizing:
@@ -129,6 +135,22 @@ class CodecTask:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.quantizing = state["quantizing"]
         self.observer.load_state_dict(state["observer"])
+
+
+def complex_distance(audio_BS: Tensor, reference_BS: Tensor, rate_hz: int) -> Tensor:
+    """L1 between complex STFTs below PHASE_BAND_HZ, magnitudes compressed by a square root, per item (B,).
+
+    Relative to the reference's own mean compressed magnitude: 0 is equal, about 1 is unrelated.
+    """
+    window = torch.hann_window(PHASE_FFT, device=audio_BS.device)
+    n_bins = PHASE_BAND_HZ * PHASE_FFT // rate_hz
+    compressed = []
+    for signal_BS in (audio_BS, reference_BS):
+        spectrum = torch.stft(signal_BS.float(), PHASE_FFT, PHASE_FFT // 4, window=window, return_complex=True)
+        low = torch.view_as_real(spectrum[:, :n_bins])
+        compressed.append(low / (low.square().sum(-1, keepdim=True) + 1e-6) ** 0.25)
+    difference_B = (compressed[0] - compressed[1]).abs().mean(dim=(1, 2, 3))
+    return difference_B / (compressed[1].abs().mean(dim=(1, 2, 3)) + 1e-2)
 
 
 def perplexity(codes: Tensor, size: int) -> float:

@@ -1,0 +1,130 @@
+"""Bundles: round trip, strictness, damage, ids."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.tiny import tiny_codec, tiny_models, write_tiny_bundle
+
+from vampnet.checkpoint import STORAGES, find_bundle, load_bundle, load_codec, pack, save_bundle, unpack
+from vampnet.errors import BundleError
+
+
+@pytest.mark.parametrize(("storage", "tolerance"), [("float32", 0.0), ("bfloat16", 4e-3), ("int8", 4e-3)])
+def test_round_trip(tmp_path: Path, storage: str, tolerance: float) -> None:
+    codec = tiny_codec()
+    coarse, c2f = tiny_models(codec)
+    save_bundle(tmp_path / "b", codec, coarse, c2f, storage, card="card", about={"steps": 3})
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.codec.id == codec.id and bundle.config["about"] == {"steps": 3}
+    assert (tmp_path / "b" / "README.md").read_text() == "card"
+    assert bundle.coarse is not None and bundle.c2f is not None
+    for ours, loaded in ((codec, bundle.codec), (coarse, bundle.coarse), (c2f, bundle.c2f)):
+        assert not loaded.training
+        state = loaded.state_dict()
+        for name, tensor in ours.state_dict().items():
+            assert (state[name] - tensor).abs().max() <= tolerance * max(1.0, float(tensor.abs().max())), name
+    assert torch.equal(bundle.c2f.codebooks_CVK, codec.codebooks())
+
+
+def test_int8_is_exact_where_it_matters_and_small() -> None:
+    state = {"codebooks_CVK": torch.randn(4, 64, 8), "bias": torch.randn(64), "weight": torch.randn(64, 64)}
+    packed = pack(state, "int8")
+    again = unpack(packed)
+    assert torch.equal(again["codebooks_CVK"], state["codebooks_CVK"]) and torch.equal(again["bias"], state["bias"])
+    assert packed["weight"].dtype == torch.int8
+    error = (again["weight"] - state["weight"]).abs() / state["weight"].abs().amax(1, keepdim=True)
+    assert error.max() <= 0.5 / 127 + 1e-6
+    assert set(STORAGES) == {"float32", "bfloat16", "int8"}
+
+
+def test_codec_alone_is_a_bundle(tmp_path: Path) -> None:
+    save_bundle(tmp_path / "b", tiny_codec())
+    assert load_bundle(tmp_path / "b").coarse is None
+    assert load_codec(tmp_path / "b").id == tiny_codec().id
+
+
+def test_existing_folder_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match="exists"):
+        save_bundle(tmp_path / "b", tiny_codec())
+    assert load_bundle(tmp_path / "b").coarse is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def damage(folder: Path, how: str) -> None:
+    weights, config = folder / "coarse.safetensors", folder / "config.json"
+    settings = json.loads(config.read_text())
+    if how == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif how == "flipped":
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(bytes(data))
+    elif how == "missing":
+        weights.unlink()
+    elif how == "not json":
+        config.write_text(config.read_text()[:-20])
+    elif how == "version":
+        config.write_text(json.dumps({**settings, "format_version": 99}))
+    elif how == "unknown setting":
+        settings["coarse"]["flavour"] = 1
+        config.write_text(json.dumps(settings))
+    elif how == "other codec":
+        settings["coarse"]["codec_id"] = "0" * 16
+        config.write_text(json.dumps(settings))
+    elif how == "keys":
+        import hashlib
+
+        state = load_file(weights)
+        state["surplus"] = state.pop("norm.weight")
+        save_file(state, weights)
+        settings["sha256"][weights.name] = hashlib.sha256(weights.read_bytes()).hexdigest()
+        config.write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("truncated", "SHA-256"),
+        ("flipped", "SHA-256"),
+        ("missing", "coarse.safetensors is missing"),
+        ("not json", "not valid JSON"),
+        ("version", "format 99"),
+        ("unknown setting", "flavour"),
+        ("other codec", "trained on codec 0000"),
+        ("keys", "missing norm.weight; unexpected surplus"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, how: str, message: str) -> None:
+    folder = write_tiny_bundle(tmp_path / "b")
+    damage(folder, how)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./nowhere/at", "/no/such"])
+def test_missing_bundle(name: str) -> None:
+    with pytest.raises(BundleError, match="no such bundle"):
+        load_bundle(name)
+
+
+def test_default_names_the_embedded_folder() -> None:
+    assert find_bundle("default").parts[-2:] == ("bundles", "default")
+
+
+def test_hub_failure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import huggingface_hub
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network here\nsecond line")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(BundleError) as caught:
+        load_bundle("someone/model")
+    assert "no network here" in str(caught.value) and "\n" not in str(caught.value)

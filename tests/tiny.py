@@ -1,0 +1,57 @@
+"""A bundle small enough for tests: random weights, real shapes and code paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vampnet.audio import Audio
+from vampnet.checkpoint import load_bundle, save_bundle
+from vampnet.codec.spectral import SpectralCodec
+from vampnet.config import CodecConfig, ModelConfig
+from vampnet.model import MaskedTransformer
+from vampnet.pipeline import Vampnet
+
+CODEC = CodecConfig(
+    phase_bins=8, width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1,
+    latent_dim=24, codebook_size=64, n_codebooks=6,
+)  # fmt: skip
+COARSE = ModelConfig(n_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=2, learned_embedding=True)
+C2F = ModelConfig(n_codebooks=6, n_conditioning_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=1)
+
+
+def tiny_codec(seed: int = 0, config: CodecConfig = CODEC) -> SpectralCodec:
+    torch.manual_seed(seed)
+    return SpectralCodec(config).eval()
+
+
+def tiny_models(codec: SpectralCodec) -> tuple[MaskedTransformer, MaskedTransformer]:
+    models = []
+    for config in (COARSE, C2F):
+        model = MaskedTransformer(config).eval()
+        model.set_codebooks(codec.codebooks()[: config.n_codebooks])
+        models.append(model)
+    return models[0], models[1]
+
+
+def write_tiny_bundle(folder: Path, storage: str = "int8") -> Path:
+    codec = tiny_codec()
+    save_bundle(folder, codec, *tiny_models(codec), storage=storage, card="tiny", overwrite=True)
+    return folder
+
+
+def tiny_vampnet(folder: Path) -> Vampnet:
+    return Vampnet(load_bundle(write_tiny_bundle(folder)), "cpu")
+
+
+def tone(duration_s: float, rate_hz: int = 44100, channels: int = 1, level: float = 0.1, seed: int = 0) -> Audio:
+    """A chord with a little noise."""
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(int(duration_s * rate_hz)) / rate_hz
+    rows = [
+        sum(np.sin(2 * np.pi * f * (1 + 0.01 * c) * time_s) for f in (220.0, 277.2, 329.6)) for c in range(channels)
+    ]
+    samples = level * (np.stack(rows) / 3 + 0.05 * rng.standard_normal((channels, len(time_s))))
+    return Audio(samples.astype(np.float32), rate_hz)
