@@ -98,8 +98,10 @@ class Observer:
         decay: float = 0.99,
         dead_share: float = 0.05,
         restart_every: int = 20,
+        first_level: int = 0,
     ) -> None:
-        self.quantizer, self.decay = quantizer, decay
+        """Levels before `first_level` are left alone."""
+        self.quantizer, self.decay, self.first_level = quantizer, decay, first_level
         self.dead_share, self.restart_every = dead_share, restart_every
         books = quantizer.codebooks_CVK
         self.count_CV = torch.ones(books.shape[:2], device=books.device)
@@ -108,6 +110,8 @@ class Observer:
 
     def see(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
         """Take in one batch of one level."""
+        if level < self.first_level:
+            return
         size = self.quantizer.codebook_size
         vectors_NK = vectors_NK.float()
         count_V = torch.bincount(index_N, minlength=size).float()
@@ -124,7 +128,8 @@ class Observer:
         # Entries that nothing falls on keep their place instead of dividing nothing by nothing.
         seen_CV1 = (self.count_CV > 1e-4).unsqueeze(-1)
         mean_CVK = self.total_CVK / self.count_CV.clamp_min(1e-4).unsqueeze(-1)
-        self.quantizer.codebooks_CVK.copy_(torch.where(seen_CV1, mean_CVK, self.quantizer.codebooks_CVK))
+        moved_CVK = torch.where(seen_CV1, mean_CVK, self.quantizer.codebooks_CVK)
+        self.quantizer.codebooks_CVK[self.first_level :] = moved_CVK[self.first_level :]
 
     def _restart_dead(self, level: int) -> None:
         count_V, vectors_NK = self.count_CV[level], self.recent[level]

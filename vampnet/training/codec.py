@@ -50,8 +50,18 @@ class CodecTask:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.train, self.validation = recipe, train, validation
         self.module = CodecNetwork(SpectralCodec(recipe.codec))
-        self.observer = Observer(self.module.codec.quantizer)
+        self.observer = self._observer()
         self.quantizing = False
+        if recipe.frozen_levels:
+            self._freeze(recipe.frozen_levels)
+
+    def _observer(self) -> Observer:
+        return Observer(self.module.codec.quantizer, first_level=self.recipe.frozen_levels)
+
+    def _freeze(self, levels: int) -> None:
+        codec = self.module.codec
+        for module in (codec.encoder, codec.quantizer.down[:levels], codec.quantizer.up[:levels]):
+            module.requires_grad_(False)
 
     @property
     def rate_hz(self) -> int:
@@ -72,7 +82,7 @@ class CodecTask:
             left = initialise(codec.quantizer.cpu(), torch.cat(latents), seed=self.recipe.loop.seed)
         print("variance left after each level:", " ".join(f"{share:.3f}" for share in left), flush=True)
         codec.quantizer.to(codec.device)
-        self.observer = Observer(codec.quantizer)
+        self.observer = self._observer()
         self.quantizing = True
         return True
 
