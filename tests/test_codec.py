@@ -94,7 +94,9 @@ def test_initialised_quantiser_leaves_less_with_every_level() -> None:
     left = initialise(quantizer, latents, n_iterations=5)
     assert all(a > b for a, b in zip(left, left[1:], strict=False)) and left[0] < 0.6
     quantized = quantizer(latents.view(4, 1000, 12))
-    measured = (quantized.latent_BTL.view(-1, 12) - latents).square().mean() / latents.sub(latents.mean(0)).square().mean()
+    measured = (quantized.latent_BTL.view(-1, 12) - latents).square().mean() / latents.sub(
+        latents.mean(0)
+    ).square().mean()
     assert measured.item() == pytest.approx(left[-1], abs=0.02)
     decoded = quantizer.decode(quantized.codes_BCT)
     assert torch.allclose(decoded, quantized.latent_BTL, atol=1e-4)

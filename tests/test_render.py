@@ -87,11 +87,17 @@ def test_effects_keep_shape_and_are_finite():
     rng = np.random.default_rng(0)
     audio = (0.1 * rng.standard_normal((2, 20000))).astype(np.float32)
     results = [
-        effects.random_eq(audio, RATE_HZ, rng), effects.drive(audio, 9.0), effects.compress(audio, -20.0, 4.0, RATE_HZ),
+        effects.random_eq(audio, RATE_HZ, rng),
+        effects.drive(audio, 9.0),
+        effects.compress(audio, -20.0, 4.0, RATE_HZ),
         effects.reverb(audio[0], effects.reverb_response(0.5, 4000.0, RATE_HZ, rng)),
-        effects.delay(audio, 0.1, 0.5, RATE_HZ), effects.tape_wow(audio, 1.0, 1.0, RATE_HZ),
-        effects.vinyl(audio, -40.0, 10.0, RATE_HZ, rng), effects.crush(audio, 8, 3),
-        effects.low_pass(audio, 6000.0, RATE_HZ), effects.high_pass(audio, 100.0, RATE_HZ), effects.limit(audio, 0.1),
+        effects.delay(audio, 0.1, 0.5, RATE_HZ),
+        effects.tape_wow(audio, 1.0, 1.0, RATE_HZ),
+        effects.vinyl(audio, -40.0, 10.0, RATE_HZ, rng),
+        effects.crush(audio, 8, 3),
+        effects.low_pass(audio, 6000.0, RATE_HZ),
+        effects.high_pass(audio, 100.0, RATE_HZ),
+        effects.limit(audio, 0.1),
     ]
     for result in results:
         assert result.shape == audio.shape and result.dtype == np.float32 and np.isfinite(result).all()

@@ -301,6 +301,7 @@ def _train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--devices", type=int, default=1, help="devices to train on together")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
+    parser.add_argument("--start-from", type=str, default=None, help="finished run whose weights a new run begins with")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
 
 
@@ -320,6 +321,7 @@ def run_train(options: Namespace) -> None:
         devices=options.devices,
         stop_after_s=60 * options.minutes,
         resume=not options.fresh,
+        start_from=options.start_from,
     )
     for name, value in figures.items():
         print(f"{name}: {value:.4f}")

@@ -136,8 +136,17 @@ def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) 
     tracks = _play(parts, sections, key, metre, grid, settings, rng)
     beats, downbeats = _beats(metre, bars, grid)
     return Piece(
-        tempo_bpm, metre.name, key.name, style.name, swing, sections, tracks, beats, downbeats,
-        bars * metre.steps * step_s, key.scale(),
+        tempo_bpm,
+        metre.name,
+        key.name,
+        style.name,
+        swing,
+        sections,
+        tracks,
+        beats,
+        downbeats,
+        bars * metre.steps * step_s,
+        key.scale(),
     )
 
 
@@ -173,8 +182,13 @@ def _beats(metre: Metre, bars: int, grid: Grid) -> tuple[tuple[float, ...], tupl
 
 
 def _play(
-    parts: tuple[Part, ...], sections: tuple[Section, ...], key: Key, metre: Metre, grid: Grid,
-    settings: ComposeSettings, rng: np.random.Generator,
+    parts: tuple[Part, ...],
+    sections: tuple[Section, ...],
+    key: Key,
+    metre: Metre,
+    grid: Grid,
+    settings: ComposeSettings,
+    rng: np.random.Generator,
 ) -> tuple[Track, ...]:
     """Every part's notes over all sections, humanised."""
     looseness_s = float(rng.uniform(0.0, settings.humanise_ms)) / 1000.0
@@ -208,6 +222,12 @@ def _humanise(
     for (step, length, pitch, velocity), error_s, force in zip(events, errors_s, forces, strict=True):
         start_s = grid.time_s(step)
         duration_s = max(0.04, grid.time_s(step + length) - start_s)
-        notes.append((max(0.0, start_s + error_s), duration_s, min(max(int(pitch), 0), 127),
-                      min(max(int(velocity + force), 8), 127)))
+        notes.append(
+            (
+                max(0.0, start_s + error_s),
+                duration_s,
+                min(max(int(pitch), 0), 127),
+                min(max(int(velocity + force), 8), 127),
+            )
+        )
     return tuple(sorted(notes))

@@ -41,8 +41,13 @@ def draw_form(style: Style, key: Key, metre: Metre, bars: int, rng: np.random.Ge
     chords = {letter: progression(key, style.loops, length, metre.steps, sevenths, rng) for letter in "ABC"}
     if rng.random() < 0.3:
         chords["B"] = chords["A"]
-    energy = {"i": 0.45, "o": 0.5, "A": float(rng.uniform(0.6, 0.85)), "B": float(rng.uniform(0.8, 1.0)),
-              "C": float(rng.uniform(0.35, 0.9))}
+    energy = {
+        "i": 0.45,
+        "o": 0.5,
+        "A": float(rng.uniform(0.6, 0.85)),
+        "B": float(rng.uniform(0.8, 1.0)),
+        "C": float(rng.uniform(0.35, 0.9)),
+    }
     names = {"i": "intro", "o": "outro", "A": "A", "B": "B", "C": "bridge"}
     sections: list[Section] = []
     seen: dict[str, int] = {}
@@ -56,8 +61,9 @@ def draw_form(style: Style, key: Key, metre: Metre, bars: int, rng: np.random.Ge
         count = min(length if mark in "ABC" else max(2, length // 2), bars - start)
         out = _silent(mark, seen.get(letter, 0), style, rng)
         sections.append(
-            Section(names[mark], letter, start, count, chords[letter], energy[mark], out, seeds[letter],
-                    seen.get(letter, 0))
+            Section(
+                names[mark], letter, start, count, chords[letter], energy[mark], out, seeds[letter], seen.get(letter, 0)
+            )
         )
         seen[letter] = seen.get(letter, 0) + 1
         start += count

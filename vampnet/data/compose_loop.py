@@ -20,11 +20,36 @@ _BASS = ((0, 3, 0), (3, 2, 0), (6, 2, 0), (8, 3, 0), (11, 1, 12), (12, 2, 7), (1
 """(step, length, semitones above the root)."""
 
 _LEAD: tuple[tuple[int, int, int, int], ...] = (
-    (0, 0, 3, 76), (0, 3, 3, 79), (0, 6, 4, 81), (0, 12, 2, 79), (0, 14, 2, 76), (1, 0, 6, 72), (1, 8, 4, 74),
-    (1, 12, 4, 76), (2, 0, 3, 79), (2, 3, 3, 76), (2, 6, 6, 74), (2, 14, 2, 72), (3, 0, 8, 71), (3, 10, 2, 74),
-    (3, 12, 4, 67), (4, 0, 3, 76), (4, 3, 3, 79), (4, 6, 4, 81), (4, 12, 2, 84), (4, 14, 2, 83), (5, 0, 6, 81),
-    (5, 8, 4, 79), (5, 12, 4, 76), (6, 0, 3, 79), (6, 3, 3, 76), (6, 6, 6, 74), (6, 12, 2, 76), (6, 14, 2, 79),
-    (7, 0, 8, 74), (7, 8, 6, 71),
+    (0, 0, 3, 76),
+    (0, 3, 3, 79),
+    (0, 6, 4, 81),
+    (0, 12, 2, 79),
+    (0, 14, 2, 76),
+    (1, 0, 6, 72),
+    (1, 8, 4, 74),
+    (1, 12, 4, 76),
+    (2, 0, 3, 79),
+    (2, 3, 3, 76),
+    (2, 6, 6, 74),
+    (2, 14, 2, 72),
+    (3, 0, 8, 71),
+    (3, 10, 2, 74),
+    (3, 12, 4, 67),
+    (4, 0, 3, 76),
+    (4, 3, 3, 79),
+    (4, 6, 4, 81),
+    (4, 12, 2, 84),
+    (4, 14, 2, 83),
+    (5, 0, 6, 81),
+    (5, 8, 4, 79),
+    (5, 12, 4, 76),
+    (6, 0, 3, 79),
+    (6, 3, 3, 76),
+    (6, 6, 6, 74),
+    (6, 12, 2, 76),
+    (6, 14, 2, 79),
+    (7, 0, 8, 74),
+    (7, 8, 6, 71),
 )
 """(bar, step, length, MIDI pitch)."""
 
@@ -40,9 +65,17 @@ def example_piece() -> Piece:
     )
     beat_s = 4 * _STEP_S
     return Piece(
-        _TEMPO_BPM, "4/4", "A minor", "pop", 0.5, (), tracks,
-        tuple(beat * beat_s for beat in range(4 * _BARS)), tuple(bar * 4 * beat_s for bar in range(_BARS)),
-        _BARS * 16 * _STEP_S, (9, 11, 0, 2, 4, 5, 7),
+        _TEMPO_BPM,
+        "4/4",
+        "A minor",
+        "pop",
+        0.5,
+        (),
+        tracks,
+        tuple(beat * beat_s for beat in range(4 * _BARS)),
+        tuple(bar * 4 * beat_s for bar in range(_BARS)),
+        _BARS * 16 * _STEP_S,
+        (9, 11, 0, 2, 4, 5, 7),
     )
 
 
@@ -63,8 +96,13 @@ def _drum_notes() -> tuple[Note, ...]:
 
 def _bass_notes() -> tuple[Note, ...]:
     return tuple(
-        _note(bar, step, length, 33 + (root - 9) % 12 + above if root >= 9 else 24 + root + above + 12 * (root < 4),
-              96 if step == 0 else 84)
+        _note(
+            bar,
+            step,
+            length,
+            33 + (root - 9) % 12 + above if root >= 9 else 24 + root + above + 12 * (root < 4),
+            96 if step == 0 else 84,
+        )
         for bar, (root, _) in enumerate(_CHORDS)
         for step, length, above in _BASS
     )

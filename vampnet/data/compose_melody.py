@@ -13,8 +13,20 @@ from vampnet.data.patterns import Metre
 _FORMS = ("aaba", "abac", "aabb", "abab", "aaab", "abcb", "a.a.", "ab..", "aab.")
 """Which motif each unit of a phrase has; a full stop is a rest."""
 
-_CELLS = ((4,), (2, 2), (3, 1), (1, 1, 2), (2, 1, 1), (6, 2), (8,), (1, 3), (3, 3, 2), (1, 1, 1, 1), (2, 4, 2),
-          (4, 2, 2))
+_CELLS = (
+    (4,),
+    (2, 2),
+    (3, 1),
+    (1, 1, 2),
+    (2, 1, 1),
+    (6, 2),
+    (8,),
+    (1, 3),
+    (3, 3, 2),
+    (1, 1, 1, 1),
+    (2, 4, 2),
+    (4, 2, 2),
+)
 """Rhythmic cells in sixteenths."""
 
 
@@ -114,8 +126,10 @@ def _place(
         strong = onset % 4 == 0 or length >= 4 or index == count - 1
         if strong:
             classes = chord_at(chords, offset + onset).pitch_classes
-            pitch = min((tone for tone in range(pitch - 6, pitch + 7) if tone % 12 in classes),
-                        key=lambda tone, goal=pitch: (abs(tone - goal), tone))
+            pitch = min(
+                (tone for tone in range(pitch - 6, pitch + 7) if tone % 12 in classes),
+                key=lambda tone, goal=pitch: (abs(tone - goal), tone),
+            )
         if final and index == count - 1:
             length = max(length, 6.0)
         velocity = 84.0 + 14.0 * np.sin(np.pi * (index + 1) / (count + 1)) + (6.0 if strong else 0.0)
@@ -137,8 +151,11 @@ def counter_part(
         if not pattern[index % 4]:
             continue
         classes = chord_at(chords, at).pitch_classes
-        options = [tone for tone in range(pitch - 7, pitch + 8)
-                   if tone % 12 in classes and abs(tone - centre) < 10 and tone != pitch]
+        options = [
+            tone
+            for tone in range(pitch - 7, pitch + 8)
+            if tone % 12 in classes and abs(tone - centre) < 10 and tone != pitch
+        ]
         pitch = int(min(options, key=lambda tone: abs(tone - pitch) + rng.random() * 3)) if options else pitch
         events.append((at, half * 0.95, pitch, 74.0))
     return events

@@ -14,15 +14,49 @@ from vampnet.data.compose_melody import counter_part, melody_part
 from vampnet.data.compose_parts import arpeggio_part, bass_part, chord_part, pad_part, stab_part
 from vampnet.data.patterns import FAMILIES, KIT_GROUPS, KITS, ROLE_FAMILIES, Metre, Style
 
-_CENTRES = {"chords": (56, 64), "stabs": (60, 68), "arpeggio": (58, 72), "melody": (66, 78), "counter": (58, 70),
-            "pad": (54, 64)}
+_CENTRES = {
+    "chords": (56, 64),
+    "stabs": (60, 68),
+    "arpeggio": (58, 72),
+    "melody": (66, 78),
+    "counter": (58, 70),
+    "pad": (54, 64),
+}
 """Range of the middle pitch of each role."""
 
-_SOLO_FAMILIES = ("piano", "epiano", "harpsi", "mallet", "organ", "reed_organ", "acoustic_guitar", "electric_guitar",
-                  "lead_guitar", "electric_bass", "upright_bass", "solo_strings", "plucked", "sax", "woodwind",
-                  "whistle", "brass", "synth_lead", "strings", "choir")
-_KEYBOARDS = ("piano", "epiano", "harpsi", "mallet", "organ", "reed_organ", "acoustic_guitar", "electric_guitar",
-              "plucked")
+_SOLO_FAMILIES = (
+    "piano",
+    "epiano",
+    "harpsi",
+    "mallet",
+    "organ",
+    "reed_organ",
+    "acoustic_guitar",
+    "electric_guitar",
+    "lead_guitar",
+    "electric_bass",
+    "upright_bass",
+    "solo_strings",
+    "plucked",
+    "sax",
+    "woodwind",
+    "whistle",
+    "brass",
+    "synth_lead",
+    "strings",
+    "choir",
+)
+_KEYBOARDS = (
+    "piano",
+    "epiano",
+    "harpsi",
+    "mallet",
+    "organ",
+    "reed_organ",
+    "acoustic_guitar",
+    "electric_guitar",
+    "plucked",
+)
 
 _EXPLORE = 0.25
 """Probability that an instrument comes from any family fit for the role, whatever the style prefers."""
@@ -78,7 +112,12 @@ def _solo(style: Style, rng: np.random.Generator, synth_share: float) -> tuple[P
 
 
 def _part(
-    role: str, families: tuple[str, ...], style: Style, rng: np.random.Generator, synth_share: float, salt: int,
+    role: str,
+    families: tuple[str, ...],
+    style: Style,
+    rng: np.random.Generator,
+    synth_share: float,
+    salt: int,
     explore: float = _EXPLORE,
 ) -> Part:
     if rng.random() < explore and role in ROLE_FAMILIES:

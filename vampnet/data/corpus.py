@@ -193,8 +193,12 @@ def _make_piece(job: _Job) -> dict[str, Any]:
     soundfile.write(temporary, rendered.audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
     os.replace(temporary, path)
     line = {"file": name, "split": job.split, "seed": job.seed, "index": job.index}
-    return {**line, **describe(piece), "duration_s": rendered.audio.shape[1] / rate_hz,
-            "loudness_lufs": round(rendered.loudness_lufs, 2)}
+    return {
+        **line,
+        **describe(piece),
+        "duration_s": rendered.audio.shape[1] / rate_hz,
+        "loudness_lufs": round(rendered.loudness_lufs, 2),
+    }
 
 
 def describe(piece: Piece) -> dict[str, Any]:
@@ -235,8 +239,11 @@ def _write_text(path: Path, text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m vampnet.data.corpus", description=write_corpus.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m vampnet.data.corpus",
+        description=write_corpus.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", help="where to write")
     parser.add_argument("--hours", type=float, required=True, help="length of all audio together")
     parser.add_argument("--seed", type=int, default=0, help="any integer from 0 (default 0)")
@@ -248,8 +255,15 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         styles = ComposeSettings(styles_excluded=tuple(given.exclude_style), styles_only=tuple(given.only_style))
-        write_corpus(given.folder, given.hours, given.seed, given.split, given.workers, given.soundfont,
-                     CorpusSettings(compose=styles))
+        write_corpus(
+            given.folder,
+            given.hours,
+            given.seed,
+            given.split,
+            given.workers,
+            given.soundfont,
+            CorpusSettings(compose=styles),
+        )
     except VampnetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -24,8 +24,9 @@ def peaking(center_hz: float, gain_db: float, q: float, rate_hz: int) -> np.ndar
     angle = 2.0 * np.pi * center_hz / rate_hz
     alpha = np.sin(angle) / (2.0 * q)
     gain = 10.0 ** (gain_db / 40.0)
-    rows = np.array([1 + alpha * gain, -2 * np.cos(angle), 1 - alpha * gain,
-                     1 + alpha / gain, -2 * np.cos(angle), 1 - alpha / gain])
+    rows = np.array(
+        [1 + alpha * gain, -2 * np.cos(angle), 1 - alpha * gain, 1 + alpha / gain, -2 * np.cos(angle), 1 - alpha / gain]
+    )
     return (rows / rows[3])[None]
 
 
@@ -36,11 +37,16 @@ def shelf(center_hz: float, gain_db: float, high: bool, rate_hz: int) -> np.ndar
     cosine = np.cos(angle) * (-1.0 if high else 1.0)
     sign = -1.0 if high else 1.0
     alpha = np.sin(angle) / np.sqrt(2.0) * 2.0 * np.sqrt(gain)
-    rows = np.array([
-        gain * ((gain + 1) - (gain - 1) * cosine + alpha), sign * 2 * gain * ((gain - 1) - (gain + 1) * cosine),
-        gain * ((gain + 1) - (gain - 1) * cosine - alpha), (gain + 1) + (gain - 1) * cosine + alpha,
-        sign * -2 * ((gain - 1) + (gain + 1) * cosine), (gain + 1) + (gain - 1) * cosine - alpha,
-    ])
+    rows = np.array(
+        [
+            gain * ((gain + 1) - (gain - 1) * cosine + alpha),
+            sign * 2 * gain * ((gain - 1) - (gain + 1) * cosine),
+            gain * ((gain + 1) - (gain - 1) * cosine - alpha),
+            (gain + 1) + (gain - 1) * cosine + alpha,
+            sign * -2 * ((gain - 1) + (gain + 1) * cosine),
+            (gain + 1) + (gain - 1) * cosine - alpha,
+        ]
+    )
     return (rows / rows[3])[None]
 
 

@@ -133,7 +133,15 @@ PERCUSSION: tuple[Groove, ...] = (
 """Hand percussion on the drum channel: maracas, tambourine, congas, bongos, cowbell, claves, cabasa, agogo ..."""
 
 FILLS: tuple[str, ...] = (
-    "ssssttttTTTTLLLL", "s.ss.st.tT.TL.L.", "s...s...ssssTTLL", "........s.stt.TL", "............ssss",
-    "s.s.t.t.T.T.L.L.", "....s.sst.ttT.LL", "........k.sk.sks", "ststTLTLststTLTL", "..............ss",
+    "ssssttttTTTTLLLL",
+    "s.ss.st.tT.TL.L.",
+    "s...s...ssssTTLL",
+    "........s.stt.TL",
+    "............ssss",
+    "s.s.t.t.T.T.L.L.",
+    "....s.sst.ttT.LL",
+    "........k.sk.sks",
+    "ststTLTLststTLTL",
+    "..............ss",
 )
 """One bar each: s snare, t high tom, T middle tom, L low tom, k kick."""

@@ -14,8 +14,18 @@ from vampnet.data.synth_notes import play_notes
 from vampnet.data.synth_soundfont import SoundFontVoice, load
 from vampnet.loudness import measure
 
-_LEVELS_DB = {"drums": -17.0, "bass": -18.0, "chords": -22.0, "stabs": -22.0, "arpeggio": -24.0, "melody": -18.5,
-              "counter": -23.0, "pad": -25.0, "percussion": -25.0, "effects": -29.0}
+_LEVELS_DB = {
+    "drums": -17.0,
+    "bass": -18.0,
+    "chords": -22.0,
+    "stabs": -22.0,
+    "arpeggio": -24.0,
+    "melody": -18.5,
+    "counter": -23.0,
+    "pad": -25.0,
+    "percussion": -25.0,
+    "effects": -29.0,
+}
 """Level of each role in the mix: RMS of the track where it plays, dB."""
 
 _WET = {"drums": 0.5, "bass": 0.15, "pad": 1.2, "melody": 1.1}

@@ -86,9 +86,11 @@ class DrumVoice:
     def _block(self, time: np.ndarray, pitch: int) -> np.ndarray:
         """Claves, wood blocks, cowbell, agogo, rim: two short sines."""
         hertz = 500.0 + 37.0 * (pitch * 7 % 53)
-        return (np.sin(2.0 * np.pi * hertz * time) + 0.5 * np.sin(2.0 * np.pi * hertz * 1.51 * time)) * np.exp(
-            -time / 0.05
-        ) * 0.5
+        return (
+            (np.sin(2.0 * np.pi * hertz * time) + 0.5 * np.sin(2.0 * np.pi * hertz * 1.51 * time))
+            * np.exp(-time / 0.05)
+            * 0.5
+        )
 
     def _noise(self, time: np.ndarray, decay_s: float, low_hz: float, rng: np.random.Generator) -> np.ndarray:
         noise = rng.uniform(-1.0, 1.0, size=len(time)) * np.exp(-time / decay_s)

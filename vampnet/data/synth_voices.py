@@ -8,8 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-_DECAYING = {"bass": 0.5, "chords": 0.6, "stabs": 0.8, "arpeggio": 0.8, "percussion": 1.0, "melody": 0.35,
-             "counter": 0.2, "pad": 0.0, "effects": 0.1}
+_DECAYING = {
+    "bass": 0.5,
+    "chords": 0.6,
+    "stabs": 0.8,
+    "arpeggio": 0.8,
+    "percussion": 1.0,
+    "melody": 0.35,
+    "counter": 0.2,
+    "pad": 0.0,
+    "effects": 0.1,
+}
 """Probability that a voice of a role decays while held, as struck and plucked instruments do."""
 
 

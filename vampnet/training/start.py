@@ -6,7 +6,9 @@ import dataclasses
 from pathlib import Path
 
 from vampnet.data.waves import open_waves
+from vampnet.errors import BundleError
 from vampnet.training.codec import CodecTask
+from vampnet.training.export import read_run
 from vampnet.training.loop import Run, Task
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
 
@@ -19,6 +21,7 @@ def train(
     devices: int = 1,
     stop_after_s: float = float("inf"),
     resume: bool = True,
+    start_from: str | Path | None = None,
 ) -> dict[str, float]:
     """Train what a recipe says in `folder` (resuming what is there). Returns the last validation's figures.
 
@@ -28,10 +31,21 @@ def train(
     recipe = read_recipe(recipe_path)
     if steps is not None:
         recipe = dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, steps=steps))
-    run = Run(
-        make_task(recipe), recipe.loop, Path(folder), recipe_to_dict(recipe), device, devices, resume, stop_after_s
-    )
+    task = make_task(recipe)
+    if start_from is not None:
+        take_over(task, start_from)
+    run = Run(task, recipe.loop, Path(folder), recipe_to_dict(recipe), device, devices, resume, stop_after_s)
     return run.train()
+
+
+def take_over(task: Task, folder: str | Path) -> None:
+    """Give a task the averaged weights (and codebook statistics) of a run. Raises BundleError if they do not fit."""
+    _, average, state = read_run(folder)
+    try:
+        task.module.load_state_dict(average)
+    except RuntimeError as error:
+        raise BundleError(f"{folder}: its network is another one ({str(error).splitlines()[-1].strip()})") from None
+    task.load_state_dict(state["task"])
 
 
 def make_task(recipe: CodecRecipe | MaskedRecipe) -> Task:
