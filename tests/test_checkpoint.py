@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.tiny import tiny_codec, tiny_models, write_tiny_bundle
 
+from tests.tiny import tiny_codec, tiny_models, write_tiny_bundle
 from vampnet.checkpoint import STORAGES, find_bundle, load_bundle, load_codec, pack, save_bundle, unpack
 from vampnet.errors import BundleError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.tiny import tone, write_tiny_bundle
 
+from tests.tiny import tone, write_tiny_bundle
 from vampnet.audio import probe, write
 from vampnet.cli import main, output_paths, parse_region, prompt_from
 from vampnet.errors import PromptError, SettingsError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.tiny import CODEC, tiny_codec
 
+from tests.tiny import CODEC, tiny_codec
 from vampnet.codec.quantize import Observer, ResidualQuantizer, initialise, kmeans
 from vampnet.codec.spectral import BLOCK_FRAMES, MAX_LOG_MAGNITUDE, _istft, _stft
 

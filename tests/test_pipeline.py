@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny import CODEC, tiny_codec, tiny_vampnet, tone
 
+from tests.tiny import CODEC, tiny_codec, tiny_vampnet, tone
 from vampnet.audio import Audio, probe, read, write
 from vampnet.checkpoint import Bundle
 from vampnet.config import Sampling

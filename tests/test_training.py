@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.tiny import C2F, CODEC, COARSE, tiny_codec, tone
 
+from tests.tiny import C2F, COARSE, CODEC, tiny_codec, tone
 from vampnet.audio import write
 from vampnet.checkpoint import load_bundle, save_bundle
 from vampnet.data.dataset import open_tokens
@@ -75,10 +75,10 @@ def test_killed_run_resumes_to_the_same_losses(folder: Path, tmp_path: Path, kin
     class Killed(Exception):
         pass
 
-    def kill_at(step: int, original=torch.optim.AdamW.step):  # noqa: ANN001, ANN202
+    def kill_at(step: int, original=torch.optim.AdamW.step):
         count = [0]
 
-        def stepped(self, *arguments, **keywords):  # noqa: ANN001, ANN002, ANN003, ANN202
+        def stepped(self, *arguments, **keywords):
             count[0] += 1
             if count[0] > step:
                 raise Killed
