@@ -198,6 +198,7 @@ def save_bundle(
             config[part] = {**to_dict(module.config), "codec_id": codec.id}
         state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items() if not _from_codec(k, part)}
         save_file(pack(state, storage), scratch / f"{part}.safetensors")
+        (scratch / f"{part}.safetensors").chmod(0o644)  # safetensors writes for the owner alone
         config["sha256"][f"{part}.safetensors"] = _sha256(scratch / f"{part}.safetensors")
     (scratch / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     (scratch / "README.md").write_text(card)

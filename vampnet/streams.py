@@ -124,7 +124,7 @@ class Spool:
     def __init__(self, channels: int, sample_rate_hz: int) -> None:
         self._channels = channels
         self._meter = LoudnessMeter(sample_rate_hz, channels)
-        self._file = tempfile.TemporaryFile(prefix="vampnet-")
+        self._file = tempfile.TemporaryFile(prefix="vampnet-")  # noqa: SIM115  (closed by __exit__)
 
     def __enter__(self) -> Spool:
         return self
