@@ -2,9 +2,8 @@
 
     python benchmarks/codec_quality.py --audio FOLDER [--rendered FOLDER --excerpts 100] [--bundle default]
 
-Opus runs through soundfile (libopus inside libsndfile; bit rate by its compression level is not settable there), so
-the `opusenc` and `opusdec` tools are needed for the Opus columns; without them those are left empty. Files are mixed
-to mono at 44.1 kHz and levelled to -24 LUFS, as the codec sees them.
+The Opus columns need the tools `opusenc` and `opusdec` (opus-tools); without them they are left out. Files are mixed to
+mono at 44.1 kHz and levelled to -24 LUFS, as the codec sees them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -92,7 +94,7 @@ def test_initialised_quantiser_leaves_less_with_every_level() -> None:
     latents = torch.randn(4000, 12) @ torch.randn(12, 12)
     quantizer = ResidualQuantizer(12, 4, 64, 8)
     left = initialise(quantizer, latents, n_iterations=5)
-    assert all(a > b for a, b in zip(left, left[1:], strict=False)) and left[0] < 0.6
+    assert all(a > b for a, b in pairwise(left)) and left[0] < 0.6
     quantized = quantizer(latents.view(4, 1000, 12))
     measured = (quantized.latent_BTL.view(-1, 12) - latents).square().mean() / latents.sub(
         latents.mean(0)

@@ -119,7 +119,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How masked tokens are filled in: parallel iterative decoding (paper, section 3; defaults chosen by measurement)."""
+    """How masked tokens are filled in: parallel iterative decoding (paper, section 3.3)."""
 
     steps: int = 24
     """Passes of the coarse model, 1 to 1000 (paper: 36 best, 12 close)."""

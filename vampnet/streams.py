@@ -73,7 +73,7 @@ class Encoded:
     """Codes of a source and what is needed to give the result its rate, length and level."""
 
     codes_NCT: Tensor
-    """uint16-ranged int32 codes, one item per channel."""
+    """int32 codes (channels, C, T), one item per channel."""
     sample_rate_hz: int
     n_samples: int
     lufs: float

@@ -157,7 +157,7 @@ class SpectralCodec(Codec):
 
     @torch.no_grad()
     def encode_blocks(self, blocks_BS: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Blocks of any length in; codes come out in blocks of BLOCK_FRAMES, cut at the same frames whatever came in."""
+        """Blocks of any length in; codes come out in blocks of BLOCK_FRAMES, cut alike whatever came in."""
         span, context = BLOCK_FRAMES * self.hop, self.encoder_context * self.hop
         pending, start = None, 0  # `pending` begins `start` samples before the next block's first sample
         for block_BS in blocks_BS:

@@ -49,7 +49,7 @@ class WaveSet:
         return len(self.starts) - 1
 
     def crop(self, rng: np.random.Generator, n_samples: int) -> np.ndarray:
-        """A random crop, float32 (n_samples,), from files drawn in proportion to their length; short files are padded."""
+        """A random crop, float32 (n_samples,), from files drawn by length; short files are padded."""
         position = int(rng.integers(self.starts[-1]))
         index = int(np.searchsorted(self.starts, position, side="right")) - 1
         first, last = int(self.starts[index]), int(self.starts[index + 1])

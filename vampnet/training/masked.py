@@ -52,7 +52,7 @@ def masked_loss(
     mask_token: int,
     smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,), in order of codebook.
+    """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,), ordered as the mask.
 
     `network` maps codes (B, C, T) to logits (B, P, T, V) of the codebooks after the `n_conditioning` first.
     """
