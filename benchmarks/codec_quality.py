@@ -17,25 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vampnet.audio import Audio, read, resample, write
+from vampnet.audio import Audio, read, write
 from vampnet.checkpoint import load_codec
 from vampnet.codec.base import Codec
-from vampnet.data.waves import audio_files_in
-from vampnet.loudness import gain_to, measure
+from vampnet.data.waves import audio_files_in, levelled_excerpt
 from vampnet.spectra import mel_distance
 
 RATES_KBPS = (8, 12, 16)
 GROUPS = (1, 4, 8, 14)
-
-
-def mono(path: Path, rate_hz: int, seconds: float) -> np.ndarray:
-    """Mid channel at `rate_hz` and -24 LUFS, float32 (samples,), at most `seconds` from the middle of the file."""
-    audio = read(path)
-    samples = resample(audio.samples.mean(axis=0, keepdims=True), audio.sample_rate_hz, rate_hz)
-    length = int(seconds * rate_hz)
-    start = max((samples.shape[1] - length) // 2, 0)
-    samples = samples[:, start : start + length]
-    return (samples * gain_to(measure(samples, rate_hz)))[0].astype(np.float32)
 
 
 def opus(samples: np.ndarray, rate_hz: int, kbps: int) -> tuple[np.ndarray, float]:
@@ -74,11 +63,11 @@ def main() -> None:
     codec, rows = load_codec(options.bundle), {}
     if options.rendered:
         files = audio_files_in(options.rendered)[: options.excerpts]
-        each = [distances(mono(path, codec.sample_rate_hz, 10.0), codec) for path in files]
+        each = [distances(levelled_excerpt(path, codec.sample_rate_hz, 10.0), codec) for path in files]
         rows[f"rendered ({len(each)})"] = {name: float(np.mean([d[name] for d in each])) for name in each[0]}
         perplexities(files, codec)
     for path in audio_files_in(options.audio) if options.audio else []:
-        rows[path.name] = distances(mono(path, codec.sample_rate_hz, 60.0), codec)
+        rows[path.name] = distances(levelled_excerpt(path, codec.sample_rate_hz, 60.0), codec)
     names = list(next(iter(rows.values())))
     print("| file | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for label, row in rows.items():
@@ -90,7 +79,9 @@ def main() -> None:
 
 def perplexities(files: list[Path], codec: Codec) -> None:
     """Print the perplexity of each codebook over 10 s of each file."""
-    codes = [codec.encode(torch.from_numpy(mono(path, codec.sample_rate_hz, 10.0))[None])[0] for path in files]
+    codes = [
+        codec.encode(torch.from_numpy(levelled_excerpt(path, codec.sample_rate_hz, 10.0))[None])[0] for path in files
+    ]
     joined = torch.cat(codes, dim=1)
     share = torch.stack([torch.bincount(row, minlength=codec.codebook_size) for row in joined]) / joined.shape[1]
     entropy = -(share * share.clamp_min(1e-12).log()).sum(1)

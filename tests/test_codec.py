@@ -10,6 +10,8 @@ import torch
 from tests.tiny import CODEC, tiny_codec
 from vampnet.codec.quantize import Observer, ResidualQuantizer, initialise, kmeans
 from vampnet.codec.spectral import BLOCK_FRAMES, MAX_LOG_MAGNITUDE, _istft, _stft
+from vampnet.config import CodecConfig
+from vampnet.errors import SettingsError
 
 
 def noise(n_samples: int, batch: int = 2, seed: int = 0) -> torch.Tensor:
@@ -37,7 +39,7 @@ def test_encoding_a_stream_equals_encoding_at_once(block: int) -> None:
 def test_blocks_equal_one_pass_over_everything() -> None:
     codec, audio = tiny_codec(), noise(3 * BLOCK_FRAMES * 768, batch=1)
     with torch.no_grad():
-        whole = codec.quantizer.encode(codec.encoder(audio))
+        whole = torch.cat([codec.quantizer.encode(codec.encoder(audio)), codec.low_band.encode(audio)], dim=1)
     codes = codec.encode(audio)
     # Different matrix sizes round differently, which may tip a near tie: at most one token in a thousand.
     assert (codes != whole).float().mean() < 1e-3
@@ -82,6 +84,59 @@ def test_stft_pair_reconstructs() -> None:
     again = _istft(_stft(audio, window, 192), window, 192)
     assert again.shape == audio.shape
     assert torch.allclose(again[:, 600:-600], audio[:, 600:-600], atol=1e-5)
+
+
+def music(n_frames: int = 40) -> torch.Tensor:
+    """Three steady tones, one in the low band's first half, one in its second, one above it."""
+    time = torch.arange(n_frames * 768) / 44100
+    return sum(0.1 * torch.sin(2 * torch.pi * hz * time) for hz in (97.0, 431.0, 3000.0))[None]
+
+
+def test_mdct_pair_returns_the_low_band_alone() -> None:
+    band = tiny_codec().low_band
+    below = band.inverse_mdct(band.mdct(music()))[0, 2000:-2000]
+    time = torch.arange(40 * 768)[2000:-2000] / 44100
+    wanted = 0.1 * (torch.sin(2 * torch.pi * 97 * time) + torch.sin(2 * torch.pi * 431 * time))
+    assert (below - wanted).square().mean() < 1e-3 * wanted.square().mean()
+    assert torch.allclose(
+        band.mdct(band.inverse_mdct(band.mdct(music())))[:, 2:-2], band.mdct(music())[:, 2:-2], atol=1e-5
+    )
+
+
+def test_each_waveform_codebook_brings_the_waveform_nearer() -> None:
+    codec = tiny_codec()
+    coefficients = codec.low_band.mdct(music(400))[0]
+    left = codec.low_band.initialise(coefficients, n_iterations=5)
+    assert max(left) < 0.1
+    codes, own = codec.encode(music()), codec.low_band.mdct(music())
+    first = codec.config.latent_codebooks
+    errors = [
+        float((codec.low_band.mdct(codec.decode(codes[:, :n])) - own)[:, 2:-2].square().mean())
+        for n in range(first, codec.n_codebooks + 1)
+    ]
+    assert errors[-1] < 0.05 * float(own.square().mean())
+    assert all(a > b for a, b in pairwise(errors))
+
+
+def test_low_band_leaves_what_lies_above_alone() -> None:
+    codec, audio = tiny_codec(), noise(30 * 768, batch=1)
+    torch.nn.init.normal_(codec.low_band.leave.weight)
+    low = codec.low_band.dequantize(codec.low_band.encode(noise(30 * 768, batch=1, seed=1)))
+    n_bands = torch.full((1, 30), 3)
+    with torch.no_grad():
+        changed = (codec.low_band(audio, low, n_bands) - audio)[:, 2000:-2000]
+        same = codec.low_band(audio, low, torch.zeros_like(n_bands))
+    assert torch.equal(same, audio)
+    power = torch.fft.rfft(changed * torch.hann_window(changed.shape[1])).abs().square()[0]
+    edge = int(1.5 * 20 / 1536 * changed.shape[1])
+    assert power[edge:].sum() < 1e-3 * power.sum()
+
+
+def test_waveform_settings_are_checked() -> None:
+    with pytest.raises(SettingsError, match="waveform_bins"):
+        CodecConfig(waveform_codebooks=2, waveform_bins=40)
+    with pytest.raises(SettingsError, match="waveform_codebooks"):
+        CodecConfig(waveform_codebooks=14)
 
 
 def test_id_depends_on_codebooks_and_settings() -> None:

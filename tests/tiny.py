@@ -16,7 +16,8 @@ from vampnet.pipeline import Vampnet
 
 CODEC = CodecConfig(
     phase_bins=8, width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1,
-    latent_dim=24, codebook_size=64, n_codebooks=6,
+    latent_dim=24, codebook_size=64, n_codebooks=6, waveform_codebooks=3, waveform_bins=20, waveform_width=16,
+    waveform_depth=1,
 )  # fmt: skip
 COARSE = ModelConfig(n_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=2, learned_embedding=True)
 C2F = ModelConfig(n_codebooks=6, n_conditioning_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=1)

@@ -59,6 +59,14 @@ class CodecConfig:
     """Entries per codebook."""
     codebook_dim: int = 8
     """Dimensions in which each codebook looks up."""
+    waveform_codebooks: int = 0
+    """The last so many of the codebooks carry the waveform of the low band (0: all of them quantise the latent)."""
+    waveform_bins: int = 64
+    """MDCT coefficients of that band, each sample_rate_hz / (2 * hop) = 28.7 Hz wide."""
+    waveform_width: int = 256
+    """Channels of the blocks that mend the low band."""
+    waveform_depth: int = 3
+    """ConvNeXt blocks that mend the low band."""
 
     def __post_init__(self) -> None:
         if self.kind != "spectral":
@@ -67,6 +75,14 @@ class CodecConfig:
         check("codec.codebook_size", self.codebook_size, 2, 65535)
         if self.hop % self.stft_hop:
             raise SettingsError(f"codec.stft_hop {self.stft_hop} must divide codec.hop {self.hop}")
+        check("codec.waveform_codebooks", self.waveform_codebooks, 0, self.n_codebooks - 1)
+        most = self.waveform_codebooks * self.codebook_dim if self.waveform_codebooks else self.hop
+        check("codec.waveform_bins", self.waveform_bins, max(self.waveform_codebooks, 1), most)
+
+    @property
+    def latent_codebooks(self) -> int:
+        """Leading codebooks, those that quantise the latent."""
+        return self.n_codebooks - self.waveform_codebooks
 
     @property
     def frames_per_s(self) -> float:

@@ -42,7 +42,7 @@ class MaskedTransformer(nn.Module):
         self.dropout = nn.Dropout(c.dropout)
         self.position_bias = RelativePositionBias(c.n_heads, c.n_buckets, c.max_distance)
         self.layers = nn.ModuleList(TransformerLayer(c.dim, c.n_heads, c.dropout) for _ in range(c.n_layers))
-        self.norm = nn.RMSNorm(c.dim, eps=RMS_EPS)
+        self.norm = RMSNorm(c.dim, eps=RMS_EPS)
         self.classifier = nn.Linear(c.dim, c.n_predicted * c.vocab_size)
         self._initialise()
 
@@ -119,14 +119,21 @@ class MaskedTransformer(nn.Module):
             nn.init.normal_(self.learned_CVD, std=INIT_STD)
 
 
+class RMSNorm(nn.RMSNorm):
+    """RMS norm whose weight takes the input's number format: PyTorch has a fused kernel only where both agree."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class TransformerLayer(nn.Module):
     """Pre-norm: x += attention(rms(x)); x += feed_forward(rms(x)). Dropout acts on both branches."""
 
     def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(dim, eps=RMS_EPS)
+        self.attention_norm = RMSNorm(dim, eps=RMS_EPS)
         self.attention = Attention(dim, n_heads)
-        self.feed_forward_norm = nn.RMSNorm(dim, eps=RMS_EPS)
+        self.feed_forward_norm = RMSNorm(dim, eps=RMS_EPS)
         self.feed_forward = FeedForward(dim)
         self.dropout = nn.Dropout(dropout)
 

@@ -202,64 +202,43 @@ class Vampnet:
         codes_BCT = codes_NCT.repeat(n_variations, 1, 1)
         mask_BCT = masks_VCT.repeat_interleave(n_channels, dim=0)
         seeds_B = [seed for seed in seeds for _ in range(n_channels)]
-        stages = (
-            ("coarse", self.coarse, sampling.steps, COARSE_WINDOW_S, COARSE_CONTEXT_S),
-            ("c2f", self.c2f, sampling.c2f_steps, C2F_WINDOW_S, C2F_CONTEXT_S),
-        )
-        for stage, model, steps, window_s, context_s in stages:
-            with clock.stage(stage):
-                codes_BCT = self._fill_windows(
-                    stage, model, codes_BCT, mask_BCT, sampling, seeds_B, steps, window_s, context_s, progress
-                )
+        for stage in self._stages(sampling):
+            with clock.stage(stage.name):
+                codes_BCT = self._fill_windows(stage, codes_BCT, mask_BCT, sampling, seeds_B, progress)
         return codes_BCT.unflatten(0, (n_variations, n_channels))
+
+    def _stages(self, sampling: Sampling) -> tuple[_Stage, _Stage]:
+        rate_hz, hop = self.codec.sample_rate_hz, self.codec.hop
+        coarse_frames = [seconds_to_frames(s, rate_hz, hop) for s in (COARSE_WINDOW_S, COARSE_CONTEXT_S)]
+        c2f_frames = [seconds_to_frames(s, rate_hz, hop) for s in (C2F_WINDOW_S, C2F_CONTEXT_S)]
+        return (
+            _Stage("coarse", self.coarse, sampling.steps, *coarse_frames),
+            _Stage("c2f", self.c2f, sampling.c2f_steps, *c2f_frames),
+        )
 
     def _fill_windows(
         self,
-        stage: str,
-        model: MaskedTransformer,
+        stage: _Stage,
         codes_BCT: Tensor,
         mask_BCT: Tensor,
         sampling: Sampling,
         seeds: list[int],
-        steps: int,
-        window_s: float,
-        context_s: float,
         progress: Progress | None,
     ) -> Tensor:
         """Run one model over all windows; returns all codebooks, those the model predicts filled in."""
-        rate_hz, hop, n_read = self.codec.sample_rate_hz, self.codec.hop, model.config.n_codebooks
-        lengths = [seconds_to_frames(s, rate_hz, hop) for s in (window_s, context_s)]
-        spans = windows(codes_BCT.shape[2], *lengths)
-        codes_BCT = codes_BCT.clone()
+        n_read, codes_BCT = stage.model.config.n_codebooks, codes_BCT.clone()
+        spans = windows(codes_BCT.shape[2], stage.window_frames, stage.context_frames)
         for number, span in enumerate(spans):
             window = codes_BCT[:, :n_read, span.start : span.stop].to(self.device, torch.int64)
             # What earlier windows generated is context now, as much as what the prompt keeps.
             masked = mask_BCT[:, :n_read, span.start : span.stop].clone()
             masked[:, :, : span.n_context] = False
-            filled = self._fill(
-                model,
-                window,
-                masked.to(self.device),
-                sampling,
-                [derive_seed(seed, stage, number) for seed in seeds],
-                steps,
-                _within(progress, stage, number, len(spans)),
-            )
+            window_seeds = [derive_seed(seed, stage.name, number) for seed in seeds]
+            report = _within(progress, stage.name, number, len(spans))
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                filled = fill(stage.model, window, masked.to(self.device), sampling, window_seeds, stage.steps, report)
             codes_BCT[:, :n_read, span.start : span.stop] = filled.to("cpu", torch.int32)
         return codes_BCT
-
-    def _fill(
-        self,
-        model: MaskedTransformer,
-        codes_BCT: Tensor,
-        mask_BCT: Tensor,
-        sampling: Sampling,
-        seeds: list[int],
-        steps: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return fill(model, codes_BCT, mask_BCT, sampling, seeds, steps, progress)
 
     def _decoded(self, item: Tokens, encoded: Encoded, channels: int) -> Iterator[Samples]:
         with Spool(channels, encoded.sample_rate_hz) as spool:
@@ -280,6 +259,19 @@ def derive_seed(seed: int, stage: str, number: int) -> int:
     """A seed of its own for each stage and window: equal windows of a file shall not come out equal."""
     words = (seed, *stage.encode(), number)
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """One of the two models and how it runs over long material."""
+
+    name: str
+    model: MaskedTransformer
+    steps: int
+    """Passes per window."""
+    window_frames: int
+    context_frames: int
+    """Frames at the start of a window that are generated already."""
 
 
 class _Clock:

@@ -28,6 +28,12 @@ class Quantized:
     """Mean squared distance of the projections to their entries, relative to the projections' power."""
 
 
+def nearest(vectors_NK: Tensor, codebook_VK: Tensor) -> Tensor:
+    """Index (N,) of the entry nearest to each vector, Euclidean."""
+    # The vector's own norm is the same for all entries, so it is left out.
+    return (vectors_NK @ codebook_VK.T - 0.5 * codebook_VK.square().sum(1)).argmax(dim=1)
+
+
 class ResidualQuantizer(nn.Module):
     """`n_codebooks` levels of `codebook_size` entries of `codebook_dim` dimensions over a latent of `latent_dim`."""
 
@@ -42,10 +48,7 @@ class ResidualQuantizer(nn.Module):
 
     def lookup(self, vectors_NK: Tensor, level: int) -> Tensor:
         """Index (N,) of the entry nearest to each vector."""
-        codebook_VK = self.codebooks_CVK[level]
-        # The vector's own norm is the same for all entries, so it is left out.
-        scores_NV = vectors_NK @ codebook_VK.T - 0.5 * codebook_VK.square().sum(1)
-        return scores_NV.argmax(dim=1)
+        return nearest(vectors_NK, self.codebooks_CVK[level])
 
     def forward(
         self, latent_BTL: Tensor, levels_B: Tensor | None = None, observer: Observer | None = None
@@ -98,10 +101,8 @@ class Observer:
         decay: float = 0.99,
         dead_share: float = 0.05,
         restart_every: int = 20,
-        first_level: int = 0,
     ) -> None:
-        """Levels before `first_level` are left alone."""
-        self.quantizer, self.decay, self.first_level = quantizer, decay, first_level
+        self.quantizer, self.decay = quantizer, decay
         self.dead_share, self.restart_every = dead_share, restart_every
         books = quantizer.codebooks_CVK
         self.count_CV = torch.ones(books.shape[:2], device=books.device)
@@ -110,8 +111,6 @@ class Observer:
 
     def see(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
         """Take in one batch of one level."""
-        if level < self.first_level:
-            return
         size = self.quantizer.codebook_size
         vectors_NK = vectors_NK.float()
         count_V = torch.bincount(index_N, minlength=size).float()
@@ -129,7 +128,7 @@ class Observer:
         seen_CV1 = (self.count_CV > 1e-4).unsqueeze(-1)
         mean_CVK = self.total_CVK / self.count_CV.clamp_min(1e-4).unsqueeze(-1)
         moved_CVK = torch.where(seen_CV1, mean_CVK, self.quantizer.codebooks_CVK)
-        self.quantizer.codebooks_CVK[self.first_level :] = moved_CVK[self.first_level :]
+        self.quantizer.codebooks_CVK.copy_(moved_CVK)
 
     def _restart_dead(self, level: int) -> None:
         count_V, vectors_NK = self.count_CV[level], self.recent[level]
@@ -186,7 +185,7 @@ def kmeans(vectors_NK: Tensor, size: int, n_iterations: int, generator: torch.Ge
     centres_VK = vectors_NK[order[torch.arange(size) % len(order)]].clone()
     index_N = torch.zeros(len(vectors_NK), dtype=torch.long)
     for _ in range(n_iterations):
-        index_N = (vectors_NK @ centres_VK.T - 0.5 * centres_VK.square().sum(1)).argmax(1)
+        index_N = nearest(vectors_NK, centres_VK)
         count_V = torch.bincount(index_N, minlength=size).float()
         total_VK = torch.zeros_like(centres_VK).index_add_(0, index_N, vectors_NK)
         empty = (count_V == 0).nonzero().squeeze(1)

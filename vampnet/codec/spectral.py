@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vampnet.codec.base import Codec
+from vampnet.codec.blocks import ConvNextBlock
+from vampnet.codec.lowband import LowBand
 from vampnet.codec.quantize import ResidualQuantizer
 from vampnet.config import CodecConfig, to_dict
 
@@ -24,22 +26,6 @@ BLOCK_FRAMES = 256
 """Frames encoded or decoded at once; also the grid on which one pass and a stream do the same arithmetic."""
 MAX_LOG_MAGNITUDE = 6.5
 """Natural log of the largest STFT magnitude that the decoder emits: random codes cannot make it explode."""
-
-
-class ConvNextBlock(nn.Module):
-    """Depthwise convolution over time, then a two-layer network per frame, added to the input."""
-
-    def __init__(self, width: int, kernel: int = 7, expansion: int = 3) -> None:
-        super().__init__()
-        self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.widen = nn.Linear(width, expansion * width)
-        self.narrow = nn.Linear(expansion * width, width)
-        self.scale = nn.Parameter(torch.full((width,), 0.2))
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        y_BTD = self.mix(x_BTD.transpose(1, 2)).transpose(1, 2)
-        return x_BTD + self.scale * self.narrow(F.gelu(self.widen(self.norm(y_BTD)), approximate="tanh"))
 
 
 class Encoder(nn.Module):
@@ -132,22 +118,31 @@ class SpectralCodec(Codec):
         self.n_codebooks, self.codebook_size = config.n_codebooks, config.codebook_size
         self.encoder = Encoder(config)
         self.quantizer = ResidualQuantizer(
-            config.latent_dim, config.n_codebooks, config.codebook_size, config.codebook_dim
+            config.latent_dim, config.latent_codebooks, config.codebook_size, config.codebook_dim
         )
         self.decoder = Decoder(config)
+        self.low_band = LowBand(config) if config.waveform_codebooks else None
         # Frames of context on each side that make a block's result independent of where the block was cut.
         self.encoder_context = 3 * config.encoder_depth + -(-config.long_fft // (2 * config.hop))
         fine_frames = -(-(3 * config.fine_depth + 2) * config.stft_hop // config.hop)
         self.decoder_context = 3 * config.decoder_depth + fine_frames
+        if self.low_band is not None:
+            self.decoder_context += self.low_band.context_frames
 
     @property
     def id(self) -> str:
-        digest = hashlib.sha256(json.dumps(to_dict(self.config), sort_keys=True).encode())
+        settings = to_dict(self.config)
+        if self.low_band is None:  # settings without effect do not change what the codes mean
+            settings = {name: value for name, value in settings.items() if not name.startswith("waveform_")}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.codebooks().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def codebooks(self) -> Tensor:
-        return self.quantizer.codebooks_CVK.detach().float().clone()
+        books_CVK = self.quantizer.codebooks_CVK
+        if self.low_band is not None:
+            books_CVK = torch.cat([books_CVK, self.low_band.codebooks_CVK])
+        return books_CVK.detach().float().clone()
 
     def encode(self, audio_BS: Tensor) -> Tensor:
         return torch.cat(list(self.encode_blocks([audio_BS])), dim=2)
@@ -176,6 +171,8 @@ class SpectralCodec(Codec):
     def _encode_span(self, audio_BS: Tensor, start: int, length: int) -> Tensor:
         audio_BS = F.pad(audio_BS, (0, -audio_BS.shape[1] % self.hop)).to(self.device)
         codes_BCT = self.quantizer.encode(self.encoder(audio_BS))
+        if self.low_band is not None:
+            codes_BCT = torch.cat([codes_BCT, self.low_band.encode(audio_BS)], dim=1)
         return codes_BCT[:, :, start // self.hop : (start + length) // self.hop]
 
     @torch.no_grad()
@@ -190,9 +187,14 @@ class SpectralCodec(Codec):
 
     def _decode_span(self, codes_BCT: Tensor) -> Tensor:
         silent_BT = codes_BCT[:, 0] >= self.codebook_size
-        # Deeper masked codes count as entry 0 of nothing: their level is left out only where the whole frame is silent.
-        latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1))
-        return self.decoder(latent_BTL, silent_BT)
+        # Deeper masked codes count as entry 0: no level is left out but where the whole frame is silent.
+        codes_BCT = codes_BCT.clamp(max=self.codebook_size - 1)
+        latent_codes_BCT, low_codes_BCT = codes_BCT.tensor_split([self.config.latent_codebooks], dim=1)
+        audio_BS = self.decoder(self.quantizer.decode(latent_codes_BCT), silent_BT)
+        if self.low_band is None or low_codes_BCT.shape[1] == 0:
+            return audio_BS
+        n_bands_BT = low_codes_BCT.shape[1] * (~silent_BT).long()
+        return self.low_band(audio_BS, self.low_band.dequantize(low_codes_BCT), n_bands_BT)
 
 
 def _log_feature(magnitude: Tensor) -> Tensor:

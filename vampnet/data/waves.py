@@ -108,3 +108,14 @@ def levelled_channel(path: Path, number: int, sample_rate_hz: int) -> np.ndarray
     channels = [*audio.samples[:2], audio.samples.mean(axis=0)]
     mono = channels[number % len(channels)][None]
     return audio_files.resample(mono, audio.sample_rate_hz, sample_rate_hz)[0] * np.float32(gain)
+
+
+def levelled_excerpt(path: Path, sample_rate_hz: int, seconds: float) -> np.ndarray:
+    """At most `seconds` from the middle of a file: its mid channel at INPUT_LUFS, float32 (samples,)."""
+    audio = audio_files.read(path)
+    mid = audio.samples.mean(axis=0, keepdims=True)
+    samples = audio_files.resample(mid, audio.sample_rate_hz, sample_rate_hz)
+    length = int(seconds * sample_rate_hz)
+    start = max((samples.shape[1] - length) // 2, 0)
+    samples = samples[:, start : start + length]
+    return (samples * gain_to(measure(samples, sample_rate_hz)))[0].astype(np.float32)

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from vampnet.codec.quantize import Observer, initialise
 from vampnet.codec.spectral import SpectralCodec
 from vampnet.data.waves import WaveSet
+from vampnet.errors import SettingsError
 from vampnet.spectra import log_mel, mel_distance
 from vampnet.training.recipe import CodecRecipe
 
 MEL_SCALES = ((2048, 150), (1024, 128), (512, 80), (256, 40), (128, 20))
 """(FFT size, mel bands) of the training loss."""
 MEL_WEIGHTS = (1.5, 0.7, 1.5, 0.7, 0.5)
-PHASE_FFT, PHASE_BAND_HZ = 1024, 4000
-"""Window (samples) of the complex term, and the frequency below which it counts: there phase is heard as pitch."""
 GROUPS = (1, 4, 8, 14)
 """Numbers of leading codebooks at which validation measures."""
 
@@ -29,39 +28,62 @@ GROUPS = (1, 4, 8, 14)
 class CodecNetwork(nn.Module):
     """Codec with a training forward: waveform -> (waveform, commitment)."""
 
-    def __init__(self, codec: SpectralCodec) -> None:
+    def __init__(self, codec: SpectralCodec, frozen_encoder: bool = False) -> None:
         super().__init__()
-        self.codec = codec
+        self.codec, self.frozen_encoder = codec, frozen_encoder
+        if frozen_encoder:
+            codec.encoder.requires_grad_(False)
+            codec.quantizer.requires_grad_(False)
 
     def forward(
         self, audio_BS: Tensor, quantize: bool, levels_B: Tensor | None = None, observer: Observer | None = None
     ) -> tuple[Tensor, Tensor]:
-        latent_BTL = self.codec.encoder(audio_BS)
-        if not quantize:
-            return self.codec.decoder(latent_BTL), latent_BTL.new_zeros(())
-        quantized = self.codec.quantizer(latent_BTL.float(), levels_B, observer)
-        return self.codec.decoder(quantized.latent_BTL), quantized.commitment
+        """`levels_B` is the number of codebooks that each item is decoded from (all when None)."""
+        codec = self.codec
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_encoder):
+            latent_BTL = codec.encoder(audio_BS)
+            if not quantize:
+                return codec.decoder(latent_BTL), latent_BTL.new_zeros(())
+            quantized = codec.quantizer(latent_BTL.float(), levels_B, observer)
+        decoded_BS = codec.decoder(quantized.latent_BTL)
+        if codec.low_band is not None:
+            if levels_B is None:
+                levels_B = torch.full((len(audio_BS),), codec.n_codebooks, device=audio_BS.device)
+            n_bands_BT = (levels_B - codec.config.latent_codebooks)[:, None].expand(latent_BTL.shape[:2])
+            low_BTK = codec.low_band.dequantize(codec.low_band.encode(audio_BS))
+            decoded_BS = codec.low_band(decoded_BS, low_BTK, n_bands_BT)
+        return decoded_BS, quantized.commitment
 
 
 class CodecTask:
     """What the loop trains for a codec recipe."""
 
+    module: CodecNetwork
+
     def __init__(self, recipe: CodecRecipe, train: WaveSet, validation: WaveSet) -> None:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.train, self.validation = recipe, train, validation
-        self.module = CodecNetwork(SpectralCodec(recipe.codec))
-        self.observer = self._observer()
+        self.module = CodecNetwork(SpectralCodec(recipe.codec), recipe.frozen_encoder)
+        self.observer = Observer(self.module.codec.quantizer)
         self.quantizing = False
-        if recipe.frozen_levels:
-            self._freeze(recipe.frozen_levels)
+        self.adopted = False
 
-    def _observer(self) -> Observer:
-        return Observer(self.module.codec.quantizer, first_level=self.recipe.frozen_levels)
+    def adopt(self, other: SpectralCodec) -> None:
+        """Start from another codec's weights: of its quantiser the leading levels, of its low band what fits.
 
-    def _freeze(self, levels: int) -> None:
+        Raises SettingsError when encoder or decoder have other shapes.
+        """
         codec = self.module.codec
-        for module in (codec.encoder, codec.quantizer.down[:levels], codec.quantizer.up[:levels]):
-            module.requires_grad_(False)
+        own = codec.state_dict()
+        given = {name: tensor for name, tensor in other.state_dict().items() if name in own}
+        books = given["quantizer.codebooks_CVK"]
+        given["quantizer.codebooks_CVK"] = books[: codec.config.latent_codebooks]
+        wrong = [n for n, t in own.items() if not n.startswith("low_band.") and _shape(given.get(n)) != t.shape]
+        if wrong:
+            raise SettingsError(f"the codec to start from is another one: {', '.join(wrong[:4])} differ in shape")
+        codec.load_state_dict({n: t for n, t in given.items() if t.shape == own[n].shape}, strict=False)
+        self.observer = Observer(codec.quantizer)
+        self.quantizing, self.adopted = codec.low_band is None, True
 
     @property
     def rate_hz(self) -> int:
@@ -76,23 +98,30 @@ class CodecTask:
     def begin_step(self, step: int) -> bool:
         if self.quantizing or step < self.recipe.quantize_from_step:
             return False
-        codec = self.module.codec
-        with torch.no_grad():
-            latents = [codec.encoder(self._batch(step, 1000 + k, 16)).flatten(0, 1).cpu() for k in range(40)]
-            left = initialise(codec.quantizer.cpu(), torch.cat(latents), seed=self.recipe.loop.seed)
-        print("variance left after each level:", " ".join(f"{share:.3f}" for share in left), flush=True)
-        codec.quantizer.to(codec.device)
-        self.observer = self._observer()
+        codec, size = self.module.codec, 16
+        batches = [self._batch(step, 1000 + k, size) for k in range(40)]
+        if not self.adopted:
+            with torch.no_grad():
+                latents = [codec.encoder(batch).flatten(0, 1).cpu() for batch in batches]
+                left = initialise(codec.quantizer.cpu(), torch.cat(latents), seed=self.recipe.loop.seed)
+            print("variance left after each level:", " ".join(f"{share:.3f}" for share in left), flush=True)
+            codec.quantizer.to(codec.device)
+            self.observer = Observer(codec.quantizer)
+        if codec.low_band is not None:
+            coefficients = [codec.low_band.mdct(batch).flatten(0, 1) for batch in batches]
+            left = codec.low_band.initialise(torch.cat(coefficients), seed=self.recipe.loop.seed)
+            print("power left in each band:", " ".join(f"{share:.3f}" for share in left), flush=True)
         self.quantizing = True
         return True
 
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
         audio_BS = self._batch(step, rank)
         levels_B, n = None, self.recipe.codec.n_codebooks
+        observer = self.observer if self.quantizing and not self.recipe.frozen_encoder else None
         if self.quantizing:
             dropped_B = torch.rand(len(audio_BS)) < self.recipe.quantizer_dropout
             levels_B = torch.where(dropped_B, torch.randint(1, n + 1, (len(audio_BS),)), n).to(audio_BS.device)
-        decoded_BS, commitment = module(audio_BS, self.quantizing, levels_B, self.observer if self.quantizing else None)
+        decoded_BS, commitment = module(audio_BS, self.quantizing, levels_B, observer)
         mel = torch.zeros((), device=audio_BS.device)
         for (n_fft, n_mels), weight in zip(MEL_SCALES, MEL_WEIGHTS, strict=True):
             difference = log_mel(decoded_BS, self.rate_hz, n_fft, n_mels) - log_mel(
@@ -102,22 +131,17 @@ class CodecTask:
         mel = mel / sum(MEL_WEIGHTS)
         loss = mel + self.recipe.commitment_weight * commitment
         scalars = {"mel": mel.detach(), "commitment": commitment.detach()}
-        if self.recipe.phase_weight and levels_B is not None:
-            phase_B = complex_distance(decoded_BS, audio_BS, self.rate_hz)
-            deep_B = (levels_B > self.recipe.phase_from_level).float()
-            phase = (phase_B * deep_B).sum() / deep_B.sum().clamp_min(1)
-            loss = loss + self.recipe.phase_weight * phase
-            scalars["phase"] = phase.detach()
         return {"loss": loss, **scalars}
 
     def end_step(self, step: int) -> None:
-        if self.quantizing:
+        if self.quantizing and not self.recipe.frozen_encoder:
             self.observer.update(step)
 
     @torch.no_grad()
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Paper's mel distance at several numbers of codebooks, and the perplexity of each codebook."""
-        codec: SpectralCodec = module.codec  # type: ignore[assignment]
+        assert isinstance(module, CodecNetwork)
+        codec = module.codec
         audio_BS = self.validation.batch((7,), 48, 240 * self.recipe.codec.hop, 0.0).to(codec.device)
         if not self.quantizing:
             decoded_BS, _ = module(audio_BS, False)
@@ -134,33 +158,22 @@ class CodecTask:
 
     @torch.no_grad()
     def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
-        codec: SpectralCodec = module.codec  # type: ignore[assignment]
+        assert isinstance(module, CodecNetwork)
+        codec = module.codec
         audio_BS = self.validation.batch((7,), 2, 240 * self.recipe.codec.hop, 0.0).to(codec.device)
         decoded_BS = codec.decode(codec.encode(audio_BS)) if self.quantizing else module(audio_BS, False)[0]
         return {f"codec/{k}": (decoded_BS[k].cpu().clamp(-1, 1), self.rate_hz) for k in range(len(audio_BS))}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"quantizing": self.quantizing, "observer": self.observer.state_dict()}
+        return {"quantizing": self.quantizing, "adopted": self.adopted, "observer": self.observer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.quantizing = state["quantizing"]
+        self.quantizing, self.adopted = state["quantizing"], state["adopted"]
         self.observer.load_state_dict(state["observer"])
 
 
-def complex_distance(audio_BS: Tensor, reference_BS: Tensor, rate_hz: int) -> Tensor:
-    """L1 between complex STFTs below PHASE_BAND_HZ, magnitudes compressed by a square root, per item (B,).
-
-    Relative to the reference's own mean compressed magnitude: 0 is equal, about 1 is unrelated.
-    """
-    window = torch.hann_window(PHASE_FFT, device=audio_BS.device)
-    n_bins = PHASE_BAND_HZ * PHASE_FFT // rate_hz
-    compressed = []
-    for signal_BS in (audio_BS, reference_BS):
-        spectrum = torch.stft(signal_BS.float(), PHASE_FFT, PHASE_FFT // 4, window=window, return_complex=True)
-        low = torch.view_as_real(spectrum[:, :n_bins])
-        compressed.append(low / (low.square().sum(-1, keepdim=True) + 1e-6) ** 0.25)
-    difference_B = (compressed[0] - compressed[1]).abs().mean(dim=(1, 2, 3))
-    return difference_B / (compressed[1].abs().mean(dim=(1, 2, 3)) + 1e-2)
+def _shape(tensor: Tensor | None) -> torch.Size | None:
+    return None if tensor is None else tensor.shape
 
 
 def perplexity(codes: Tensor, size: int) -> float:

@@ -25,7 +25,8 @@ from vampnet.training.recipe import LoopSettings
 class Task(Protocol):
     """What the loop trains."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
 
     def begin_step(self, step: int) -> bool:
         """Called before each step; True when the weights jumped and the average must start anew."""

@@ -66,6 +66,8 @@ def masked_loss(
 class MaskedTask:
     """What the loop trains for a masked recipe."""
 
+    module: MaskedTransformer
+
     def __init__(self, recipe: MaskedRecipe, train: TokenSet, validation: TokenSet, codebooks_CVK: Tensor) -> None:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.train, self.validation = recipe, train, validation

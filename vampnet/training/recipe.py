@@ -77,13 +77,9 @@ class CodecRecipe:
     """Share of items that use a random number of levels."""
     commitment_weight: float = 0.02
     """Weight of the commitment term."""
-    phase_weight: float = 0.0
-    """Weight of the complex term below 4 kHz, which makes the deeper codebooks carry phase (0: none)."""
-    phase_from_level: int = 4
-    """The complex term counts only for items that use more levels than this, so that the coarse ones need not know."""
-    frozen_levels: int = 0
-    """Above 0: the encoder and this many coarse levels stay as they are (what they encode keeps its tokens), and only
-    the deeper levels and the decoder go on learning."""
+    frozen_encoder: bool = False
+    """Encoder and quantiser stay as `--start-from` gave them, so that tokens keep their meaning; the decoder and the
+    low band learn."""
     gain_jitter_db: float = 8.0
     """Crops get a random gain of up to this, either way, dB."""
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import torch
+
+from vampnet.checkpoint import load_bundle, load_codec
+from vampnet.codec.spectral import SpectralCodec
 from vampnet.data.waves import open_waves
-from vampnet.errors import BundleError
+from vampnet.errors import BundleError, SettingsError
 from vampnet.training.codec import CodecTask
-from vampnet.training.export import read_run
-from vampnet.training.loop import Run, Task
+from vampnet.training.export import codec_of_run, model_of_run
+from vampnet.training.loop import Run
+from vampnet.training.masked import MaskedTask, masked_task
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
 
 
@@ -38,21 +43,33 @@ def train(
     return run.train()
 
 
-def take_over(task: Task, folder: str | Path) -> None:
-    """Give a task the averaged weights (and codebook statistics) of a run. Raises BundleError if they do not fit."""
-    _, average, state = read_run(folder)
+def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
+    """Give a task the weights of a run (the averaged ones) or of a bundle.
+
+    Raises BundleError or SettingsError if they do not fit.
+    """
+    is_run = (Path(source) / "last.ckpt").exists()
+    if isinstance(task, CodecTask):
+        codec = codec_of_run(source)[0] if is_run else load_codec(source)
+        if not isinstance(codec, SpectralCodec):
+            raise SettingsError(f"{source}: only the spectral codec can be trained")
+        task.adopt(codec)
+        return
+    part = "c2f" if task.recipe.model.n_conditioning_codebooks else "coarse"
+    model = model_of_run(source)[0] if is_run else getattr(load_bundle(source), part)
+    if model is None:
+        raise BundleError(f"{source}: holds no {part} model to start from")
+    if not torch.equal(model.codebooks_CVK, task.module.codebooks_CVK):
+        raise BundleError(f"{source}: its {part} model reads tokens of another codec")
     try:
-        task.module.load_state_dict(average)
+        task.module.load_state_dict(model.state_dict())
     except RuntimeError as error:
-        raise BundleError(f"{folder}: its network is another one ({str(error).splitlines()[-1].strip()})") from None
-    task.load_state_dict(state["task"])
+        raise BundleError(f"{source}: its network is another one ({str(error).splitlines()[-1].strip()})") from None
 
 
-def make_task(recipe: CodecRecipe | MaskedRecipe) -> Task:
+def make_task(recipe: CodecRecipe | MaskedRecipe) -> CodecTask | MaskedTask:
     """The task of a recipe, its data opened."""
     if isinstance(recipe, CodecRecipe):
         rate_hz = recipe.codec.sample_rate_hz
         return CodecTask(recipe, open_waves(recipe.train_audio, rate_hz), open_waves(recipe.validation_audio, rate_hz))
-    from vampnet.training.masked import masked_task
-
     return masked_task(recipe)

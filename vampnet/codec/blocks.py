@@ -1,0 +1,23 @@
+"""The block that all parts of the embedded codec are made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvNextBlock(nn.Module):
+    """Depthwise convolution over time, then a two-layer network per frame, added to the input (B, T, D)."""
+
+    def __init__(self, width: int, kernel: int = 7, expansion: int = 3) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, expansion * width)
+        self.narrow = nn.Linear(expansion * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y_BTD = self.mix(x_BTD.transpose(1, 2)).transpose(1, 2)
+        return x_BTD + self.scale * self.narrow(F.gelu(self.widen(self.norm(y_BTD)), approximate="tanh"))
