@@ -8,14 +8,20 @@ import pytest
 import torch
 
 from tests.tiny import CODEC, tiny_codec
+from vampnet.codec.lowband import LowBand
 from vampnet.codec.quantize import Observer, ResidualQuantizer, initialise, kmeans
-from vampnet.codec.spectral import BLOCK_FRAMES, MAX_LOG_MAGNITUDE, _istft, _stft
+from vampnet.codec.spectral import BLOCK_FRAMES, MAX_LOG_MAGNITUDE, SpectralCodec, _istft, _stft
 from vampnet.config import CodecConfig
 from vampnet.errors import SettingsError
 
 
 def noise(n_samples: int, batch: int = 2, seed: int = 0) -> torch.Tensor:
     return 0.1 * torch.randn(batch, n_samples, generator=torch.Generator().manual_seed(seed))
+
+
+def low_band(codec: SpectralCodec) -> LowBand:
+    assert codec.low_band is not None
+    return codec.low_band
 
 
 @pytest.mark.parametrize("n_samples", [1, 767, 768, 769, 30 * 768, 30 * 768 + 5])
@@ -39,7 +45,7 @@ def test_encoding_a_stream_equals_encoding_at_once(block: int) -> None:
 def test_blocks_equal_one_pass_over_everything() -> None:
     codec, audio = tiny_codec(), noise(3 * BLOCK_FRAMES * 768, batch=1)
     with torch.no_grad():
-        whole = torch.cat([codec.quantizer.encode(codec.encoder(audio)), codec.low_band.encode(audio)], dim=1)
+        whole = torch.cat([codec.quantizer.encode(codec.encoder(audio)), low_band(codec).encode(audio)], dim=1)
     codes = codec.encode(audio)
     # Different matrix sizes round differently, which may tip a near tie: at most one token in a thousand.
     assert (codes != whole).float().mean() < 1e-3
@@ -68,6 +74,15 @@ def test_masked_frames_decode_as_silence() -> None:
     assert audio[:, : 18 * 768].abs().max() > 0
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_masked_deeper_codes_decode_as_if_they_were_not_there(n: int) -> None:
+    codec = tiny_codec()
+    codes = codec.encode(noise(30 * 768))
+    masked = codes.clone()
+    masked[:, n] = CODEC.codebook_size
+    assert torch.allclose(codec.decode(masked), codec.decode(codes[:, :n]), atol=1e-6)
+
+
 def test_random_codes_stay_finite_and_bounded() -> None:
     codec = tiny_codec()
     codes = torch.randint(CODEC.codebook_size, (4, CODEC.n_codebooks, 100))
@@ -89,11 +104,12 @@ def test_stft_pair_reconstructs() -> None:
 def music(n_frames: int = 40) -> torch.Tensor:
     """Three steady tones, one in the low band's first half, one in its second, one above it."""
     time = torch.arange(n_frames * 768) / 44100
-    return sum(0.1 * torch.sin(2 * torch.pi * hz * time) for hz in (97.0, 431.0, 3000.0))[None]
+    tones = [0.1 * torch.sin(2 * torch.pi * hz * time) for hz in (97.0, 431.0, 3000.0)]
+    return sum(tones, torch.zeros_like(time))[None]
 
 
 def test_mdct_pair_returns_the_low_band_alone() -> None:
-    band = tiny_codec().low_band
+    band = low_band(tiny_codec())
     below = band.inverse_mdct(band.mdct(music()))[0, 2000:-2000]
     time = torch.arange(40 * 768)[2000:-2000] / 44100
     wanted = 0.1 * (torch.sin(2 * torch.pi * 97 * time) + torch.sin(2 * torch.pi * 431 * time))
@@ -105,13 +121,14 @@ def test_mdct_pair_returns_the_low_band_alone() -> None:
 
 def test_each_waveform_codebook_brings_the_waveform_nearer() -> None:
     codec = tiny_codec()
-    coefficients = codec.low_band.mdct(music(400))[0]
-    left = codec.low_band.initialise(coefficients, n_iterations=5)
+    band = low_band(codec)
+    coefficients = band.mdct(music(400))[0]
+    left = band.initialise(coefficients, n_iterations=5)
     assert max(left) < 0.1
-    codes, own = codec.encode(music()), codec.low_band.mdct(music())
+    codes, own = codec.encode(music()), band.mdct(music())
     first = codec.config.latent_codebooks
     errors = [
-        float((codec.low_band.mdct(codec.decode(codes[:, :n])) - own)[:, 2:-2].square().mean())
+        float((band.mdct(codec.decode(codes[:, :n])) - own)[:, 2:-2].square().mean())
         for n in range(first, codec.n_codebooks + 1)
     ]
     assert errors[-1] < 0.05 * float(own.square().mean())
@@ -120,12 +137,13 @@ def test_each_waveform_codebook_brings_the_waveform_nearer() -> None:
 
 def test_low_band_leaves_what_lies_above_alone() -> None:
     codec, audio = tiny_codec(), noise(30 * 768, batch=1)
-    torch.nn.init.normal_(codec.low_band.leave.weight)
-    low = codec.low_band.dequantize(codec.low_band.encode(noise(30 * 768, batch=1, seed=1)))
+    band = low_band(codec)
+    torch.nn.init.normal_(band.leave.weight)
+    low = band.dequantize(band.encode(noise(30 * 768, batch=1, seed=1)))
     n_bands = torch.full((1, 30), 3)
     with torch.no_grad():
-        changed = (codec.low_band(audio, low, n_bands) - audio)[:, 2000:-2000]
-        same = codec.low_band(audio, low, torch.zeros_like(n_bands))
+        changed = (band(audio, low, n_bands) - audio)[:, 2000:-2000]
+        same = band(audio, low, torch.zeros_like(n_bands))
     assert torch.equal(same, audio)
     power = torch.fft.rfft(changed * torch.hann_window(changed.shape[1])).abs().square()[0]
     edge = int(1.5 * 20 / 1536 * changed.shape[1])

@@ -31,7 +31,8 @@ class Codec(nn.Module):
     def decode(self, codes_BCT: Tensor) -> Tensor:
         """Codes of the first C' <= n_codebooks codebooks -> float waveform (B, T * hop).
 
-        A frame whose first code is `codebook_size` (the mask token) holds no music and decodes as silence.
+        A frame counts up to its first code that is `codebook_size` (the mask token): the deeper ones are as good as not
+        there, and a frame that begins with it decodes as silence.
         """
         raise NotImplementedError
 

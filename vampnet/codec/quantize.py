@@ -80,11 +80,12 @@ class ResidualQuantizer(nn.Module):
         """Latent (B, T, L) -> codes (B, C, T), int64."""
         return self(latent_BTL).codes_BCT
 
-    def decode(self, codes_BCT: Tensor) -> Tensor:
-        """Codes of the first C' levels -> latent (B, T, L)."""
+    def decode(self, codes_BCT: Tensor, known_BCT: Tensor | None = None) -> Tensor:
+        """Codes of the first C' levels -> latent (B, T, L); where `known_BCT` is 0 a level adds nothing."""
         total = torch.zeros((), device=codes_BCT.device)
         for level in range(codes_BCT.shape[1]):
-            total = total + self.up[level](self.codebooks_CVK[level][codes_BCT[:, level]])
+            step_BTL = self.up[level](self.codebooks_CVK[level][codes_BCT[:, level]])
+            total = total + (step_BTL if known_BCT is None else step_BTL * known_BCT[:, level].unsqueeze(-1))
         return total
 
 

@@ -186,15 +186,17 @@ class SpectralCodec(Codec):
             yield audio_BS[:, start : start + (min(first + block_frames, n_frames) - first) * self.hop]
 
     def _decode_span(self, codes_BCT: Tensor) -> Tensor:
-        silent_BT = codes_BCT[:, 0] >= self.codebook_size
-        # Deeper masked codes count as entry 0: no level is left out but where the whole frame is silent.
+        # A frame counts up to its first masked code; one that begins with it is silent.
+        known_BCT = (codes_BCT < self.codebook_size).long().cumprod(dim=1)
         codes_BCT = codes_BCT.clamp(max=self.codebook_size - 1)
-        latent_codes_BCT, low_codes_BCT = codes_BCT.tensor_split([self.config.latent_codebooks], dim=1)
-        audio_BS = self.decoder(self.quantizer.decode(latent_codes_BCT), silent_BT)
-        if self.low_band is None or low_codes_BCT.shape[1] == 0:
+        n_latent = self.config.latent_codebooks
+        latent_BTL = self.quantizer.decode(codes_BCT[:, :n_latent], known_BCT[:, :n_latent])
+        audio_BS = self.decoder(latent_BTL, known_BCT[:, 0] == 0)
+        if self.low_band is None or codes_BCT.shape[1] <= n_latent:
             return audio_BS
-        n_bands_BT = low_codes_BCT.shape[1] * (~silent_BT).long()
-        return self.low_band(audio_BS, self.low_band.dequantize(low_codes_BCT), n_bands_BT)
+        return self.low_band(
+            audio_BS, self.low_band.dequantize(codes_BCT[:, n_latent:]), known_BCT[:, n_latent:].sum(1)
+        )
 
 
 def _log_feature(magnitude: Tensor) -> Tensor:

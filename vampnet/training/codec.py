@@ -28,24 +28,24 @@ GROUPS = (1, 4, 8, 14)
 class CodecNetwork(nn.Module):
     """Codec with a training forward: waveform -> (waveform, commitment)."""
 
-    def __init__(self, codec: SpectralCodec, frozen_encoder: bool = False) -> None:
+    def __init__(self, codec: SpectralCodec, learn: str = "all") -> None:
         super().__init__()
-        self.codec, self.frozen_encoder = codec, frozen_encoder
-        if frozen_encoder:
-            codec.encoder.requires_grad_(False)
-            codec.quantizer.requires_grad_(False)
+        self.codec, self.frozen = codec, learn == "low-band"
+        if self.frozen:
+            for part in (codec.encoder, codec.quantizer, codec.decoder):
+                part.requires_grad_(False)
 
     def forward(
         self, audio_BS: Tensor, quantize: bool, levels_B: Tensor | None = None, observer: Observer | None = None
     ) -> tuple[Tensor, Tensor]:
         """`levels_B` is the number of codebooks that each item is decoded from (all when None)."""
         codec = self.codec
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_encoder):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             latent_BTL = codec.encoder(audio_BS)
             if not quantize:
                 return codec.decoder(latent_BTL), latent_BTL.new_zeros(())
             quantized = codec.quantizer(latent_BTL.float(), levels_B, observer)
-        decoded_BS = codec.decoder(quantized.latent_BTL)
+            decoded_BS = codec.decoder(quantized.latent_BTL)
         if codec.low_band is not None:
             if levels_B is None:
                 levels_B = torch.full((len(audio_BS),), codec.n_codebooks, device=audio_BS.device)
@@ -63,7 +63,7 @@ class CodecTask:
     def __init__(self, recipe: CodecRecipe, train: WaveSet, validation: WaveSet) -> None:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.train, self.validation = recipe, train, validation
-        self.module = CodecNetwork(SpectralCodec(recipe.codec), recipe.frozen_encoder)
+        self.module = CodecNetwork(SpectralCodec(recipe.codec), recipe.learn)
         self.observer = Observer(self.module.codec.quantizer)
         self.quantizing = False
         self.adopted = False
@@ -117,10 +117,11 @@ class CodecTask:
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
         audio_BS = self._batch(step, rank)
         levels_B, n = None, self.recipe.codec.n_codebooks
-        observer = self.observer if self.quantizing and not self.recipe.frozen_encoder else None
+        observer = self.observer if self.quantizing and not self.module.frozen else None
         if self.quantizing:
             dropped_B = torch.rand(len(audio_BS)) < self.recipe.quantizer_dropout
-            levels_B = torch.where(dropped_B, torch.randint(1, n + 1, (len(audio_BS),)), n).to(audio_BS.device)
+            fewest = 1 + (self.recipe.codec.latent_codebooks if self.module.frozen else 0)
+            levels_B = torch.where(dropped_B, torch.randint(fewest, n + 1, (len(audio_BS),)), n).to(audio_BS.device)
         decoded_BS, commitment = module(audio_BS, self.quantizing, levels_B, observer)
         mel = torch.zeros((), device=audio_BS.device)
         for (n_fft, n_mels), weight in zip(MEL_SCALES, MEL_WEIGHTS, strict=True):
@@ -134,7 +135,7 @@ class CodecTask:
         return {"loss": loss, **scalars}
 
     def end_step(self, step: int) -> None:
-        if self.quantizing and not self.recipe.frozen_encoder:
+        if self.quantizing and not self.module.frozen:
             self.observer.update(step)
 
     @torch.no_grad()

@@ -77,11 +77,16 @@ class CodecRecipe:
     """Share of items that use a random number of levels."""
     commitment_weight: float = 0.02
     """Weight of the commitment term."""
-    frozen_encoder: bool = False
-    """Encoder and quantiser stay as `--start-from` gave them, so that tokens keep their meaning; the decoder and the
-    low band learn."""
+    learn: str = "all"
+    """"all"; or "low-band": everything else stays as `--start-from` gave it, so that tokens keep their meaning."""
     gain_jitter_db: float = 8.0
     """Crops get a random gain of up to this, either way, dB."""
+
+    def __post_init__(self) -> None:
+        if self.learn not in ("all", "low-band"):
+            raise SettingsError(f"learn is {self.learn!r}; known: all, low-band")
+        if self.learn == "low-band" and not self.codec.waveform_codebooks:
+            raise SettingsError("learn is 'low-band', but codec.waveform_codebooks is 0")
 
 
 @dataclass(frozen=True)
