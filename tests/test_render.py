@@ -74,8 +74,8 @@ def test_notes_start_where_they_should():
     class Click:
         release_s, one_shot_s, layers = 0.01, 0.0, (100,)
 
-        def note(self, pitch, velocity, count):
-            audio = np.zeros((2, count), dtype=np.float32)
+        def note(self, pitch, velocity, n_samples):
+            audio = np.zeros((2, n_samples), dtype=np.float32)
             audio[:, 0] = 1.0
             return audio
 
@@ -116,7 +116,8 @@ def test_equaliser_gains():
     from scipy.signal import sosfreqz
 
     def gain_db(sections, hertz):
-        return 20.0 * np.log10(np.abs(sosfreqz(sections, [hertz], fs=RATE_HZ)[1][0]))
+        _, response = sosfreqz(sections, [hertz], fs=RATE_HZ)
+        return 20.0 * np.log10(np.abs(np.asarray(response)[0]))
 
     assert gain_db(effects.peaking(1000.0, 6.0, 1.0, RATE_HZ), 1000.0) == pytest.approx(6.0, abs=0.01)
     low, high = effects.shelf(200.0, -6.0, False, RATE_HZ), effects.shelf(5000.0, 5.0, True, RATE_HZ)

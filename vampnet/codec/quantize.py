@@ -169,13 +169,15 @@ def initialise(quantizer: ResidualQuantizer, latent_NL: Tensor, n_iterations: in
         vectors_NK = centred_NL @ down_LK
         codebook_VK, index_N = kmeans(vectors_NK, quantizer.codebook_size, n_iterations, generator)
         entries_NK = torch.cat([codebook_VK[index_N], torch.ones(len(index_N), 1)], dim=1)
-        up = torch.linalg.lstsq(entries_NK, residual_NL).solution
-        quantizer.down[level].weight.copy_(down_LK.T)
-        quantizer.down[level].bias.copy_(-mean_L @ down_LK)
-        quantizer.up[level].weight.copy_(up[:-1].T)
-        quantizer.up[level].bias.copy_(up[-1])
+        solution = torch.linalg.lstsq(entries_NK, residual_NL).solution
+        down, up = quantizer.down[level], quantizer.up[level]
+        assert isinstance(down, nn.Linear) and isinstance(up, nn.Linear)
+        down.weight.copy_(down_LK.T)
+        down.bias.copy_(-mean_L @ down_LK)
+        up.weight.copy_(solution[:-1].T)
+        up.bias.copy_(solution[-1])
         quantizer.codebooks_CVK[level] = codebook_VK
-        residual_NL = residual_NL - entries_NK @ up
+        residual_NL = residual_NL - entries_NK @ solution
         left.append(float(residual_NL.square().mean() / variance))
     return left
 

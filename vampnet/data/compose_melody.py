@@ -86,7 +86,11 @@ def vary(motif: Motif, rng: np.random.Generator) -> Motif:
     if draw < 0.7:
         return Motif(motif.onsets, motif.lengths, tuple(-move for move in motif.moves))
     keep = [index for index in range(len(motif.onsets)) if index == 0 or rng.random() < 0.7]
-    return Motif(*(tuple(part[index] for index in keep) for part in (motif.onsets, motif.lengths, motif.moves)))
+    return Motif(
+        tuple(motif.onsets[index] for index in keep),
+        tuple(motif.lengths[index] for index in keep),
+        tuple(motif.moves[index] for index in keep),
+    )
 
 
 def melody_part(

@@ -5,6 +5,8 @@ Each `random_*` chain draws which effects to use from a generator. Filters are s
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 
@@ -16,7 +18,7 @@ def db(gain_db: float) -> float:
 def _filter(audio: np.ndarray, sections: np.ndarray) -> np.ndarray:
     from scipy.signal import sosfilt
 
-    return sosfilt(sections.astype(np.float32), audio).astype(np.float32, copy=False)
+    return np.asarray(sosfilt(sections.astype(np.float32), audio)).astype(np.float32, copy=False)
 
 
 def peaking(center_hz: float, gain_db: float, q: float, rate_hz: int) -> np.ndarray:
@@ -94,7 +96,7 @@ def reverb_response(decay_s: float, brightness_hz: float, rate_hz: int, rng: np.
     time = np.arange(count, dtype=np.float32) / rate_hz
     tail = rng.standard_normal((2, count), dtype=np.float32) * np.power(np.float32(10.0), -3.0 * time / decay_s)
     tail *= np.minimum(time / 0.02, 1.0)
-    dull = _filter(tail, butter(1, min(brightness_hz, 0.45 * rate_hz), fs=rate_hz, output="sos"))
+    dull = _filter(tail, np.asarray(butter(1, min(brightness_hz, 0.45 * rate_hz), fs=rate_hz, output="sos")))
     for _ in range(6):
         dull[rng.integers(2), rng.integers(1, max(2, min(count, int(0.05 * rate_hz))))] += rng.uniform(0.5, 3.0)
     return dull / max(float(np.sqrt((dull**2).sum(axis=1).mean())), 1e-6)
@@ -105,12 +107,13 @@ def reverb(send: np.ndarray, response: np.ndarray) -> np.ndarray:
     from scipy.fft import irfft, next_fast_len, rfft
 
     taps, count = response.shape[1], len(send)
-    size = next_fast_len(max(1 << 16, 4 * taps), real=True)
+    size = cast(int, next_fast_len(max(1 << 16, 4 * taps), real=True))
     step = size - taps + 1
-    spectrum = rfft(response, size)
+    spectrum = np.asarray(rfft(response, size))
     out = np.zeros((2, count + size), dtype=np.float32)
     for start in range(0, count, step):
-        out[:, start : start + size] += irfft(spectrum * rfft(send[start : start + step], size), size)
+        product = spectrum * np.asarray(rfft(send[start : start + step], size))
+        out[:, start : start + size] += np.asarray(irfft(product, size))
     return out[:, :count]
 
 
@@ -148,7 +151,8 @@ def vinyl(
     places = rng.integers(0, max(count - 8, 1), size=n_clicks)
     heights = (rng.standard_normal(n_clicks) * rms * db(level_db + 20.0)).astype(np.float32)
     for offset, factor in enumerate((1.0, -0.7, 0.4, -0.2)):
-        np.add.at(noise, (slice(None), places + offset), heights * np.float32(factor))
+        for channel in noise:
+            np.add.at(channel, places + offset, heights * np.float32(factor))
     return audio + noise
 
 
@@ -166,14 +170,14 @@ def low_pass(audio: np.ndarray, cutoff_hz: float, rate_hz: int, order: int = 6) 
     """Band limit as of a coded or old recording."""
     from scipy.signal import butter
 
-    return _filter(audio, butter(order, min(cutoff_hz, 0.45 * rate_hz), fs=rate_hz, output="sos"))
+    return _filter(audio, np.asarray(butter(order, min(cutoff_hz, 0.45 * rate_hz), fs=rate_hz, output="sos")))
 
 
 def high_pass(audio: np.ndarray, cutoff_hz: float, rate_hz: int) -> np.ndarray:
     """Takes away what lies below `cutoff_hz`."""
     from scipy.signal import butter
 
-    return _filter(audio, butter(2, cutoff_hz, btype="highpass", fs=rate_hz, output="sos"))
+    return _filter(audio, np.asarray(butter(2, cutoff_hz, btype="highpass", fs=rate_hz, output="sos")))
 
 
 def pan_matrix(position: float, width: float) -> np.ndarray:

@@ -78,9 +78,9 @@ class DrumVoice:
 
     def _metal(self, time: np.ndarray, decay_s: float, rng: np.random.Generator) -> np.ndarray:
         ratios = (1.0, 1.48, 1.8, 2.55, 2.64, 3.9, 5.1, 7.3)
-        tones = sum(np.sign(np.sin(2.0 * np.pi * self.metal_hz * ratio * time)) for ratio in ratios) / len(ratios)
+        tones = sum((np.sign(np.sin(2.0 * np.pi * self.metal_hz * r * time)) for r in ratios), np.zeros(len(time)))
         hiss = self._noise(time, 10.0, 6000.0, rng)
-        wave = (1.0 - self.metal_noise) * self._high(tones, 6000.0) + self.metal_noise * 0.5 * hiss
+        wave = (1.0 - self.metal_noise) * self._high(tones / len(ratios), 6000.0) + self.metal_noise * 0.5 * hiss
         return 0.6 * wave * np.exp(-time / decay_s)
 
     def _block(self, time: np.ndarray, pitch: int) -> np.ndarray:
@@ -99,4 +99,4 @@ class DrumVoice:
     def _high(self, wave: np.ndarray, low_hz: float) -> np.ndarray:
         from scipy.signal import butter, sosfilt
 
-        return sosfilt(butter(2, low_hz, btype="highpass", fs=self.rate, output="sos"), wave)
+        return np.asarray(sosfilt(butter(2, low_hz, btype="highpass", fs=self.rate, output="sos"), wave))

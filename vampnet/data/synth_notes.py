@@ -18,15 +18,24 @@ MAX_NOTE_S = 10.0
 class Voice(Protocol):
     """An instrument: makes single notes."""
 
-    release_s: float
-    """Fade after a note's end, seconds; time in which it falls by 60 dB."""
-    one_shot_s: float
-    """Length of every note for voices that ignore note lengths (drums), seconds; 0 for voices that obey them."""
-    layers: tuple[int, ...]
-    """Velocities that are synthesised; others are scaled copies of the nearest layer."""
+    @property
+    def release_s(self) -> float:
+        """Fade after a note's end, seconds; time in which it falls by 60 dB."""
+        ...
+
+    @property
+    def one_shot_s(self) -> float:
+        """Length of every note for voices that ignore note lengths (drums), seconds; 0 for voices that obey them."""
+        ...
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Velocities that are synthesised; others are scaled copies of the nearest layer."""
+        ...
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
         """One held note, float32 (2, n_samples)."""
+        ...
 
 
 def play_notes(

@@ -232,4 +232,5 @@ class NoiseVoice(_Patch):
         noise = rng.standard_normal((2, n_samples)).astype(np.float32)
         low = float(rng.uniform(100.0, 2000.0))
         band = butter(1, [low, min(low * 6.0, 0.45 * self.rate)], btype="bandpass", fs=self.rate, output="sos")
-        return sosfilt(band, noise).astype(np.float32) * self.envelope(n_samples) * np.float32(0.2 * velocity / 127.0)
+        wave = np.asarray(sosfilt(band, noise)).astype(np.float32)
+        return wave * self.envelope(n_samples) * np.float32(0.2 * velocity / 127.0)
