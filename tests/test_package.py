@@ -44,6 +44,7 @@ LAYERS = (
     "codec model masks rhythm",
     "prompts sampling",
     "checkpoint reference",
+    "adapters",
     "pipeline streams data training",
     "evaluation plot",
     "cli inform __main__",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vampnet.adapters import apply_adapter, parse_adapter, read_adapter
 from vampnet.audio import Audio, AudioWriter, Samples
 from vampnet.checkpoint import Bundle, load_bundle
 from vampnet.config import Sampling, check
@@ -247,12 +248,19 @@ class Vampnet:
             yield from spool.levelled(encoded)
 
 
-def load(name: str | os.PathLike[str] = "default", device: str = "auto") -> Vampnet:
+def load(
+    name: str | os.PathLike[str] = "default", device: str = "auto", lora: Sequence[str | os.PathLike[str]] = ()
+) -> Vampnet:
     """Load a model: "default" (embedded), a bundle folder, or OWNER/NAME on the hub.
 
-    Raises BundleError for a bundle that is missing, damaged or does not fit together.
+    `lora` names adapter files, each with an optional strength: "jazz.safetensors:0.5"; several add up.
+    Raises BundleError for a bundle or adapter that is missing, damaged or does not fit.
     """
-    return Vampnet(load_bundle(name), device)
+    bundle = load_bundle(name)
+    for text in lora:
+        path, strength = parse_adapter(os.fspath(text))
+        apply_adapter(bundle, read_adapter(path), strength, path)
+    return Vampnet(bundle, device)
 
 
 def derive_seed(seed: int, stage: str, number: int) -> int:

@@ -80,7 +80,17 @@ class Run:
     resume: bool = True
     stop_after_s: float = float("inf")
     """Stop cleanly (with a checkpoint) after this many seconds; resume goes on."""
+    monitor: str = ""
+    """A validation figure that should fall: it is looked at before the first step too, and the weights of its lowest
+    value are kept in `best.ckpt`."""
+    patience: int = 0
+    """Stop after so many looks without a lower figure (0: never)."""
     step: int = 0
+    first: float | None = None
+    """The monitored figure before the first step."""
+    best: tuple[float, int] | None = None
+    """Its lowest value, and that value's step."""
+    looks_since_best: int = 0
 
     def __post_init__(self) -> None:
         self.fabric = _fabric(self.settings, self.device, self.devices)
@@ -97,26 +107,50 @@ class Run:
         )
 
     def train(self) -> dict[str, float]:
-        """Run to the last step, or to the time limit. Returns the last validation's figures."""
+        """Run to the last step, to the time limit, or until the monitored figure stalls.
+
+        Returns the last validation's figures.
+        """
         if self.resume and (self.folder / "last.ckpt").exists():
             self._load()
         module, optimizer = self.fabric.setup(self.task.module, self.optimizer)
         started, figures = time.monotonic(), {}
+        if self.monitor and self.first is None:
+            figures = self.validate()
         window_started, window_step = started, self.step
-        while self.step < self.settings.steps and time.monotonic() - started < self.stop_after_s:
+        while self.step < self.settings.steps and not self.stalled and time.monotonic() - started < self.stop_after_s:
             scalars = self._one_step(module, optimizer)
             if self.step % self.settings.log_every == 0:
                 now = time.monotonic()
                 rate = (self.step - window_step) / (now - window_started)
                 self._log({**scalars, "steps_per_s": rate})
                 window_started, window_step = now, self.step
-            if self.step % self.settings.checkpoint_every == 0:
-                self.save()
             if self.step % self.settings.validate_every == 0:
                 figures = self.validate()
                 window_started, window_step = time.monotonic(), self.step
+            if self.step % self.settings.checkpoint_every == 0:
+                self.save()
+        if self.step % self.settings.validate_every:
+            figures = self.validate()
         self.save()
-        return self.validate() if self.step % self.settings.validate_every else figures
+        return figures
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the monitored figure has not fallen for `patience` looks."""
+        return 0 < self.patience <= self.looks_since_best
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """State dict of the averaged weights at the lowest monitored figure."""
+        return torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
+
+    def _look(self, value: float, module: nn.Module) -> None:
+        self.first = value if self.first is None else self.first
+        self.looks_since_best += 1
+        if self.best is None or value < self.best[0]:
+            self.best, self.looks_since_best = (value, self.step), 0
+            if self.fabric.is_global_zero:
+                _save_whole(module.state_dict(), self.folder / "best.ckpt")
 
     def _one_step(self, module: Any, optimizer: Any) -> dict[str, float]:
         torch.manual_seed(hash((self.settings.seed, self.step, self.fabric.global_rank)) % 2**63)
@@ -148,6 +182,8 @@ class Run:
         module = self.average.module.eval()
         figures = {f"validation/{name}": value for name, value in self.task.validate(module).items()}
         self._log(figures)
+        if self.monitor:
+            self._look(figures[self.monitor], module)
         if self.writer is not None:
             for name, (samples, rate_hz) in self.task.audio(module).items():
                 self.writer.add_audio(name, samples.unsqueeze(0), self.step, sample_rate=rate_hz)
@@ -173,11 +209,10 @@ class Run:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "task": self.task.state_dict(),
+            "monitored": (self.first, self.best, self.looks_since_best),
         }
         if self.fabric.is_global_zero:
-            temporary = self.folder / "last.ckpt.tmp"
-            torch.save(state, temporary)
-            os.replace(temporary, self.folder / "last.ckpt")
+            _save_whole(state, self.folder / "last.ckpt")
         self.fabric.barrier()
 
     def _load(self) -> None:
@@ -187,10 +222,17 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-        if self.step >= self.settings.steps:
+        self.first, self.best, self.looks_since_best = state.get("monitored", (None, None, 0))
+        if self.step >= self.settings.steps and not self.monitor:
             raise SettingsError(
                 f"{self.folder}: already trained for {self.step} steps; ask for more with --steps, or another folder"
             )
+
+
+def _save_whole(state: dict[str, Any], path: Path) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
 
 
 def _fabric(settings: LoopSettings, device: str, devices: int) -> Any:

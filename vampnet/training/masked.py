@@ -136,6 +136,7 @@ def masked_figures(
         for name in ("nats", "top1"):
             per_codebook = [figures[f"{name}_r{rate}_c{c}"] for c in nats]
             figures[f"{name}_r{rate}"] = sum(per_codebook) / len(per_codebook)
+    figures["nats"] = sum(figures[f"nats_r{rate}"] for rate in VALIDATION_RATES) / len(VALIDATION_RATES)
     return figures
 
 

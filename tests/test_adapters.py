@@ -1,0 +1,171 @@
+"""Adapters: a file there and back, their sum in the weights, what does not fit, and fine-tuning end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.tiny import write_tiny_bundle
+from vampnet.adapters import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
+from vampnet.audio import Audio, read, write
+from vampnet.checkpoint import Bundle, load_bundle
+from vampnet.data.dataset import open_tokens
+from vampnet.errors import BundleError, CorpusError, SettingsError
+from vampnet.pipeline import load
+from vampnet.training.lora import FinetuneSettings, finetune, split
+
+QUERY = "coarse.layers.0.attention.query"
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("adapters") / "bundle", storage="float32")
+
+
+def an_adapter(bundle: Bundle, seed: int = 0, key: str = QUERY) -> Adapter:
+    generator = torch.Generator().manual_seed(seed)
+    factors = {key: (torch.randn(2, 32, generator=generator), torch.randn(32, 2, generator=generator))}
+    return Adapter(factors, 0.5, bundle.codec.id, {})
+
+
+def query(bundle: Bundle) -> torch.Tensor:
+    assert bundle.coarse is not None
+    return bundle.coarse.get_submodule(QUERY.removeprefix("coarse.")).weight.detach().clone()  # type: ignore[operator]
+
+
+def test_file_comes_back_equal(bundle_folder: Path, tmp_path: Path) -> None:
+    adapter = an_adapter(load_bundle(bundle_folder))
+    write_adapter(tmp_path / "a.safetensors", adapter)
+    again = read_adapter(tmp_path / "a.safetensors")
+    assert again.scale == 0.5 and again.codec_id == adapter.codec_id
+    assert all(torch.equal(x, y) for x, y in zip(again.factors[QUERY], adapter.factors[QUERY], strict=True))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_strengths_add_up(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    before, one, two = query(bundle), an_adapter(bundle, 1), an_adapter(bundle, 2)
+    apply_adapter(bundle, one, 1.0)
+    apply_adapter(bundle, two, -0.5)
+    products = [a.factors[QUERY][1] @ a.factors[QUERY][0] for a in (one, two)]
+    assert torch.allclose(query(bundle), before + 0.5 * products[0] - 0.25 * products[1], atol=1e-5)
+    apply_adapter(bundle, one, -1.0)
+    apply_adapter(bundle, two, 0.5)
+    assert torch.allclose(query(bundle), before, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "key", ["coarse.layers.9.attention.query", "fine.layers.0.attention.query", "coarse.layers.0.feed_forward.up"]
+)
+def test_adapter_of_another_shape_changes_nothing(bundle_folder: Path, key: str) -> None:
+    bundle = load_bundle(bundle_folder)
+    before, good, bad = query(bundle), an_adapter(bundle), an_adapter(bundle, key=key)
+    with pytest.raises(BundleError, match=key):
+        apply_adapter(bundle, Adapter({**good.factors, **bad.factors}, 1.0, bundle.codec.id, {}))
+    assert torch.equal(query(bundle), before)
+
+
+def test_adapter_of_another_codec_is_refused(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    with pytest.raises(BundleError, match="codec abc"):
+        apply_adapter(bundle, Adapter(an_adapter(bundle).factors, 1.0, "abc", {}))
+
+
+def test_files_that_are_no_adapters_are_named(bundle_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such adapter"):
+        read_adapter(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(BundleError, match="damaged"):
+        read_adapter(tmp_path / "text.safetensors")
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(BundleError, match="not an adapter"):
+        read_adapter(tmp_path / "other.safetensors")
+    with pytest.raises(BundleError, match="no such adapter"):
+        load(bundle_folder, "cpu", lora=[tmp_path / "none.safetensors"])
+
+
+def test_strength_is_read_from_the_text(tmp_path: Path) -> None:
+    assert parse_adapter("a.safetensors") == ("a.safetensors", 1.0)
+    assert parse_adapter("a.safetensors:0.5") == ("a.safetensors", 0.5)
+    assert parse_adapter("C:/a.safetensors") == ("C:/a.safetensors", 1.0)
+    odd = tmp_path / "a:2"
+    odd.write_text("")
+    assert parse_adapter(str(odd)) == (str(odd), 1.0)
+    with pytest.raises(BundleError, match="-10 to 10"):
+        parse_adapter("a.safetensors:11")
+
+
+def tones(folder: Path, n_files: int) -> Path:
+    """Files of a few seconds, each an arpeggio of its own."""
+    folder.mkdir()
+    for k in range(n_files):
+        hz = 220 * 2 ** (np.arange(8) * (k + 1) % 12 / 12)
+        time = np.arange(16538) / 44100
+        samples = np.concatenate([np.sin(2 * np.pi * f * time) * np.exp(-4 * time) for f in hz])
+        write(folder / f"{k}.wav", Audio(0.2 * samples[None].astype(np.float32), 44100))
+    return folder
+
+
+SMALL = FinetuneSettings(rank=2, steps=12, batch_size=2, validate_every=6, learning_rate=1e-2, held_out=0.3)
+
+
+def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
+    audio, output = tones(tmp_path / "audio", 4), tmp_path / "lora.safetensors"
+    report = finetune(audio, output, bundle_folder, SMALL, device="cpu")
+    assert set(report.train_files).isdisjoint(report.held_out_files)
+    assert len(report.train_files) + len(report.held_out_files) == 4 and report.held_out_files
+    assert all(report.after[part] <= report.before[part] for part in ("coarse", "c2f"))
+    assert json.loads((tmp_path / "lora.safetensors.run" / "report.json").read_text())["steps"] == report.steps
+    samples = [
+        read(tmp_path / "lora.safetensors.run" / "samples" / f"{n}.wav") for n in ("original", "before", "after")
+    ]
+    assert len({s.samples.shape for s in samples}) == 1
+
+    plain, bent = load(bundle_folder, "cpu"), load(bundle_folder, "cpu", lora=[f"{output}:1.0"])
+    assert report.steps["coarse"] > 0 and not torch.equal(query(plain.bundle), query(bent.bundle))
+    resumed = finetune(audio, output, bundle_folder, SMALL, device="cpu")  # all of it is done: nothing is trained again
+    assert resumed == report
+
+
+def test_unchanged_before_the_first_step(bundle_folder: Path, tmp_path: Path) -> None:
+    """LoRA starts from zero: the first held-out figure is the plain model's."""
+    from vampnet.training.lora import adapt, extract
+
+    model = load_bundle(bundle_folder).coarse
+    assert model is not None
+    codes = torch.randint(64, (1, 2, 20))
+    with torch.no_grad():
+        plain = model(codes)
+        adapt(model, SMALL)
+        assert torch.equal(model(codes), plain)
+    trainable = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trainable and all(".lora_" in name for name in trainable)
+    assert len(extract(model)) == 2 * 5
+
+
+def test_split_keeps_files_whole(bundle_folder: Path, tmp_path: Path) -> None:
+    from vampnet.data.tokens import tokenize_folder
+
+    codec = load_bundle(bundle_folder).codec
+    tokenize_folder(tones(tmp_path / "many", 5), tmp_path / "tokens", codec)
+    tokens = open_tokens(tmp_path / "tokens")
+    train, held_out = split(tokens, 0.2, seed=0)
+    assert held_out is not None and set(train.names) | set(held_out.names) == set(tokens.names)
+    assert set(train.names).isdisjoint(held_out.names)
+    assert split(tokens, 0.9, seed=0)[0].n_frames > 0
+    tokenize_folder(tones(tmp_path / "one", 1), tmp_path / "tokens1", codec)
+    assert split(open_tokens(tmp_path / "tokens1"), 0.2, seed=0)[1] is None
+
+
+def test_bad_settings_and_folders(bundle_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="targets"):
+        FinetuneSettings(targets="query,nose")
+    with pytest.raises(SettingsError, match="rank"):
+        FinetuneSettings(rank=0)
+    with pytest.raises(CorpusError, match="no audio files"):
+        finetune(tmp_path, tmp_path / "l.safetensors", bundle_folder, SMALL, device="cpu")
