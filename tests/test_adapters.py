@@ -14,10 +14,11 @@ from tests.tiny import write_tiny_bundle
 from vampnet.adapters import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
 from vampnet.audio import Audio, read, write
 from vampnet.checkpoint import Bundle, load_bundle
+from vampnet.config import FinetuneSettings
 from vampnet.data.dataset import open_tokens
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.pipeline import load
-from vampnet.training.lora import FinetuneSettings, finetune, split
+from vampnet.training.lora import finetune, split
 
 QUERY = "coarse.layers.0.attention.query"
 

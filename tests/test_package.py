@@ -47,7 +47,7 @@ LAYERS = (
     "adapters",
     "pipeline streams data training",
     "evaluation plot",
-    "cli inform __main__",
+    "inform cli cli_models cli_settings __main__",
 )
 
 

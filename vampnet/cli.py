@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet import __version__
+from vampnet import __version__, cli_models
+from vampnet.cli_settings import add_settings, settings_from
 from vampnet.config import Sampling
 from vampnet.errors import AudioError, PromptError, SettingsError, VampnetError
 
@@ -68,23 +69,6 @@ def build_parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None
     return parser, runners
 
 
-def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
-    """One flag per field of a settings dataclass, its docstring the help."""
-    from docstring_parser import parse_from_object
-
-    documented = {p.arg_name: p.description or "" for p in parse_from_object(kind).params}
-    group = parser.add_argument_group(title)
-    for field in dataclasses.fields(kind):
-        flag = "--" + field.name.replace("_", "-")
-        help_text = documented.get(field.name, "").replace("\n", " ").replace("%", "%%")
-        group.add_argument(flag, type=type(field.default), default=field.default, help=help_text)
-
-
-def settings_from(kind: type, options: Namespace) -> Any:
-    """The settings dataclass from parsed flags."""
-    return kind(**{field.name: options[field.name] for field in dataclasses.fields(kind)})
-
-
 # --- vamp ------------------------------------------------------------------------------------------------------------
 
 
@@ -92,6 +76,9 @@ def _vamp_options(parser: ArgumentParser) -> None:
     parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
     parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
     parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
+    parser.add_argument(
+        "--lora", action="append", default=None, metavar="FILE[:STRENGTH]", help="adapter to add; repeatable"
+    )
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--variations", type=int, default=1, help="how many; above 1 they are numbered OUT-1, OUT-2, ..."
@@ -123,7 +110,7 @@ def run_vamp(options: Namespace) -> None:
         _check_plot(options.plot)
     from vampnet.pipeline import load
 
-    model = load(options.bundle, options.device)
+    model = load(options.bundle, options.device, options.lora or [])
     log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
     with _ProgressBar() as bar:
         tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update)
@@ -246,120 +233,19 @@ def run_info(options: Namespace) -> None:
         print(f"{name:<{width}}  {value}")
 
 
-# --- corpora, training, bundles --------------------------------------------------------------------------------------
-
-
-def _corpus_options(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl to")
-    parser.add_argument("--hours", type=float, default=1.0, help="hours of audio")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the whole corpus")
-    parser.add_argument("--split", type=str, default="train", help="train, validation or test: disjoint pieces")
-    parser.add_argument(
-        "--soundfont", type=str, default=None, help="General MIDI sound font (.sf2); none: synthesis only"
-    )
-    parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
-
-
-def run_corpus(options: Namespace) -> None:
-    """`vampnet corpus`: compose and render music to train on."""
-    from vampnet.data.corpus import write_corpus
-
-    write_corpus(
-        options.folder,
-        hours=options.hours,
-        seed=options.seed,
-        split=options.split,
-        workers=options.workers,
-        soundfont=options.soundfont,
-    )
-
-
-def _tokenize_options(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=str, help="folder of audio")
-    parser.add_argument("-o", "--output", type=str, required=True, help="folder for the token shards")
-    parser.add_argument("--bundle", type=str, default="default", help="bundle whose codec encodes")
-
-
-def run_tokenize(options: Namespace) -> None:
-    """`vampnet tokenize`: a folder of audio as token shards."""
-    from vampnet.checkpoint import load_codec
-    from vampnet.data.tokens import tokenize_folder
-
-    report = tokenize_folder(options.folder, options.output, load_codec(options.bundle))
-    print(
-        f"{report.n_files} files, {report.audio_s / 3600:.2f} h in {options.output}, {report.audio_s_per_s:.0f} s per s"
-    )
-    for line in report.skipped:
-        print(f"left out: {line}", file=sys.stderr)
-
-
-def _train_options(parser: ArgumentParser) -> None:
-    parser.add_argument("recipe", type=str, help="recipe, a YAML file")
-    parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
-    parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop cleanly after so many minutes")
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--devices", type=int, default=1, help="devices to train on together")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
-    parser.add_argument("--start-from", type=str, default=None, help="finished run whose weights a new run begins with")
-    parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
-
-
-def run_train(options: Namespace) -> None:
-    """`vampnet train`: run a recipe."""
-    import torch
-
-    from vampnet.training.start import train
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    figures = train(
-        options.recipe,
-        options.output,
-        steps=options.steps,
-        device=options.device,
-        devices=options.devices,
-        stop_after_s=60 * options.minutes,
-        resume=not options.fresh,
-        start_from=options.start_from,
-    )
-    for name, value in figures.items():
-        print(f"{name}: {value:.4f}")
-
-
-def _bundle_options(parser: ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
-    parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
-    parser.add_argument("--coarse", type=str, default=None, help="run of the coarse model")
-    parser.add_argument("--c2f", type=str, default=None, help="run of the coarse-to-fine model")
-    parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
-    parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
-    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
-
-
-def run_bundle(options: Namespace) -> None:
-    """`vampnet bundle`: training runs -> a bundle that `vampnet.load` takes."""
-    from vampnet.training.export import write_bundle
-
-    write_bundle(
-        options.output,
-        codec=options.codec,
-        coarse=options.coarse,
-        c2f=options.c2f,
-        storage=options.storage,
-        card=options.card,
-        overwrite=options.overwrite,
-    )
-    print(f"wrote {options.output}")
-
-
 COMMANDS = (
     ("vamp", "Make variations of a recording: some tokens are kept, the rest is generated.", _vamp_options, run_vamp),
     ("info", "Say what a bundle or an audio file is.", _info_options, run_info),
-    ("corpus", "Compose and render music to train on.", _corpus_options, run_corpus),
-    ("tokenize", "Encode a folder of audio into token shards.", _tokenize_options, run_tokenize),
-    ("train", "Train a codec or a masked model from a recipe.", _train_options, run_train),
-    ("bundle", "Pack training runs into a bundle.", _bundle_options, run_bundle),
+    ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),
+    ("tokenize", "Encode a folder of audio into token shards.", cli_models.tokenize_options, cli_models.run_tokenize),
+    ("train", "Train a codec or a masked model from a recipe.", cli_models.train_options, cli_models.run_train),
+    (
+        "finetune",
+        "Fine-tune the model on a folder of music: a small LoRA adapter file.",
+        cli_models.finetune_options,
+        cli_models.run_finetune,
+    ),
+    ("bundle", "Pack training runs into a bundle.", cli_models.bundle_options, cli_models.run_bundle),
 )
 
 

@@ -7,6 +7,7 @@ The same objects serve Python, the command line, recipes and the JSON inside a b
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -90,6 +91,67 @@ class CodecConfig:
 
 
 @dataclass(frozen=True)
+class DacConfig:
+    """The convolutional codecs: DAC (Kumar et al. 2023) and the codec of the VampNet authors, which has DAC's encoder
+    and quantiser and a decoder of parallel branches. Nothing is trained with these settings; they describe weights."""
+
+    kind: str = "dac"
+    """Codec family."""
+    sample_rate_hz: int = 44100
+    """Sample rate of the waveform, Hz."""
+    encoder_dim: int = 64
+    """Channels of the encoder's first layer; they double with every stage."""
+    encoder_rates: tuple[int, ...] = (2, 4, 8, 8)
+    """Stride of each encoder stage, 1 or more; their product is the hop, samples per token frame."""
+    decoder_dim: int = 1536
+    """Channels of the decoder's first layer; they halve with every stage."""
+    decoder_rates: tuple[int, ...] = (8, 8, 4, 2)
+    """Stride of each decoder stage; their product is the hop as well."""
+    decoder_kernels: tuple[int, ...] = ()
+    """Kernels of the parallel branches of a decoder stage (authors' codec: 3, 7, 11); empty: plain DAC."""
+    latent_dim: int = 1024
+    """Width of the latent that the quantiser sees."""
+    n_codebooks: int = 9
+    """Residual quantiser levels."""
+    codebook_size: int = 1024
+    """Entries per codebook."""
+    codebook_dim: int = 8
+    """Dimensions in which each codebook looks up."""
+
+    def __post_init__(self) -> None:
+        if self.kind != "dac":
+            raise SettingsError(f"codec kind {self.kind!r} is not 'dac', the kind of these settings")
+        for name, least in (("encoder_rates", 1), ("decoder_rates", 1), ("decoder_kernels", 0)):
+            values = getattr(self, name)
+            if not isinstance(values, (list, tuple)) or not all(type(v) is int and 1 <= v <= 1024 for v in values):
+                raise SettingsError(f"codec.{name} is {values!r}, but must be a list of whole numbers from 1 to 1024")
+            check(f"number of codec.{name}", len(values), least, 16)
+            object.__setattr__(self, name, tuple(values))  # JSON knows lists only
+        if any(kernel % 2 == 0 for kernel in self.decoder_kernels):
+            raise SettingsError(f"codec.decoder_kernels is {self.decoder_kernels}, but kernels must be odd")
+        if self.hop != math.prod(self.decoder_rates):
+            raise SettingsError(
+                f"codec.decoder_rates {self.decoder_rates} multiply to {math.prod(self.decoder_rates)}, but must give "
+                f"the hop {self.hop} of codec.encoder_rates {self.encoder_rates}"
+            )
+        check("codec.sample_rate_hz", self.sample_rate_hz, 4000, 768000)
+        for name in ("encoder_dim", "latent_dim", "codebook_dim"):
+            check(f"codec.{name}", getattr(self, name), 1, 65536)
+        check("codec.decoder_dim", self.decoder_dim, 2 ** len(self.decoder_rates), 65536)
+        check("codec.n_codebooks", self.n_codebooks, 1, 64)
+        check("codec.codebook_size", self.codebook_size, 2, 65535)
+
+    @property
+    def hop(self) -> int:
+        """Samples per token frame."""
+        return math.prod(self.encoder_rates)
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.sample_rate_hz / self.hop
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The masked token network, coarse or coarse-to-fine. Paper: D = 1280, 20 heads, 20 (coarse) or 16 (c2f) layers."""
 
@@ -163,6 +225,50 @@ class Sampling:
         check("typical_mass", self.typical_mass, 1e-6, 1.0)
         check("typical_min_tokens", self.typical_min_tokens, 1, 65535)
         check("seed", self.seed, 0, 2**63 - 1)
+
+
+LORA_TARGETS = ("query", "key", "value", "out", "up", "down")
+"""Linear layers of a transformer layer that can get an adapter."""
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How adapters are trained."""
+
+    rank: int = 8
+    """Rank of each adapter, 1 to 256."""
+    alpha: float = 16.0
+    """Adapters are scaled by alpha / rank."""
+    targets: str = "query,value,out,up,down"
+    """Layers that get an adapter, of query, key, value, out (attention), up, down (feed-forward); commas between."""
+    steps: int = 600
+    """Most steps per model."""
+    batch_size: int = 6
+    """Crops per step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    validate_every: int = 50
+    """Steps between looks at the held-out files."""
+    patience: int = 3
+    """Stop after so many looks without a better figure."""
+    held_out: float = 0.15
+    """Share of the frames held out, 0.01 to 0.9, in whole files; a single file is trained on without a check."""
+    seed: int = 0
+    """Seed of split, adapters and batches."""
+
+    def __post_init__(self) -> None:
+        check("rank", self.rank, 1, 256)
+        check("alpha", self.alpha, 0.0, 1e4)
+        check("steps", self.steps, 1, 10**9)
+        check("patience", self.patience, 1, 10**6)
+        check("held_out", self.held_out, 0.01, 0.9)
+        unknown = [name for name in self.target_names if name not in LORA_TARGETS]
+        if unknown or not self.target_names:
+            raise SettingsError(f"targets is {self.targets!r}; known: {', '.join(LORA_TARGETS)}")
+
+    @property
+    def target_names(self) -> list[str]:
+        return [name.strip() for name in self.targets.split(",") if name.strip()]
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""Subcommands that make models: corpora, tokens, training, fine-tuning, bundles."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from jsonargparse import ArgumentParser, Namespace
+
+from vampnet.cli_settings import add_settings, settings_from
+from vampnet.config import FinetuneSettings
+
+
+def corpus_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl to")
+    parser.add_argument("--hours", type=float, default=1.0, help="hours of audio")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the whole corpus")
+    parser.add_argument("--split", type=str, default="train", help="train, validation or test: disjoint pieces")
+    parser.add_argument(
+        "--soundfont", type=str, default=None, help="General MIDI sound font (.sf2); none: synthesis only"
+    )
+    parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
+
+
+def run_corpus(options: Namespace) -> None:
+    """`vampnet corpus`: compose and render music to train on."""
+    from vampnet.data.corpus import write_corpus
+
+    write_corpus(
+        options.folder,
+        hours=options.hours,
+        seed=options.seed,
+        split=options.split,
+        workers=options.workers,
+        soundfont=options.soundfont,
+    )
+
+
+def tokenize_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=str, help="folder of audio")
+    parser.add_argument("-o", "--output", type=str, required=True, help="folder for the token shards")
+    parser.add_argument("--bundle", type=str, default="default", help="bundle whose codec encodes")
+
+
+def run_tokenize(options: Namespace) -> None:
+    """`vampnet tokenize`: a folder of audio as token shards."""
+    from vampnet.checkpoint import load_codec
+    from vampnet.data.tokens import tokenize_folder
+
+    report = tokenize_folder(options.folder, options.output, load_codec(options.bundle))
+    print(
+        f"{report.n_files} files, {report.audio_s / 3600:.2f} h in {options.output}, {report.audio_s_per_s:.0f} s per s"
+    )
+    for line in report.skipped:
+        print(f"left out: {line}", file=sys.stderr)
+
+
+def train_options(parser: ArgumentParser) -> None:
+    parser.add_argument("recipe", type=str, help="recipe, a YAML file")
+    parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
+    parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop cleanly after so many minutes")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--devices", type=int, default=1, help="devices to train on together")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
+    parser.add_argument("--start-from", type=str, default=None, help="finished run whose weights a new run begins with")
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+
+
+def run_train(options: Namespace) -> None:
+    """`vampnet train`: run a recipe."""
+    import torch
+
+    from vampnet.training.start import train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    figures = train(
+        options.recipe,
+        options.output,
+        steps=options.steps,
+        device=options.device,
+        devices=options.devices,
+        stop_after_s=60 * options.minutes,
+        resume=not options.fresh,
+        start_from=options.start_from,
+    )
+    for name, value in figures.items():
+        print(f"{name}: {value:.4f}")
+
+
+def bundle_options(parser: ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
+    parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
+    parser.add_argument("--coarse", type=str, default=None, help="run of the coarse model")
+    parser.add_argument("--c2f", type=str, default=None, help="run of the coarse-to-fine model")
+    parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
+    parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
+
+
+def run_bundle(options: Namespace) -> None:
+    """`vampnet bundle`: training runs -> a bundle that `vampnet.load` takes."""
+    from vampnet.training.export import write_bundle
+
+    write_bundle(
+        options.output,
+        codec=options.codec,
+        coarse=options.coarse,
+        c2f=options.c2f,
+        storage=options.storage,
+        card=options.card,
+        overwrite=options.overwrite,
+    )
+    print(f"wrote {options.output}")
+
+
+def finetune_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=str, help="folder of audio, a few minutes are enough")
+    parser.add_argument("-o", "--output", type=str, required=True, help="adapter file to write (.safetensors)")
+    parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
+    parser.add_argument("--run", type=str, default=None, help="working folder, resumed (default: OUTPUT.run)")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    add_settings(parser, FinetuneSettings, "Fine-tuning")
+
+
+def run_finetune(options: Namespace) -> None:
+    """`vampnet finetune`: LoRA adapters for one's own music."""
+    from vampnet.training.lora import finetune
+
+    settings = settings_from(FinetuneSettings, options)
+    report = finetune(options.folder, options.output, options.bundle, settings, options.run, options.device)
+    what = "held-out" if report.held_out_files else "training (one file, nothing held out)"
+    for part, before in report.before.items():
+        after, step = report.after[part], report.steps[part]
+        print(f"{part}: {what} cross-entropy {before:.3f} -> {after:.3f} nats, step {step}")
+    print(f"wrote {options.output}; use it with: vampnet vamp IN -o OUT --lora {options.output}")
