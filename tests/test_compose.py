@@ -111,6 +111,11 @@ def test_held_out_styles_are_absent():
     assert {compose(seed, only).style for seed in range(5)} == {"jazz_swing"}
 
 
+def test_a_style_no_model_was_trained_on_must_be_asked_for():
+    assert "gamelan" not in {style.name for style in ComposeSettings().styles()}
+    assert compose((0, 0, 0), ComposeSettings(styles_only=("gamelan",), max_duration_s=21.0)).style == "gamelan"
+
+
 def test_settings_are_checked():
     with pytest.raises(CorpusError, match="polka"):
         ComposeSettings(styles_excluded=("polka",))

@@ -19,12 +19,16 @@ def corpus_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--soundfont", type=str, default=None, help="General MIDI sound font (.sf2); none: synthesis only"
     )
+    parser.add_argument(
+        "--style", action="append", default=None, help="compose in this style alone; repeatable (default: all)"
+    )
     parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
 
 
 def run_corpus(options: Namespace) -> None:
     """`vampnet corpus`: compose and render music to train on."""
-    from vampnet.data.corpus import write_corpus
+    from vampnet.data.compose import ComposeSettings
+    from vampnet.data.corpus import CorpusSettings, write_corpus
 
     write_corpus(
         options.folder,
@@ -33,6 +37,7 @@ def run_corpus(options: Namespace) -> None:
         split=options.split,
         workers=options.workers,
         soundfont=options.soundfont,
+        settings=CorpusSettings(compose=ComposeSettings(styles_only=tuple(options.style or ()))),
     )
 
 

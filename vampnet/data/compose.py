@@ -53,11 +53,12 @@ class ComposeSettings:
             raise CorpusError("every style is excluded; leave at least one")
 
     def styles(self) -> tuple[Style, ...]:
-        """The styles that are left."""
+        """The styles that are left; those marked as held out only where they are named."""
         return tuple(
             style
             for style in STYLES
-            if style.name not in self.styles_excluded and (not self.styles_only or style.name in self.styles_only)
+            if style.name not in self.styles_excluded
+            and (style.name in self.styles_only if self.styles_only else not style.held_out)
         )
 
 

@@ -17,6 +17,7 @@ MODES: dict[str, tuple[int, ...]] = {
     "phrygian": (0, 1, 3, 5, 7, 8, 10),
     "harmonic_minor": (0, 2, 3, 5, 7, 8, 11),
     "blues": (0, 2, 4, 5, 7, 9, 10),
+    "pelog": (0, 1, 3, 6, 7, 8, 10),
 }
 """Semitones above the tonic of each mode's seven degrees; "blues" melodies add the blue third and fifth."""
 
@@ -163,4 +164,6 @@ class Style:
     """Relative frequency in a corpus."""
     sections: tuple[int, int] = (4, 8)
     """Section lengths in bars to choose from."""
+    held_out: bool = False
+    """Left out of a corpus unless `styles_only` names it: music that no shipped model was trained on."""
     tags: tuple[str, ...] = field(default=())

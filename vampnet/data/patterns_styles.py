@@ -140,4 +140,8 @@ STYLES: tuple[Style, ...] = (
           "mixolydian"), metres=("4/4", "4/4", "3/4", "6/8"), swing=(0.5, 0.62), loops=("pop", "jazz", "classical"),
           bass=("root_fifth", "walking", "long", "riff"), chords=("block", "broken", "strum", "comp", "boomchick"),
           sevenths=0.5, tags=("duo",), weight=1.5),
+    Style("gamelan", (48, 76), {"arpeggio": 1.0, "chords": 0.6, "melody": 1.0, "counter": 0.7, "bass": 0.6,
+          "percussion": 0.5}, {"arpeggio": ("bells",), "chords": ("mallet",), "melody": ("bells", "mallet"),
+          "counter": ("mallet", "whistle"), "bass": ("upright_bass",)}, modes=("pelog",), loops=("vamp",),
+          bass=("long",), chords=("broken", "block"), metres=("4/4", "4/4", "5/4"), sevenths=0.0, held_out=True),
 )
