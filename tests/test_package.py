@@ -40,7 +40,7 @@ EXTRAS = {
 
 # A module may import modules of its own layer and of those before it. A folder stands for all of its modules.
 LAYERS = (
-    "errors config audio containers device frames loudness spectra",
+    "errors config audio containers device foreign frames loudness spectra",
     "codec model masks rhythm",
     "prompts sampling",
     "checkpoint reference",

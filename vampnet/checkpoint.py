@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vampnet.codec.base import Codec
+from vampnet.codec.dac import DacCodec
+from vampnet.codec.dac_weights import is_transformers_dac, load_dac
 from vampnet.codec.spectral import SpectralCodec
-from vampnet.config import CodecConfig, ModelConfig, from_dict, to_dict
+from vampnet.config import CodecConfig, DacConfig, ModelConfig, from_dict, to_dict
 from vampnet.errors import BundleError, SettingsError
 from vampnet.model import MaskedTransformer
 
@@ -35,6 +38,11 @@ STORAGES = ("float32", "bfloat16", "int8")
 PARTS = ("codec", "coarse", "c2f")
 SCALE = "::scale"
 """Suffix of the key that holds an int8 tensor's row scales."""
+CODECS: dict[str, tuple[type, Callable[[Any], Codec]]] = {
+    "spectral": (CodecConfig, SpectralCodec),
+    "dac": (DacConfig, DacCodec),
+}
+"""Codec kind -> its settings and its class."""
 _SMALL = 2048
 """Tensors with fewer elements stay float32: they cost nothing and matter most."""
 
@@ -66,7 +74,7 @@ def _download(repository: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["config.json", "*.safetensors", "README.md"]
+    patterns = ["config.json", "*.safetensors", "README.md", "codec.pth", "coarse.pth", "c2f.pth"]
     try:
         return Path(snapshot_download(repository, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -75,8 +83,15 @@ def _download(repository: str) -> Path:
 
 
 def load_bundle(name: str | os.PathLike[str]) -> Bundle:
-    """Load and check a bundle. Raises BundleError naming what is missing, damaged or does not belong together."""
+    """Load and check a bundle, or a folder or hub repository that holds the authors' three `.pth` files.
+
+    Raises BundleError naming what is missing, damaged or does not belong together.
+    """
+    from vampnet.reference import is_reference, load_reference  # which makes bundles, so it imports this module
+
     folder = find_bundle(name)
+    if is_reference(folder):
+        return load_reference(folder)
     config = _read_config(folder)
     codec = _load_codec(folder, config)
     models = {part: _load_model(folder, config, part, codec) for part in ("coarse", "c2f")}
@@ -84,8 +99,14 @@ def load_bundle(name: str | os.PathLike[str]) -> Bundle:
 
 
 def load_codec(name: str | os.PathLike[str]) -> Codec:
-    """Load the codec of a bundle alone."""
+    """Load the codec of a bundle alone, or one from a `.pth` file or a transformers DacModel (folder or OWNER/NAME)."""
+    if Path(name).is_file():
+        return load_dac(name)
     folder = find_bundle(name)
+    if is_transformers_dac(folder):
+        return load_dac(folder)
+    if not (folder / "config.json").exists() and (folder / "codec.pth").exists():
+        return load_dac(folder / "codec.pth")
     return _load_codec(folder, _read_config(folder))
 
 
@@ -107,7 +128,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _load_codec(folder: Path, config: dict[str, Any]) -> Codec:
-    codec = SpectralCodec(_settings(CodecConfig, config, "codec", folder))
+    kind = config["codec"].get("kind") if isinstance(config["codec"], dict) else None
+    if kind not in CODECS:
+        raise BundleError(f"{folder / 'config.json'}: codec kind {kind!r} is unknown; known: {', '.join(CODECS)}")
+    settings, family = CODECS[kind]
+    codec = family(_settings(settings, config, "codec", folder))
     _fill(codec, folder, config, "codec")
     if codec.id != config["codec_id"]:
         raise BundleError(f"{folder}: its codec has id {codec.id}, but config.json says {config['codec_id']}")
@@ -168,7 +193,7 @@ def _from_codec(name: str, part: str) -> bool:
 
 def save_bundle(
     folder: str | os.PathLike[str],
-    codec: SpectralCodec,
+    codec: Codec,
     coarse: MaskedTransformer | None = None,
     c2f: MaskedTransformer | None = None,
     storage: str = "int8",

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from vampnet.config import CodecConfig, DacConfig
+
 
 class Codec(nn.Module):
     """Mono waveform <-> residual codes.
@@ -14,6 +16,7 @@ class Codec(nn.Module):
     Axis letters: B batch, S samples, C codebook, T frame, V entry, K codebook dimension.
     """
 
+    config: CodecConfig | DacConfig
     sample_rate_hz: int
     hop: int
     n_codebooks: int

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vampnet.codec.base import Codec
 from vampnet.codec.blocks import ConvNextBlock
+from vampnet.codec.blockwise import BlockwiseCodec
 from vampnet.codec.lowband import LowBand
 from vampnet.codec.quantize import ResidualQuantizer
 from vampnet.config import CodecConfig, to_dict
 
-BLOCK_FRAMES = 256
-"""Frames encoded or decoded at once; also the grid on which one pass and a stream do the same arithmetic."""
 MAX_LOG_MAGNITUDE = 6.5
 """Natural log of the largest STFT magnitude that the decoder emits: random codes cannot make it explode."""
 
@@ -108,8 +105,10 @@ class Decoder(nn.Module):
         return _istft(torch.complex(real_BUF * unit_BUF, imag_BUF * unit_BUF).mT, self.window_S, self.config.stft_hop)
 
 
-class SpectralCodec(Codec):
+class SpectralCodec(BlockwiseCodec):
     """Encoder, residual quantiser and decoder of the embedded model."""
+
+    config: CodecConfig
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
@@ -144,48 +143,13 @@ class SpectralCodec(Codec):
             books_CVK = torch.cat([books_CVK, self.low_band.codebooks_CVK])
         return books_CVK.detach().float().clone()
 
-    def encode(self, audio_BS: Tensor) -> Tensor:
-        return torch.cat(list(self.encode_blocks([audio_BS])), dim=2)
-
-    def decode(self, codes_BCT: Tensor) -> Tensor:
-        return torch.cat(list(self.decode_blocks(codes_BCT)), dim=1)
-
-    @torch.no_grad()
-    def encode_blocks(self, blocks_BS: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Blocks of any length in; codes come out in blocks of BLOCK_FRAMES, cut alike whatever came in."""
-        span, context = BLOCK_FRAMES * self.hop, self.encoder_context * self.hop
-        pending, start = None, 0  # `pending` begins `start` samples before the next block's first sample
-        for block_BS in blocks_BS:
-            pending = block_BS if pending is None else torch.cat([pending, block_BS], dim=1)
-            while pending.shape[1] >= start + span + context:
-                yield self._encode_span(pending[:, : start + span + context], start, span)
-                cut = max(start + span - context, 0)
-                pending, start = pending[:, cut:], start + span - cut
-        while pending is not None and pending.shape[1] > start:
-            length = min(span, -(-(pending.shape[1] - start) // self.hop) * self.hop)
-            padded = F.pad(pending, (0, max(start + length - pending.shape[1], 0)))
-            yield self._encode_span(padded[:, : start + length + context], start, length)
-            cut = max(start + length - context, 0)
-            pending, start = padded[:, cut:], start + length - cut
-
-    def _encode_span(self, audio_BS: Tensor, start: int, length: int) -> Tensor:
-        audio_BS = F.pad(audio_BS, (0, -audio_BS.shape[1] % self.hop)).to(self.device)
+    def encode_span(self, audio_BS: Tensor) -> Tensor:
         codes_BCT = self.quantizer.encode(self.encoder(audio_BS))
-        if self.low_band is not None:
-            codes_BCT = torch.cat([codes_BCT, self.low_band.encode(audio_BS)], dim=1)
-        return codes_BCT[:, :, start // self.hop : (start + length) // self.hop]
+        if self.low_band is None:
+            return codes_BCT
+        return torch.cat([codes_BCT, self.low_band.encode(audio_BS)], dim=1)
 
-    @torch.no_grad()
-    def decode_blocks(self, codes_BCT: Tensor, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
-        """Waveform blocks (B, block_frames * hop); the last one is shorter."""
-        context, n_frames = self.decoder_context, codes_BCT.shape[2]
-        for first in range(0, n_frames, block_frames):
-            left, right = max(first - context, 0), min(first + block_frames + context, n_frames)
-            audio_BS = self._decode_span(codes_BCT[:, :, left:right].to(self.device))
-            start = (first - left) * self.hop
-            yield audio_BS[:, start : start + (min(first + block_frames, n_frames) - first) * self.hop]
-
-    def _decode_span(self, codes_BCT: Tensor) -> Tensor:
+    def decode_span(self, codes_BCT: Tensor) -> Tensor:
         # A frame counts up to its first masked code; one that begins with it is silent.
         known_BCT = (codes_BCT < self.codebook_size).long().cumprod(dim=1)
         codes_BCT = codes_BCT.clamp(max=self.codebook_size - 1)

@@ -1,0 +1,224 @@
+"""The convolutional codecs: DAC (Kumar et al. 2023) and the codec of the VampNet authors.
+
+Both have the same encoder and quantiser: stages of residual units with dilations 1, 3 and 9 and the periodic activation
+`snake`, each stage followed by a strided convolution; then residual quantisation by cosine similarity. DAC's decoder
+mirrors its encoder. The authors' decoder has three parallel branches per stage instead, of kernels 3, 7 and 11, whose
+mean goes on (multi-receptive-field fusion as in HiFi-GAN, Kong et al. 2020). Weights come from `dac_weights`.
+
+Axis letters: B batch, S samples (at any layer's rate), T token frame, D channels, C codebook, L latent width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vampnet.codec.blockwise import BlockwiseCodec
+from vampnet.codec.quantize import ResidualQuantizer, nearest
+from vampnet.config import DacConfig, to_dict
+
+ENTER_KERNEL, LEAVE_KERNEL, UNIT_KERNEL = 7, 3, 7
+UNIT_DILATIONS = (1, 3, 9)
+BRANCH_DILATIONS = (1, 3, 5)
+FADE_SHARE = 8
+"""Where a silent frame meets a sounding one, the sound fades over 1 / FADE_SHARE of the silent frame."""
+
+
+class Snake(nn.Module):
+    """x + sin(alpha x)^2 / alpha with one alpha per channel (Ziyin et al. 2020)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1, width, 1))
+
+    def forward(self, x_BDS: Tensor) -> Tensor:
+        return x_BDS + (self.alpha + 1e-9).reciprocal() * torch.sin(self.alpha * x_BDS).square()
+
+
+class ResidualUnit(nn.Module):
+    """Snake, dilated convolution, snake, convolution, added to the input; keeps the length."""
+
+    def __init__(self, width: int, kernel: int, dilation: int, last_kernel: int) -> None:
+        super().__init__()
+        self.snake_in = Snake(width)
+        self.dilated = nn.Conv1d(width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+        self.snake_out = Snake(width)
+        self.last = nn.Conv1d(width, width, last_kernel, padding=last_kernel // 2)
+
+    def forward(self, x_BDS: Tensor) -> Tensor:
+        return x_BDS + self.last(self.snake_out(self.dilated(self.snake_in(x_BDS))))
+
+
+class Branches(nn.Module):
+    """Mean of parallel rows of residual units, one row per kernel."""
+
+    def __init__(self, width: int, kernels: Sequence[int]) -> None:
+        super().__init__()
+        self.rows = nn.ModuleList(
+            nn.Sequential(*(ResidualUnit(width, kernel, dilation, kernel) for dilation in BRANCH_DILATIONS))
+            for kernel in kernels
+        )
+
+    def forward(self, x_BDS: Tensor) -> Tensor:
+        total_BDS = self.rows[0](x_BDS)
+        for row in self.rows[1:]:
+            total_BDS = total_BDS + row(x_BDS)
+        return total_BDS / len(self.rows)
+
+
+def plain_units(width: int) -> nn.Sequential:
+    """DAC's three residual units in a row."""
+    return nn.Sequential(*(ResidualUnit(width, UNIT_KERNEL, dilation, 1) for dilation in UNIT_DILATIONS))
+
+
+class EncoderStage(nn.Module):
+    """Residual units, then a strided convolution: (B, D, S) -> (B, 2D, S / stride)."""
+
+    def __init__(self, width: int, stride: int) -> None:
+        super().__init__()
+        self.units = plain_units(width)
+        self.snake = Snake(width)
+        self.down = nn.Conv1d(width, 2 * width, 2 * stride, stride, padding=-(-stride // 2))
+
+    def forward(self, x_BDS: Tensor) -> Tensor:
+        return self.down(self.snake(self.units(x_BDS)))
+
+
+class DecoderStage(nn.Module):
+    """A transposed convolution, then residual units: (B, D, S) -> (B, D / 2, S * stride, one less if it is odd)."""
+
+    def __init__(self, width: int, stride: int, kernels: Sequence[int]) -> None:
+        super().__init__()
+        self.snake = Snake(width)
+        self.up = nn.ConvTranspose1d(width, width // 2, 2 * stride, stride, padding=-(-stride // 2))
+        self.units = Branches(width // 2, kernels) if kernels else plain_units(width // 2)
+
+    def forward(self, x_BDS: Tensor) -> Tensor:
+        return self.units(self.up(self.snake(x_BDS)))
+
+
+class Encoder(nn.Module):
+    """Waveform (B, S), S a multiple of the hop -> latent (B, T, L)."""
+
+    def __init__(self, config: DacConfig) -> None:
+        super().__init__()
+        widths = [config.encoder_dim * 2**i for i in range(len(config.encoder_rates) + 1)]
+        self.enter = nn.Conv1d(1, widths[0], ENTER_KERNEL, padding=ENTER_KERNEL // 2)
+        self.stages = nn.Sequential(*map(EncoderStage, widths, config.encoder_rates))
+        self.snake = Snake(widths[-1])
+        self.leave = nn.Conv1d(widths[-1], config.latent_dim, LEAVE_KERNEL, padding=LEAVE_KERNEL // 2)
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        x_BDS = self.stages(self.enter(audio_BS.unsqueeze(1)))
+        return self.leave(self.snake(x_BDS)).transpose(1, 2)
+
+
+class Decoder(nn.Module):
+    """Latent (B, T, L) -> waveform (B, S), -1 to 1; S is T * hop, a few samples less where a stride is odd."""
+
+    def __init__(self, config: DacConfig) -> None:
+        super().__init__()
+        widths = [config.decoder_dim // 2**i for i in range(len(config.decoder_rates) + 1)]
+        self.enter = nn.Conv1d(config.latent_dim, widths[0], ENTER_KERNEL, padding=ENTER_KERNEL // 2)
+        self.stages = nn.Sequential(
+            *(
+                DecoderStage(width, stride, config.decoder_kernels)
+                for width, stride in zip(widths, config.decoder_rates, strict=False)
+            )
+        )
+        self.snake = Snake(widths[-1])
+        self.leave = nn.Conv1d(widths[-1], 1, ENTER_KERNEL, padding=ENTER_KERNEL // 2)
+
+    def forward(self, latent_BTL: Tensor) -> Tensor:
+        x_BDS = self.stages(self.enter(latent_BTL.transpose(1, 2)))
+        return self.leave(self.snake(x_BDS)).tanh().squeeze(1)
+
+
+class CosineQuantizer(ResidualQuantizer):
+    """A residual quantiser whose levels take the entry of the nearest direction."""
+
+    def lookup(self, vectors_NK: Tensor, level: int) -> Tensor:
+        return nearest(F.normalize(vectors_NK), F.normalize(self.codebooks_CVK[level]))
+
+
+class DacCodec(BlockwiseCodec):
+    """Encoder, quantiser and decoder of one of the convolutional codecs, for use, not for training."""
+
+    config: DacConfig
+
+    def __init__(self, config: DacConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate_hz, self.hop = config.sample_rate_hz, config.hop
+        self.n_codebooks, self.codebook_size = config.n_codebooks, config.codebook_size
+        self.encoder = Encoder(config)
+        self.quantizer = CosineQuantizer(
+            config.latent_dim, config.n_codebooks, config.codebook_size, config.codebook_dim
+        )
+        self.decoder = Decoder(config)
+        self.encoder_context = encoder_reach_frames(config)
+        self.decoder_context = decoder_reach_frames(config)
+
+    @property
+    def id(self) -> str:
+        digest = hashlib.sha256(json.dumps(to_dict(self.config), sort_keys=True).encode())
+        digest.update(self.codebooks().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def codebooks(self) -> Tensor:
+        return self.quantizer.codebooks_CVK.detach().float().clone()
+
+    def encode_span(self, audio_BS: Tensor) -> Tensor:
+        return self.quantizer.encode(self.encoder(audio_BS))
+
+    def decode_span(self, codes_BCT: Tensor) -> Tensor:
+        # A frame counts up to its first masked code; one that begins with it is silent.
+        known_BCT = (codes_BCT < self.codebook_size).long().cumprod(dim=1)
+        latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1), known_BCT)
+        audio_BS = self.decoder(latent_BTL)
+        # Odd strides lose a few samples at the end, which are silent here.
+        audio_BS = F.pad(audio_BS, (0, codes_BCT.shape[2] * self.hop - audio_BS.shape[1]))
+        silent_BT = known_BCT[:, 0] == 0
+        if silent_BT.any():
+            audio_BS = audio_BS * silence_gate(silent_BT, self.hop)
+        return audio_BS
+
+
+def silence_gate(silent_BT: Tensor, hop: int) -> Tensor:
+    """Gain (B, T * hop): 1 in sounding frames, 0 in silent ones but for a short fade next to a sounding one."""
+    sounding_BT1 = (~silent_BT).float().unsqueeze(2)
+    place_H = (torch.arange(hop, device=silent_BT.device) + 0.5) * FADE_SHARE / hop
+    fade_out_H = (1 - place_H).clamp(min=0)
+    before_BT1 = F.pad(sounding_BT1[:, :-1], (0, 0, 1, 0))
+    after_BT1 = F.pad(sounding_BT1[:, 1:], (0, 0, 0, 1))
+    fades_BTH = torch.maximum(before_BT1 * fade_out_H, after_BT1 * fade_out_H.flip(0))
+    return torch.maximum(sounding_BT1, fades_BTH).flatten(1)
+
+
+def encoder_reach_frames(config: DacConfig) -> int:
+    """How many frames to each side a frame's codes depend on."""
+    reach, rate = ENTER_KERNEL // 2, 1  # samples; samples per step of the layer's output
+    for stride in config.encoder_rates:
+        reach += rate * sum(UNIT_DILATIONS) * (UNIT_KERNEL // 2)
+        reach += rate * 2 * stride  # of a kernel twice as long as the stride, more than falls on either side
+        rate *= stride
+    return -(-reach // rate) + LEAVE_KERNEL // 2
+
+
+def decoder_reach_frames(config: DacConfig) -> int:
+    """How many frames to each side a frame's waveform depends on."""
+    reach, rate = float(ENTER_KERNEL // 2), 1  # frames; steps of the layer's output per frame
+    for stride in config.decoder_rates:
+        reach += 2 / rate  # the transposed convolution's kernel spans two steps of its input
+        rate *= stride
+        if config.decoder_kernels:
+            reach += (sum(BRANCH_DILATIONS) + len(BRANCH_DILATIONS)) * (max(config.decoder_kernels) // 2) / rate
+        else:
+            reach += sum(UNIT_DILATIONS) * (UNIT_KERNEL // 2) / rate
+    return math.ceil(reach + ENTER_KERNEL // 2 / rate)
