@@ -44,7 +44,7 @@ LAYERS = (
     "codec model masks rhythm",
     "prompts sampling",
     "checkpoint reference",
-    "adapters",
+    "adapters convert",
     "pipeline streams data training",
     "evaluation plot",
     "inform cli cli_models cli_settings __main__",

@@ -167,7 +167,7 @@ def _fill(module: nn.Module, folder: Path, config: dict[str, Any], part: str) ->
     path = folder / f"{part}.safetensors"
     if not path.is_file():
         raise BundleError(f"{folder}: {path.name} is missing")
-    if _sha256(path) != config["sha256"].get(path.name):
+    if sha256_of(path) != config["sha256"].get(path.name):
         raise BundleError(f"{path}: damaged or replaced, its SHA-256 is not the one in config.json")
     try:
         state = unpack(load_file(path))
@@ -224,7 +224,7 @@ def save_bundle(
         state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items() if not _from_codec(k, part)}
         save_file(pack(state, storage), scratch / f"{part}.safetensors")
         (scratch / f"{part}.safetensors").chmod(0o644)  # safetensors writes for the owner alone
-        config["sha256"][f"{part}.safetensors"] = _sha256(scratch / f"{part}.safetensors")
+        config["sha256"][f"{part}.safetensors"] = sha256_of(scratch / f"{part}.safetensors")
     (scratch / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     (scratch / "README.md").write_text(card)
     if target.exists():
@@ -265,7 +265,8 @@ def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:
     return (tensor / scale).round().to(torch.int8), scale
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -246,6 +246,12 @@ COMMANDS = (
         cli_models.run_finetune,
     ),
     ("bundle", "Pack training runs into a bundle.", cli_models.bundle_options, cli_models.run_bundle),
+    (
+        "import-reference",
+        "Make a bundle of the VampNet authors' checkpoints (.pth) or of DAC weights.",
+        cli_models.import_options,
+        cli_models.run_import,
+    ),
 )
 
 
