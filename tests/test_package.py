@@ -40,12 +40,12 @@ EXTRAS = {
 
 # A module may import modules of its own layer and of those before it. A folder stands for all of its modules.
 LAYERS = (
-    "errors config audio containers device foreign frames loudness spectra",
+    "errors times config audio containers device foreign frames loudness spectra",
     "codec model masks rhythm",
-    "prompts sampling",
+    "prompts prompts_time presets prompt_text sampling",
     "checkpoint reference",
     "adapters convert",
-    "pipeline streams data training",
+    "pipeline streams compat data training",
     "evaluation plot",
     "inform cli cli_models cli_settings __main__",
 )

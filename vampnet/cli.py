@@ -81,6 +81,9 @@ def _vamp_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument(
+        "--compat", type=str, default="", help="'reference': prepare and cut audio as the authors' code does"
+    )
+    parser.add_argument(
         "--variations", type=int, default=1, help="how many; above 1 they are numbered OUT-1, OUT-2, ..."
     )
     parser.add_argument(
@@ -89,6 +92,13 @@ def _vamp_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     parser.add_argument("--config", action="config", help="YAML file with any of these settings")
     group = parser.add_argument_group("Prompt: what is kept (nothing given: --periodic 7)")
+    group.add_argument(
+        "--prompt",
+        type=str,
+        default=None,
+        help="any prompt or preset as text, such as 'vary | keep(0, 2)' or 'beats(after=75ms) & codebooks(3)', instead "
+        "of the flags below; `vampnet prompts` lists what there is",
+    )
     group.add_argument("--periodic", type=int, default=None, help="keep every N-th frame; 0 keeps none, 1 all")
     group.add_argument("--width", type=int, default=1, help="frames kept at each periodic place")
     group.add_argument("--random", type=float, default=None, help="keep each token with this probability, 0 to 1")
@@ -101,7 +111,7 @@ def _vamp_options(parser: ArgumentParser) -> None:
 
 def run_vamp(options: Namespace) -> None:
     """`vampnet vamp`: variations of a recording."""
-    prompt = prompt_from(options.periodic, options.width, options.random, options.codebooks, options.keep or [])
+    prompt = _prompt_of(options)
     sampling = settings_from(Sampling, options)
     outputs = output_paths(options.output, options.variations)
     if any(path.exists() and os.path.samefile(path, options.input) for path in outputs if Path(options.input).exists()):
@@ -110,7 +120,7 @@ def run_vamp(options: Namespace) -> None:
         _check_plot(options.plot)
     from vampnet.pipeline import load
 
-    model = load(options.bundle, options.device, options.lora or [])
+    model = load(options.bundle, options.device, options.lora or [], options.compat)
     log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
     with _ProgressBar() as bar:
         tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update)
@@ -119,6 +129,17 @@ def run_vamp(options: Namespace) -> None:
 
         plot_vamp(options.plot, options.input, outputs[0], tokens[0].mask_CT, str(prompt))
     _report_vamp(options, outputs, tokens, timings, prompt)
+
+
+def _prompt_of(options: Namespace) -> Prompt:
+    if options.prompt is None:
+        return prompt_from(options.periodic, options.width, options.random, options.codebooks, options.keep or [])
+    given = [name for name in ("periodic", "random", "codebooks", "keep") if options[name] is not None]
+    if given:
+        raise PromptError(f"--prompt says all that is kept; write --{given[0]} as a part of it")
+    from vampnet.prompt_text import parse_prompt
+
+    return parse_prompt(options.prompt)
 
 
 def prompt_from(
@@ -214,6 +235,31 @@ class _ProgressBar:
 # --- info ------------------------------------------------------------------------------------------------------------
 
 
+def run_prompts(options: Namespace) -> None:
+    """`vampnet prompts`: the parts and presets that a prompt can be made of."""
+    import inspect
+
+    from vampnet.presets import PRESETS
+    from vampnet.prompt_text import PARTS
+
+    print("Parts (a | b keeps what either keeps, a & b what both keep; times: 1.5, 75ms, 4f frames, 2b beats)\n")
+    for name, kind in PARTS.items():
+        fields = [f"{f.name}{'' if f.default is dataclasses.MISSING else f'={f.default}'}" for f in _fields(kind)]
+        signature = f"{name}({', '.join(fields)})" if fields else name
+        print(f"  {signature:<52}  {_first_line(inspect.getdoc(kind))}")
+    print("\nPresets\n")
+    for preset in PRESETS:
+        print(f"  {preset.name:<18}  {preset.prompt:<32}  {preset.sentence}")
+
+
+def _fields(kind: type) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").splitlines()[0]
+
+
 def _info_options(parser: ArgumentParser) -> None:
     parser.add_argument("what", type=str, nargs="?", default="default", help="bundle or audio file")
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -236,6 +282,7 @@ def run_info(options: Namespace) -> None:
 COMMANDS = (
     ("vamp", "Make variations of a recording: some tokens are kept, the rest is generated.", _vamp_options, run_vamp),
     ("info", "Say what a bundle or an audio file is.", _info_options, run_info),
+    ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
     ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),
     ("tokenize", "Encode a folder of audio into token shards.", cli_models.tokenize_options, cli_models.run_tokenize),
     ("train", "Train a codec or a masked model from a recipe.", cli_models.train_options, cli_models.run_train),

@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NoReturn
 
 import torch
@@ -22,6 +23,7 @@ from vampnet import masks
 from vampnet.config import check
 from vampnet.errors import PromptError
 from vampnet.frames import frame_at, seconds_to_frames
+from vampnet.times import Time, as_time, number_text
 
 _MAX_FRAMES = 2**31 - 1
 
@@ -43,8 +45,8 @@ class PromptContext:
     start_frame: int = 0
     """Number of the first frame within the file that times and periods count from, 0 or more."""
     find_events: Callable[[str], Sequence[float]] | None = None
-    """Times in seconds, from the start of the file, of events named "beats" or "onsets"; called only by parts that
-    need them. None: such parts raise PromptError."""
+    """Times in seconds, from the start of the file, ascending, of events named "beats", "downbeats" or "onsets"; called
+    only by parts that need them. None: such parts raise PromptError."""
 
     def __post_init__(self) -> None:
         check("n_codebooks", self.n_codebooks, 1, _MAX_FRAMES)
@@ -70,6 +72,40 @@ class PromptContext:
         if math.isinf(time_s):
             return self.n_frames
         return seconds_to_frames(time_s, self.sample_rate_hz, self.hop) - self.start_frame
+
+    def first_frame(self, time: Time, part: str) -> int:
+        """`begin_frame` of a time in any unit."""
+        if time.unit == "f" and time.value != math.inf:
+            return int(time.value) - self.start_frame
+        if time.value == math.inf:
+            return self.n_frames
+        return self.begin_frame(self.moment_s(time, part))
+
+    def stop_frame(self, time: Time, part: str) -> int:
+        """`end_frame` of a time in any unit."""
+        if time.unit == "f" and time.value != math.inf:
+            return int(time.value) - self.start_frame
+        return self.end_frame(self.moment_s(time, part))
+
+    def moment_s(self, time: Time, part: str) -> float:
+        """A moment in seconds from the start of the file; beat 0 is the first one, fractions lie between beats."""
+        if time.unit != "b" or time.value == math.inf:
+            return time.value / self.frames_per_s if time.unit == "f" else time.value
+        beats_s = self.event_times_s("beats", part)
+        if len(beats_s) < 2:
+            raise PromptError(f"{part} counts in beats, but fewer than two were found; write seconds instead")
+        whole = min(int(time.value), len(beats_s) - 2)
+        return beats_s[whole] + (time.value - whole) * (beats_s[whole + 1] - beats_s[whole])
+
+    def duration_s(self, time: Time, part: str) -> float:
+        """A duration in seconds; a beat lasts as long as the middle one of all."""
+        if time.unit != "b" or time.value == math.inf:
+            return time.value / self.frames_per_s if time.unit == "f" else time.value
+        beats_s = self.event_times_s("beats", part)
+        gaps_s = sorted(later - earlier for earlier, later in pairwise(beats_s))
+        if not gaps_s:
+            raise PromptError(f"{part} counts in beats, but fewer than two were found; write seconds instead")
+        return time.value * gaps_s[len(gaps_s) // 2]
 
     def require_generator(self, part: str) -> torch.Generator:
         """The generator; PromptError naming `part` if there is none."""
@@ -133,7 +169,14 @@ class Intersection(Prompt):
     parts: tuple[Prompt, ...]
 
     def keep(self, context: PromptContext) -> Tensor:
-        return torch.stack([part.keep(context) for part in self.parts]).all(0)
+        kept_CT = torch.ones(context.shape, dtype=torch.bool)
+        for part in self.parts:
+            if not isinstance(part, Drop):
+                kept_CT = kept_CT & part.keep(context)
+        for part in self.parts:
+            if isinstance(part, Drop):
+                kept_CT = part.thin(kept_CT, context)
+        return kept_CT
 
     def __str__(self) -> str:
         return " & ".join(f"({part})" if isinstance(part, Union) else str(part) for part in self.parts)
@@ -169,17 +212,23 @@ class Periodic(Prompt):
     """Frames from one kept place to the next; 0 keeps nothing, 1 everything (paper: 8, 16, 32)."""
     width: int = 1
     """Frames kept at each place, 1 or more; of an even number the odd one out lies after the place."""
-    offset: int = 0
-    """Frame of the first place, taken modulo the period."""
+    offset: int | str = 0
+    """Frame of the first place, taken modulo the period; "random" draws it."""
 
     def __post_init__(self) -> None:
-        _check_whole("periodic: period", self.period, 0, _MAX_FRAMES)
-        _check_whole("periodic: width", self.width, 1, _MAX_FRAMES)
-        _check_whole("periodic: offset", self.offset, -_MAX_FRAMES, _MAX_FRAMES)
+        check_whole("periodic: period", self.period, 0, _MAX_FRAMES)
+        check_whole("periodic: width", self.width, 1, _MAX_FRAMES)
+        if self.offset != "random":
+            check_whole("periodic: offset", self.offset, -_MAX_FRAMES, _MAX_FRAMES, ', or "random"')
 
     def keep(self, context: PromptContext) -> Tensor:
+        if isinstance(self.offset, str):
+            generator = context.require_generator("periodic with a random offset")
+            offset = int(torch.randint(max(self.period, 1), (1,), generator=generator))
+        else:
+            offset = self.offset
         n_from_file_start = context.start_frame + context.n_frames
-        mask_T = masks.periodic_mask(n_from_file_start, self.period, self.width, self.offset)
+        mask_T = masks.periodic_mask(n_from_file_start, self.period, self.width, offset)
         return ~mask_T[context.start_frame :].repeat(context.n_codebooks, 1)
 
     def __str__(self) -> str:
@@ -196,7 +245,7 @@ class Codebooks(Prompt):
     """Codebooks kept, 0 to 64; all of them where the codes have fewer."""
 
     def __post_init__(self) -> None:
-        _check_whole("codebooks: n", self.n, 0, 64)
+        check_whole("codebooks: n", self.n, 0, 64)
 
     def keep(self, context: PromptContext) -> Tensor:
         return ~masks.codebook_mask(context.n_codebooks, self.n).repeat(1, context.n_frames)
@@ -209,24 +258,25 @@ class Codebooks(Prompt):
 class Keep(Prompt):
     """Keeps every frame that overlaps a stretch of time, all codebooks."""
 
-    start_s: float
-    """Begin of the stretch, seconds from the start of the file, 0 or more."""
-    end_s: float
-    """End of the stretch, seconds, above `start_s`; `math.inf` for the end of the file."""
+    start: Time | float | str
+    """Begin of the stretch, from the start of the file: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
+    end: Time | float | str
+    """End of the stretch, after `start`; `math.inf` for the end of the file."""
 
     def __post_init__(self) -> None:
-        _check_number("keep: start_s", self.start_s, 0.0, 1e9, " seconds")
-        if math.isnan(self.end_s) or self.end_s <= self.start_s:
-            raise PromptError(
-                f"keep: end_s is {self.end_s}, but must lie above start_s, which is {self.start_s} seconds"
-            )
+        start, end = as_time(self.start, "keep: start"), as_time(self.end, "keep: end")
+        if end.value != math.inf and end.unit == start.unit and end.value <= start.value:
+            raise PromptError(f"keep: end is {end}, but must lie after start, which is {start}")
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "end", end)
 
     def keep(self, context: PromptContext) -> Tensor:
-        start, stop = context.begin_frame(self.start_s), context.end_frame(self.end_s)
+        assert isinstance(self.start, Time) and isinstance(self.end, Time)
+        start, stop = context.first_frame(self.start, "keep"), context.stop_frame(self.end, "keep")
         return ~masks.region_mask(context.n_frames, start, stop).repeat(context.n_codebooks, 1)
 
     def __str__(self) -> str:
-        return f"keep({self.start_s:.9g}, {self.end_s:.9g})"
+        return f"keep({self.start}, {self.end})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -243,7 +293,35 @@ class Random(Prompt):
         return masks.random_mask(context.shape, self.rate, context.require_generator("random"))
 
     def __str__(self) -> str:
-        return f"random({self.rate:.9g})"
+        return f"random({number_text(self.rate)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Drop(Prompt):
+    """Within an `&`: lets go of a share of the frames that the other parts keep, drawn without replacement.
+
+    `Periodic(7) & Drop(0.5)` keeps every second of the periodic frames on average, and exactly half of them in all.
+    """
+
+    share: float
+    """Share of the kept frames to let go, 0 to 1; their number is rounded to the nearest whole."""
+
+    def __post_init__(self) -> None:
+        _check_number("drop: share", self.share, 0.0, 1.0)
+
+    def keep(self, context: PromptContext) -> Tensor:
+        return self.thin(torch.ones(context.shape, dtype=torch.bool), context)
+
+    def thin(self, kept_CT: Tensor, context: PromptContext) -> Tensor:
+        """`kept_CT` without the drawn frames."""
+        frames = kept_CT.any(0).nonzero().squeeze(1)
+        order = torch.randperm(len(frames), generator=context.require_generator("drop"))
+        result_CT = kept_CT.clone()
+        result_CT[:, frames[order[: round(self.share * len(frames))]]] = False
+        return result_CT
+
+    def __str__(self) -> str:
+        return f"drop({number_text(self.share)})"
 
 
 def _parts(kind: type[Union] | type[Intersection], prompt: Prompt) -> tuple[Prompt, ...]:
@@ -251,9 +329,9 @@ def _parts(kind: type[Union] | type[Intersection], prompt: Prompt) -> tuple[Prom
     return prompt.parts if isinstance(prompt, kind) else (prompt,)
 
 
-def _check_whole(name: str, value: int, low: int, high: int) -> None:
+def check_whole(name: str, value: object, low: int, high: int, more: str = "") -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        _refuse(name, value, f"a whole number from {low} to {high}")
+        _refuse(name, value, f"a whole number from {low} to {high}{more}")
 
 
 def _check_number(name: str, value: float, low: float, high: float, unit: str = "") -> None:

@@ -1,0 +1,34 @@
+"""Presets: prompts with a name, and what to expect of them in a musician's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named prompt."""
+
+    name: str
+    prompt: str
+    """Its text."""
+    sentence: str
+    """What it does to music."""
+
+
+PRESETS: tuple[Preset, ...] = (
+    Preset("subtle", "periodic(3)", "Another take of the same playing: notes and rhythm stay, details change."),
+    Preset("vary", "periodic(7)", "A variation: groove and harmony stay close to the original."),
+    Preset("reimagine", "periodic(13)", "A free variation: the outline stays, much of the playing is new."),
+    Preset("loosely", "periodic(32)", "New music that touches the original about twice a second."),
+    Preset("new-sound", "codebooks(1)", "The same notes, other details of sound: only the coarsest layer is kept."),
+    Preset("keep-the-beat", "beats(after=75ms)", "The hits on the beat stay, what happens between them is new."),
+    Preset(
+        "keep-the-downbeats", "beats(after=1b, which=downbeats)", "The first beat of each bar stays, all else changes."
+    ),
+    Preset("keep-the-attacks", "onsets(after=50ms)", "Every note begins as it did and goes on differently."),
+    Preset("keep-the-opening", "prefix(2)", "The first two seconds stay and the music goes its own way from there."),
+    Preset("keep-the-ends", "prefix(1) | suffix(1)", "The first and last second stay, the middle is new."),
+    Preset("from-scratch", "nothing", "Nothing is kept: new music of the same length."),
+)
+"""All presets, from the closest to the freest."""
