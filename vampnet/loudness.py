@@ -44,7 +44,7 @@ class LoudnessMeter:
             raise SettingsError(f"number of channels is {channels}, but must be at least 1")
         self._rate_hz = sample_rate_hz
         self._weights = _channel_weights(channels)[:, None]
-        self._sos = _k_weighting(sample_rate_hz)
+        self._sos = k_weighting(sample_rate_hz)
         self._state = np.zeros((len(self._sos), channels, 2))
         self._n_samples = 0
         # Weighted energy per step of 100 ms; the last entry is the step that is still being filled.
@@ -133,7 +133,7 @@ def soft_limit(samples: NDArray[np.float32], ceiling: float = 1.0) -> NDArray[np
     return limited
 
 
-def _k_weighting(sample_rate_hz: int) -> NDArray[np.float64]:
+def k_weighting(sample_rate_hz: int) -> NDArray[np.float64]:
     """The two biquads of the K-weighting filter as second-order sections (2, 6), by pyloudnorm's design."""
     filters = Meter(sample_rate_hz)._filters.values()
     return np.array([np.concatenate(stage.generate_coefficients()) for stage in filters])

@@ -21,12 +21,14 @@ from torch import Tensor
 from vampnet.adapters import apply_adapter, parse_adapter, read_adapter
 from vampnet.audio import Audio, AudioWriter, Samples
 from vampnet.checkpoint import Bundle, load_bundle
+from vampnet.compat import check_compat, encode_like_reference, reference_chunk, reference_windows
 from vampnet.config import Sampling, check
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import BundleError
 from vampnet.frames import samples_to_seconds, seconds_to_frames, windows
 from vampnet.model import MaskedTransformer
 from vampnet.prompts import Periodic, Prompt, PromptContext, resolve
+from vampnet.rhythm import Rhythm, find_rhythm
 from vampnet.sampling import fill
 from vampnet.streams import Encoded, FileSource, MemorySource, Source, Spool, decode_blocks, encode
 
@@ -92,12 +94,16 @@ class Result:
 class Vampnet:
     """A loaded bundle on a device."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
-        """Raises BundleError for a bundle that holds only a codec, SettingsError for a device that is not there."""
+    def __init__(self, bundle: Bundle, device: str = "auto", compat: str = "") -> None:
+        """`compat="reference"` prepares and cuts audio as the authors' code does, in float32 (see `vampnet.compat`).
+
+        Raises BundleError for a bundle that holds only a codec, SettingsError for a device that is not there.
+        """
+        self.compat = check_compat(compat)
         if bundle.coarse is None or bundle.c2f is None:
             raise BundleError(f"{bundle.folder}: holds only a codec; vamping needs a coarse and a c2f model too")
         self.device = select_device(device)
-        self.dtype = inference_dtype(self.device)
+        self.dtype = torch.float32 if self.compat else inference_dtype(self.device)
         self.bundle = bundle
         self.codec = bundle.codec.to(self.device)
         self.coarse, self.c2f = bundle.coarse.to(self.device), bundle.c2f.to(self.device)
@@ -108,12 +114,14 @@ class Vampnet:
         prompt: Prompt = DEFAULT_PROMPT,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
         progress: Progress | None = None,
+        rhythm: Rhythm | None = None,
     ) -> Result:
         """One variation of `audio`: tokens that the prompt keeps stay, the others are generated.
 
+        `rhythm` says where beats are; without it, a prompt that needs them has them found in the audio.
         The result is a function of (audio, prompt, sampling) alone. Raises VampnetError for unusable input.
         """
-        return self.variations(audio, 1, prompt, sampling, progress)[0]
+        return self.variations(audio, 1, prompt, sampling, progress, rhythm)[0]
 
     def variations(
         self,
@@ -122,11 +130,12 @@ class Vampnet:
         prompt: Prompt = DEFAULT_PROMPT,
         sampling: Sampling = Sampling(),  # noqa: B008
         progress: Progress | None = None,
+        rhythm: Rhythm | None = None,
     ) -> list[Result]:
         """`n` variations, generated as one batch; number k equals `vamp` with seed + k."""
         source = MemorySource(audio)
         clock = _Clock()
-        encoded, tokens = self._tokens(source, n, prompt, sampling, progress, clock)
+        encoded, tokens = self._tokens(source, n, prompt, sampling, progress, clock, rhythm)
         audios = []
         with clock.stage("decode"):
             for number, item in enumerate(tokens):
@@ -145,6 +154,7 @@ class Vampnet:
         prompt: Prompt = DEFAULT_PROMPT,
         sampling: Sampling = Sampling(),  # noqa: B008
         progress: Progress | None = None,
+        rhythm: Rhythm | None = None,
     ) -> tuple[list[Tokens], Timings]:
         """One variation of a file per output path, in memory that does not grow with the audio (codes apart).
 
@@ -158,7 +168,7 @@ class Vampnet:
                 for path in output_paths
             ]
             clock = _Clock()
-            encoded, tokens = self._tokens(source, len(writers), prompt, sampling, progress, clock)
+            encoded, tokens = self._tokens(source, len(writers), prompt, sampling, progress, clock, rhythm)
             with clock.stage("decode"):
                 for number, (item, writer) in enumerate(zip(tokens, writers, strict=True)):
                     for block in self._decoded(item, encoded, source.channels):
@@ -169,22 +179,43 @@ class Vampnet:
         return tokens, clock.timings(audio_s)
 
     def _tokens(
-        self, source: Source, n: int, prompt: Prompt, sampling: Sampling, progress: Progress | None, clock: _Clock
+        self,
+        source: Source,
+        n: int,
+        prompt: Prompt,
+        sampling: Sampling,
+        progress: Progress | None,
+        clock: _Clock,
+        rhythm: Rhythm | None,
     ) -> tuple[Encoded, list[Tokens]]:
         check("number of variations", n, 1, 1000)
         with clock.stage("encode"):
-            encoded = encode(source, self.codec, _staged(progress, "encode"))
+            if self.compat:
+                encoded = encode_like_reference(source, self.codec)
+            else:
+                encoded = encode(source, self.codec, _staged(progress, "encode"))
         seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
-        masks_VCT = torch.stack([self.mask(prompt, encoded.codes_NCT.shape[2], seed) for seed in seeds])
+        heard = _Listener(source, rhythm)
+        masks_VCT = torch.stack([self.mask(prompt, encoded.codes_NCT.shape[2], seed, heard.events) for seed in seeds])
         codes_VNCT = self.generate(encoded.codes_NCT, masks_VCT, sampling, seeds, progress, clock)
         items = zip(codes_VNCT, masks_VCT, seeds, strict=True)
         return encoded, [Tokens(codes, mask, seed) for codes, mask, seed in items]
 
-    def mask(self, prompt: Prompt, n_frames: int, seed: int) -> Tensor:
-        """The mask (C, T), True = regenerate, that a prompt gives for material of `n_frames` frames."""
+    def mask(
+        self, prompt: Prompt, n_frames: int, seed: int, find_events: Callable[[str], Sequence[float]] | None = None
+    ) -> Tensor:
+        """The mask (C, T), True = regenerate, that a prompt gives for material of `n_frames` frames.
+
+        `find_events` gives the moments (seconds) of "beats", "downbeats" and "onsets" to prompts that need them.
+        """
         generator = torch.Generator().manual_seed(derive_seed(seed, "prompt", 0))
         context = PromptContext(
-            self.codec.n_codebooks, n_frames, self.codec.sample_rate_hz, self.codec.hop, generator=generator
+            self.codec.n_codebooks,
+            n_frames,
+            self.codec.sample_rate_hz,
+            self.codec.hop,
+            generator=generator,
+            find_events=find_events,
         )
         return resolve(prompt, context)
 
@@ -228,39 +259,54 @@ class Vampnet:
     ) -> Tensor:
         """Run one model over all windows; returns all codebooks, those the model predicts filled in."""
         n_read, codes_BCT = stage.model.config.n_codebooks, codes_BCT.clone()
-        spans = windows(codes_BCT.shape[2], stage.window_frames, stage.context_frames)
+        n_frames = codes_BCT.shape[2]
+        if self.compat:
+            spans = reference_windows(n_frames, stage.window_frames)
+        else:
+            spans = windows(n_frames, stage.window_frames, stage.context_frames)
         for number, span in enumerate(spans):
             window = codes_BCT[:, :n_read, span.start : span.stop].to(self.device, torch.int64)
             # What earlier windows generated is context now, as much as what the prompt keeps.
             masked = mask_BCT[:, :n_read, span.start : span.stop].clone()
             masked[:, :, : span.n_context] = False
+            if self.compat:
+                n_given = stage.model.config.n_conditioning_codebooks
+                window, masked = reference_chunk(window, masked, n_given, stage.window_frames)
             window_seeds = [derive_seed(seed, stage.name, number) for seed in seeds]
             report = _within(progress, stage.name, number, len(spans))
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 filled = fill(stage.model, window, masked.to(self.device), sampling, window_seeds, stage.steps, report)
-            codes_BCT[:, :n_read, span.start : span.stop] = filled.to("cpu", torch.int32)
+            codes_BCT[:, :n_read, span.start : span.stop] = filled[:, :, : span.n_frames].to("cpu", torch.int32)
         return codes_BCT
 
     def _decoded(self, item: Tokens, encoded: Encoded, channels: int) -> Iterator[Samples]:
-        with Spool(channels, encoded.sample_rate_hz) as spool:
+        n_decoded = len(item.codes_NCT)
+        with Spool(n_decoded, encoded.sample_rate_hz) as spool:
             for block in decode_blocks(item.codes_NCT, self.codec, encoded.sample_rate_hz, encoded.n_samples):
                 spool.add(block)
-            yield from spool.levelled(encoded)
+            for block in spool.levelled(encoded):
+                yield np.repeat(block, channels // n_decoded, axis=0)  # mono alone with compat
 
 
 def load(
-    name: str | os.PathLike[str] = "default", device: str = "auto", lora: Sequence[str | os.PathLike[str]] = ()
+    name: str | os.PathLike[str] = "default",
+    device: str = "auto",
+    lora: Sequence[str | os.PathLike[str]] = (),
+    compat: str = "",
 ) -> Vampnet:
-    """Load a model: "default" (embedded), a bundle folder, or OWNER/NAME on the hub.
+    """Load a model: "default" (embedded), a folder, or OWNER/NAME on the hub.
+
+    A folder or repository is a bundle, or holds the authors' `codec.pth`, `coarse.pth` and `c2f.pth`.
 
     `lora` names adapter files, each with an optional strength: "jazz.safetensors:0.5"; several add up.
+    `compat="reference"` prepares and cuts audio as the authors' code does (see `vampnet.compat`).
     Raises BundleError for a bundle or adapter that is missing, damaged or does not fit.
     """
     bundle = load_bundle(name)
     for text in lora:
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
-    return Vampnet(bundle, device)
+    return Vampnet(bundle, device, compat)
 
 
 def derive_seed(seed: int, stage: str, number: int) -> int:
@@ -280,6 +326,21 @@ class _Stage:
     window_frames: int
     context_frames: int
     """Frames at the start of a window that are generated already."""
+
+
+class _Listener:
+    """Finds events in a source when first asked, and only what it was not told."""
+
+    def __init__(self, source: Source, rhythm: Rhythm | None) -> None:
+        self.source, self.given, self.found = source, rhythm, None
+
+    def events(self, kind: str) -> Sequence[float]:
+        given = self.given.events(kind) if self.given is not None else ()
+        if given:
+            return given
+        if self.found is None:
+            self.found = find_rhythm(self.source.blocks(), self.source.sample_rate_hz, self.source.n_samples)
+        return self.found.events(kind)
 
 
 class _Clock:
