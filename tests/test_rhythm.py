@@ -1,0 +1,112 @@
+"""Beats of clicks at known times, bars, files of beats, and prompts that follow them through the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny import tiny_vampnet
+from vampnet.audio import Audio
+from vampnet.errors import AudioError, SettingsError
+from vampnet.prompt_text import parse_prompt
+from vampnet.rhythm import Rhythm, find_rhythm, read_rhythm, steady_rhythm
+
+
+def clicks(bpm: float, seconds: float, beats_per_bar: int, rate_hz: int = 44100, offset_s: float = 0.2) -> np.ndarray:
+    """A drum-like pulse on each beat, lower and louder on the first of each bar, over a faint noise; (1, samples)."""
+    rng = np.random.default_rng(0)
+    samples = 0.001 * rng.standard_normal(int(seconds * rate_hz))
+    time = np.arange(int(0.1 * rate_hz)) / rate_hz
+    for beat, start_s in enumerate(np.arange(offset_s, seconds - 0.2, 60 / bpm)):
+        first = beat % beats_per_bar == 0
+        pulse = np.exp(-40 * time) * (np.sin(2 * np.pi * 60 * time) if first else 0.4 * rng.standard_normal(len(time)))
+        start = int(start_s * rate_hz)
+        samples[start : start + len(pulse)] += 0.5 * pulse[: len(samples) - start]
+    return samples[None].astype(np.float32)
+
+
+def track(samples: np.ndarray, rate_hz: int = 44100, block: int = 10_000) -> Rhythm:
+    blocks = (samples[:, start : start + block] for start in range(0, samples.shape[1], block))
+    return find_rhythm(blocks, rate_hz, samples.shape[1])
+
+
+@pytest.mark.parametrize(("bpm", "beats_per_bar"), [(120.0, 4), (100.0, 3)])
+def test_clicks_are_found(bpm: float, beats_per_bar: int) -> None:
+    found = track(clicks(bpm, 20.0, beats_per_bar))
+    beats = np.asarray(found.beats_s)
+    wanted = np.arange(0.2, 19.7, 60 / bpm)
+    hits = [np.abs(beats - t).min() < 0.07 for t in wanted[2:-2]]
+    assert np.mean(hits) > 0.95 and abs(len(beats) - len(wanted)) <= 3
+    downbeats = wanted[::beats_per_bar][1:-1]
+    assert np.mean([np.abs(np.asarray(found.downbeats_s) - t).min() < 0.07 for t in downbeats]) > 0.9
+    assert np.mean([np.abs(np.asarray(found.onsets_s) - t).min() < 0.07 for t in wanted[2:-2]]) > 0.9
+
+
+def test_blocks_and_rates_do_not_matter() -> None:
+    samples = clicks(120.0, 10.0, 4)
+    assert track(samples, block=777) == track(samples, block=10**6)
+    stereo = np.concatenate([samples, samples])
+    assert track(stereo) == track(samples)
+
+
+@pytest.mark.parametrize("n_samples", [1, 500, 44100])
+def test_silence_and_short_audio_have_no_events(n_samples: int) -> None:
+    assert track(np.zeros((1, n_samples), np.float32)) == Rhythm((), (), ())
+
+
+def test_steady_beats() -> None:
+    found = steady_rhythm(120.0, 3.0, downbeat_s=0.25, beats_per_bar=3)
+    assert found.beats_s == pytest.approx((0.25, 0.75, 1.25, 1.75, 2.25, 2.75))
+    assert found.downbeats_s == pytest.approx((0.25, 1.75))
+    assert steady_rhythm(60.0, 3.0, downbeat_s=1.5).beats_s == pytest.approx((0.5, 1.5, 2.5))
+    with pytest.raises(SettingsError, match="bpm"):
+        steady_rhythm(0.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "beats", "downbeats"),
+    [
+        ("[0.5, 1.0, 1.5, 2.0, 2.5]", 5, (0.5, 2.5)),
+        ('{"beats": [0.5, 1.0], "downbeats": [1.0]}', 2, (1.0,)),
+        ("0.5 1\n1.0\t2\n# a comment\n\n1.5 1\n", 3, (0.5, 1.5)),
+        ("0.5,1\n1.0,2\n", 2, (0.5,)),
+    ],
+)
+def test_files_of_beats(tmp_path: Path, text: str, beats: int, downbeats: tuple[float, ...]) -> None:
+    path = tmp_path / "beats"
+    path.write_text(text)
+    found = read_rhythm(path)
+    assert len(found.beats_s) == beats and found.downbeats_s == downbeats
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("one\ntwo", "line 1"),
+        ("[1, -2]", "no time"),
+        ("[", "cannot read"),
+        ("{}", "beats"),
+        ("", "it has none"),
+        ("[null]", "cannot"),
+    ],
+)
+def test_bad_files_of_beats_are_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "beats.txt"
+    path.write_text(text)
+    with pytest.raises(AudioError, match=words) as caught:
+        read_rhythm(path)
+    assert "beats.txt" in str(caught.value)
+    with pytest.raises(AudioError, match="nowhere"):
+        read_rhythm(tmp_path / "nowhere")
+
+
+def test_prompts_follow_the_beats_of_the_audio(tmp_path: Path) -> None:
+    model, audio = tiny_vampnet(tmp_path), Audio(clicks(120.0, 6.0, 4), 44100)
+    prompt = parse_prompt("beats(after=75ms)")
+    mask_CT = model.vamp(audio, prompt).mask_CT
+    kept = (~mask_CT[0]).nonzero().squeeze(1) * 768 / 44100
+    assert 30 < len(kept) < 90 and all(np.abs((float(t) - 0.2 + 0.15) % 0.5 - 0.15) < 0.2 for t in kept)
+    given = model.vamp(audio, prompt, rhythm=Rhythm((1.0,), (1.0,))).mask_CT
+    assert (~given[0]).nonzero().squeeze(1).tolist() == [57, 58, 59, 60, 61]
