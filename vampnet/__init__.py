@@ -19,11 +19,28 @@ if TYPE_CHECKING:
     from vampnet.audio import Audio
     from vampnet.config import Sampling
     from vampnet.pipeline import Vampnet, load
-    from vampnet.prompts import Codebooks, Keep, Periodic, Random
+    from vampnet.prompt_text import parse_prompt
+    from vampnet.prompts import Codebooks, Drop, Keep, Periodic, Random
+    from vampnet.prompts_time import Beats, Onsets, Prefix, Suffix
 
 __version__ = "0.1.0"
 
-__all__ = ["Audio", "Codebooks", "Keep", "Periodic", "Random", "Sampling", "Vampnet", "load"]
+__all__ = [
+    "Audio",
+    "Beats",
+    "Codebooks",
+    "Drop",
+    "Keep",
+    "Onsets",
+    "Periodic",
+    "Prefix",
+    "Random",
+    "Sampling",
+    "Suffix",
+    "Vampnet",
+    "load",
+    "parse_prompt",
+]
 
 _MODULES = {
     "Audio": "vampnet.audio",
@@ -34,6 +51,12 @@ _MODULES = {
     "Keep": "vampnet.prompts",
     "Periodic": "vampnet.prompts",
     "Random": "vampnet.prompts",
+    "Drop": "vampnet.prompts",
+    "Beats": "vampnet.prompts_time",
+    "Onsets": "vampnet.prompts_time",
+    "Prefix": "vampnet.prompts_time",
+    "Suffix": "vampnet.prompts_time",
+    "parse_prompt": "vampnet.prompt_text",
 }
 
 

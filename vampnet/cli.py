@@ -26,6 +26,7 @@ from vampnet.errors import AudioError, PromptError, SettingsError, VampnetError
 if TYPE_CHECKING:
     from vampnet.pipeline import Timings, Tokens
     from vampnet.prompts import Prompt
+    from vampnet.rhythm import Rhythm
 
 log = logging.getLogger("vampnet")
 
@@ -106,12 +107,16 @@ def _vamp_options(parser: ArgumentParser) -> None:
         "--codebooks", type=int, default=None, help="of what the above keep, only the N coarsest codebooks"
     )
     group.add_argument("--keep", action="append", default=None, metavar="A:B", help="keep seconds A to B; repeatable")
+    group.add_argument("--beats", type=str, default=None, help="file of beat times, for prompts that follow beats")
+    group.add_argument("--bpm", type=float, default=None, help="even beats at this tempo, instead of tracked ones")
+    group.add_argument("--downbeat", type=float, default=0.0, help="with --bpm: where a bar begins, seconds")
+    group.add_argument("--beats-per-bar", type=int, default=4, help="with --bpm: beats in a bar")
     add_settings(parser, Sampling, "Sampling")
 
 
 def run_vamp(options: Namespace) -> None:
     """`vampnet vamp`: variations of a recording."""
-    prompt = _prompt_of(options)
+    prompt, rhythm = _prompt_of(options), _rhythm_of(options)
     sampling = settings_from(Sampling, options)
     outputs = output_paths(options.output, options.variations)
     if any(path.exists() and os.path.samefile(path, options.input) for path in outputs if Path(options.input).exists()):
@@ -123,7 +128,7 @@ def run_vamp(options: Namespace) -> None:
     model = load(options.bundle, options.device, options.lora or [], options.compat)
     log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
     with _ProgressBar() as bar:
-        tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update)
+        tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm)
     if options.plot:
         from vampnet.plot import plot_vamp
 
@@ -140,6 +145,19 @@ def _prompt_of(options: Namespace) -> Prompt:
     from vampnet.prompt_text import parse_prompt
 
     return parse_prompt(options.prompt)
+
+
+def _rhythm_of(options: Namespace) -> Rhythm | None:
+    """Beats that the flags give; None leaves them to be found."""
+    if options.beats is None and options.bpm is None:
+        return None
+    from vampnet.audio import probe
+    from vampnet.rhythm import read_rhythm, steady_rhythm
+
+    if options.beats is not None:
+        return read_rhythm(options.beats)
+    info = probe(options.input)
+    return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 
 
 def prompt_from(
