@@ -13,7 +13,8 @@ import soundfile
 
 from tests.tiny import tone, write_tiny_bundle
 from vampnet.audio import probe, write
-from vampnet.cli import main, output_paths, parse_region, prompt_from
+from vampnet.cli import main, prompt_from
+from vampnet.cli_shared import output_paths, parse_region
 from vampnet.errors import PromptError, SettingsError
 
 FAST = ["--steps", "2", "--c2f-steps", "2"]
@@ -154,9 +155,9 @@ def test_prompt_flags() -> None:
     assert str(prompt_from(None, 1, None, None, [])) == "periodic(7)"
     assert str(prompt_from(7, 1, 0.3, 3, ["0:2"])) == "(periodic(7) | random(0.3)) & codebooks(3) | keep(0, 2)"
     assert str(prompt_from(None, 1, None, 2, [])) == "codebooks(2)"
-    assert parse_region("1.5:") == (1.5, float("inf")) and parse_region(":2") == (0.0, 2.0)
+    assert parse_region("1.5:", "keep") == (1.5, float("inf")) and parse_region(":2", "keep") == (0.0, 2.0)
     with pytest.raises(PromptError, match="START:END"):
-        parse_region("a:b")
+        parse_region("a:b", "keep")
 
 
 def test_output_names() -> None:

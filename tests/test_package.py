@@ -46,8 +46,9 @@ LAYERS = (
     "checkpoint reference",
     "adapters convert",
     "pipeline streams compat data training",
+    "tasks",
     "evaluation plot",
-    "inform cli cli_models cli_settings __main__",
+    "inform cli cli_models cli_shared cli_tasks __main__",
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet import __version__, cli_models
-from vampnet.cli_settings import add_settings, settings_from
+from vampnet import __version__, cli_models, cli_tasks
+from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, settings_from
 from vampnet.config import Sampling
-from vampnet.errors import AudioError, PromptError, SettingsError, VampnetError
+from vampnet.errors import AudioError, PromptError, VampnetError
 
 if TYPE_CHECKING:
     from vampnet.pipeline import Timings, Tokens
@@ -127,7 +126,7 @@ def run_vamp(options: Namespace) -> None:
 
     model = load(options.bundle, options.device, options.lora or [], options.compat)
     log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
-    with _ProgressBar() as bar:
+    with ProgressBar() as bar:
         tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm)
     if options.plot:
         from vampnet.plot import plot_vamp
@@ -174,30 +173,9 @@ def prompt_from(
     if codebooks is not None:
         spread = Codebooks(codebooks) if spread is None else spread & Codebooks(codebooks)
     for text in keep:
-        region = Keep(*parse_region(text))
+        region = Keep(*parse_region(text, "keep"))
         spread = region if spread is None else spread | region
     return Periodic(7, width) if spread is None else spread
-
-
-def parse_region(text: str) -> tuple[float, float]:
-    """ "1.5:4" -> (1.5, 4.0); an empty side is the start or the end of the file."""
-    start, colon, end = text.partition(":")
-    try:
-        if not colon:
-            raise ValueError
-        return float(start or 0), float(end) if end else math.inf
-    except ValueError:
-        raise PromptError(f"keep: {text!r} is not a region; write START:END in seconds, such as 0:2 or 3.5:") from None
-
-
-def output_paths(output: str, variations: int) -> list[Path]:
-    """One path per variation: OUT itself, or OUT-1, OUT-2, ... before the ending."""
-    if not 1 <= variations <= 1000:
-        raise SettingsError(f"variations is {variations}, but must lie in 1 to 1000")
-    path = Path(output)
-    if variations == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(variations)]
 
 
 def _report_vamp(
@@ -223,31 +201,6 @@ def _check_plot(path: str) -> None:
     from vampnet.plot import require_matplotlib
 
     require_matplotlib(path)
-
-
-class _ProgressBar:
-    """One line on stderr, a bar per stage."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._stage = ""
-
-    def __enter__(self) -> _ProgressBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def update(self, stage: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if stage != self._stage:
-            if self._bar is not None:
-                self._bar.close()
-            layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
-            self._bar, self._stage = tqdm(total=total, desc=stage, bar_format=layout, leave=False), stage
-        self._bar.update(done - self._bar.n)
 
 
 # --- info ------------------------------------------------------------------------------------------------------------
@@ -299,6 +252,12 @@ def run_info(options: Namespace) -> None:
 
 COMMANDS = (
     ("vamp", "Make variations of a recording: some tokens are kept, the rest is generated.", _vamp_options, run_vamp),
+    ("inpaint", "Generate regions of a recording anew.", cli_tasks.inpaint_options, cli_tasks.run_inpaint),
+    ("outpaint", "Generate music before and after.", cli_tasks.outpaint_options, cli_tasks.run_outpaint),
+    ("continue", "Let a recording go on.", cli_tasks.continue_options, cli_tasks.run_continue),
+    ("generate", "Make new music, from nothing or like a clip.", cli_tasks.generate_options, cli_tasks.run_generate),
+    ("stretch", "Make it longer, new music between the old.", cli_tasks.stretch_options, cli_tasks.run_stretch),
+    ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),
     ("info", "Say what a bundle or an audio file is.", _info_options, run_info),
     ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
     ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),

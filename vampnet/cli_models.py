@@ -7,7 +7,7 @@ import sys
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet.cli_settings import add_settings, settings_from
+from vampnet.cli_shared import add_settings, settings_from
 from vampnet.config import FinetuneSettings
 
 

@@ -1,11 +1,14 @@
-"""Settings dataclasses as command-line flags."""
+"""What the subcommands share: settings as flags, regions, numbered outputs, the progress bar."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+
+from vampnet.errors import PromptError, SettingsError
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
@@ -23,3 +26,51 @@ def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
 def settings_from(kind: type, options: Namespace) -> Any:
     """The settings dataclass from parsed flags."""
     return kind(**{field.name: options[field.name] for field in dataclasses.fields(kind)})
+
+
+def parse_region(text: str, part: str) -> tuple[float, float]:
+    """ "1.5:4" -> (1.5, 4.0); an empty side is the start or the end of the file."""
+    start, colon, end = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return float(start or 0), float(end or "inf")
+    except ValueError:
+        raise PromptError(
+            f"{part}: {text!r} is not a region; write START:END in seconds, such as 0:2 or 3.5:"
+        ) from None
+
+
+def output_paths(output: str, variations: int) -> list[Path]:
+    """One path per variation: OUT itself, or OUT-1, OUT-2, ... before the ending."""
+    if not 1 <= variations <= 1000:
+        raise SettingsError(f"variations is {variations}, but must lie in 1 to 1000")
+    path = Path(output)
+    if variations == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(variations)]
+
+
+class ProgressBar:
+    """One line on stderr, a bar per stage."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            if self._bar is not None:
+                self._bar.close()
+            layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
+            self._bar, self._stage = tqdm(total=total, desc=stage, bar_format=layout, leave=False), stage
+        self._bar.update(done - self._bar.n)

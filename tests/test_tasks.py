@@ -1,0 +1,149 @@
+"""Inpaint, outpaint, continue, generate, stretch, telephone: what they promise to keep, their lengths, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny import tiny_vampnet, tone, write_tiny_bundle
+from vampnet.audio import Audio, probe, read, write
+from vampnet.cli import main
+from vampnet.config import Sampling
+from vampnet.errors import SettingsError
+from vampnet.pipeline import Vampnet
+from vampnet.tasks import CROSSFADE_S, generate, inpaint, outpaint, stretch, telephone
+
+FAST = Sampling(steps=2, c2f_steps=1, seed=3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+    return tiny_vampnet(tmp_path_factory.mktemp("tasks"))
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(44100, 2), (22050, 1), (48000, 1)])
+def test_inpainting_leaves_all_else_bit_for_bit(model: Vampnet, rate_hz: int, channels: int) -> None:
+    audio = tone(4.0, rate_hz, channels)
+    made = inpaint(model, audio, [(1.0, 1.5), (2.25, 2.5)], FAST).audio
+    changed = np.flatnonzero((made.samples != audio.samples).any(axis=0)) / rate_hz
+    assert made.samples.shape == audio.samples.shape
+    assert all(1.0 <= t < 1.5 or 2.25 <= t < 2.5 for t in changed)
+    for start, stop in ((1.0, 1.5), (2.25, 2.5)):  # and all of the regions is new
+        inside = made.samples[:, int(start * rate_hz) : int(stop * rate_hz)]
+        old = audio.samples[:, int(start * rate_hz) : int(stop * rate_hz)]
+        assert (inside != old).mean() > 0.99
+
+
+def test_regions_at_the_edges_and_regions_that_touch(model: Vampnet) -> None:
+    audio = tone(2.0)
+    made = inpaint(model, audio, [(0.0, 0.3), (1.7, float("inf"))], FAST).audio
+    assert np.array_equal(made.samples[:, 13230:74970], audio.samples[:, 13230:74970])
+    joined = inpaint(model, audio, [(0.5, 1.0), (0.9, 1.2)], FAST).audio
+    assert np.array_equal(joined.samples, inpaint(model, audio, [(0.5, 1.2)], FAST).audio.samples)
+    whole = inpaint(model, audio, [(0.0, 2.0)], FAST)
+    assert whole.mask_CT is not None and whole.mask_CT.all()
+
+
+@pytest.mark.parametrize("region", [(2.5, 3.0), (-1.0, 0.5), (1.0, 1.0), (1.5, 1.0), (float("nan"), 1.0)])
+def test_bad_regions_are_named(model: Vampnet, region: tuple[float, float]) -> None:
+    with pytest.raises(SettingsError, match="region"):
+        inpaint(model, tone(2.0), [region], FAST)
+
+
+def test_outpainting_keeps_the_input(model: Vampnet) -> None:
+    audio = tone(3.0, 48000, 2)
+    made = outpaint(model, audio, before_s=1.0, after_s=2.0, sampling=FAST).audio
+    assert made.samples.shape == (2, 6 * 48000)
+    fade = round(CROSSFADE_S * 48000)
+    inner = made.samples[:, 48000 + fade : 4 * 48000 - fade]
+    assert np.array_equal(inner, audio.samples[:, fade:-fade])
+    assert np.abs(made.samples[:, :40000]).max() > 0 and np.abs(made.samples[:, -40000:]).max() > 0
+    with pytest.raises(SettingsError, match="nothing to do"):
+        outpaint(model, audio, 0.0, 0.0)
+    with pytest.raises(SettingsError, match="after"):
+        outpaint(model, audio, after_s=-1.0)
+
+
+def test_a_continuation_goes_over_windows(model: Vampnet) -> None:
+    audio = tone(1.0)
+    made = outpaint(model, audio, after_s=14.0, sampling=FAST).audio
+    assert made.n_samples == 15 * 44100
+    again = outpaint(model, audio, after_s=14.0, sampling=FAST).audio
+    assert np.array_equal(made.samples, again.samples)
+
+
+def test_new_audio(model: Vampnet) -> None:
+    made = generate(model, 1.5, sampling=FAST)
+    assert made.audio.samples.shape == (1, 66150) and made.mask_CT is not None and made.mask_CT.all()
+    other = generate(model, 1.5, sampling=Sampling(steps=2, c2f_steps=1, seed=4))
+    assert not np.array_equal(made.audio.samples, other.audio.samples)
+    like = generate(model, 2.5, like=tone(1.0, 22050, 2), sampling=FAST)
+    assert like.audio.samples.shape == (2, 55125) and like.audio.sample_rate_hz == 22050
+    assert like.mask_CT is not None and not like.mask_CT.all()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5, 3.0])
+def test_stretching(model: Vampnet, factor: float) -> None:
+    made = stretch(model, tone(1.0, channels=2), factor, FAST)
+    assert made.audio.samples.shape == (2, round(44100 * factor))
+    assert made.mask_CT is not None
+    kept = (~made.mask_CT[0]).nonzero().squeeze(1).tolist()
+    assert len(kept) == 58 and all(abs(place - i * factor) <= 0.5 for i, place in enumerate(kept))
+    with pytest.raises(SettingsError, match="factor"):
+        stretch(model, tone(1.0), 0.5)
+
+
+def test_telephone(model: Vampnet) -> None:
+    audio = tone(1.0)
+    rounds = telephone(model, audio, 3, sampling=FAST)
+    assert [made.seed for made in rounds] == [3, 4, 5]
+    second = model.vamp(rounds[0].audio, sampling=Sampling(steps=2, c2f_steps=1, seed=4))
+    assert np.array_equal(rounds[1].audio.samples, second.audio.samples)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_files_keep_their_samples(tmp_path: Path, subtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    rng = np.random.default_rng(0)
+    write(tmp_path / "in.wav", Audio(0.3 * rng.standard_normal((2, 88200)).clip(-3, 3).astype("f4"), 44100), subtype)
+    arguments = ["inpaint", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--region", "0.5:1"]
+    assert main([*arguments, "--bundle", str(bundle), "--steps", "1", "--c2f-steps", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["seed"] == 0
+    before, after = read(tmp_path / "in.wav").samples, read(tmp_path / "out.wav").samples
+    assert probe(tmp_path / "out.wav").subtype == subtype
+    assert np.array_equal(before[:, :22050], after[:, :22050]) and np.array_equal(before[:, 44100:], after[:, 44100:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inpaint", "{in}", "-o", "{out}"], "--region"),
+        (["inpaint", "{in}", "-o", "{out}", "--region", "5"], "START:END"),
+        (["continue", "{in}", "-o", "{out}", "--seconds", "0"], "nothing to do"),
+        (["generate", "-o", "{out}", "--seconds", "-1"], "seconds"),
+        (["generate", "-o", "{out}", "--prompt", "vary"], "--like"),
+        (["stretch", "{in}", "-o", "{out}", "--factor", "99"], "factor"),
+        (["telephone", "{in}", "-o", "{out}", "--rounds", "0"], "rounds"),
+        (["outpaint", "missing.wav", "-o", "{out}"], "missing.wav"),
+    ],
+)
+def test_bad_task_flags_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    write(tmp_path / "in.wav", tone(1.0))
+    paths = {"{in}": str(tmp_path / "in.wav"), "{out}": str(tmp_path / "out.wav")}
+    assert main([*(paths.get(a, a) for a in arguments), "--bundle", str(bundle)]) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error and not (tmp_path / "out.wav").exists()
+
+
+def test_variations_are_numbered(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    arguments = ["generate", "-o", str(tmp_path / "new.wav"), "--seconds", "0.5", "--variations", "2"]
+    assert main([*arguments, "--bundle", str(bundle), "--steps", "1", "--c2f-steps", "1"]) == 0
+    first, second = (read(tmp_path / f"new-{k}.wav").samples for k in (1, 2))
+    assert first.shape == (1, 22050) and not np.array_equal(first, second)
