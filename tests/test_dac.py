@@ -1,4 +1,4 @@
-"""The convolutional codecs: agreement with DacModel of transformers and with the authors, blocks, silence, bad files."""
+"""The convolutional codecs: agreement with DacModel of transformers and the authors, blocks, silence, bad files."""
 
 from __future__ import annotations
 
