@@ -46,7 +46,7 @@ LAYERS = (
     "checkpoint reference",
     "adapters convert",
     "pipeline streams compat data training",
-    "tasks",
+    "tasks loops",
     "evaluation plot",
     "inform cli cli_models cli_shared cli_tasks __main__",
 )

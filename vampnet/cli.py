@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from vampnet import __version__, cli_models, cli_tasks
-from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, settings_from
+from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, rhythm_from, settings_from
 from vampnet.config import Sampling
 from vampnet.errors import AudioError, PromptError, VampnetError
 
 if TYPE_CHECKING:
     from vampnet.pipeline import Timings, Tokens
     from vampnet.prompts import Prompt
-    from vampnet.rhythm import Rhythm
 
 log = logging.getLogger("vampnet")
 
@@ -115,7 +114,7 @@ def _vamp_options(parser: ArgumentParser) -> None:
 
 def run_vamp(options: Namespace) -> None:
     """`vampnet vamp`: variations of a recording."""
-    prompt, rhythm = _prompt_of(options), _rhythm_of(options)
+    prompt, rhythm = _prompt_of(options), rhythm_from(options)
     sampling = settings_from(Sampling, options)
     outputs = output_paths(options.output, options.variations)
     if any(path.exists() and os.path.samefile(path, options.input) for path in outputs if Path(options.input).exists()):
@@ -144,19 +143,6 @@ def _prompt_of(options: Namespace) -> Prompt:
     from vampnet.prompt_text import parse_prompt
 
     return parse_prompt(options.prompt)
-
-
-def _rhythm_of(options: Namespace) -> Rhythm | None:
-    """Beats that the flags give; None leaves them to be found."""
-    if options.beats is None and options.bpm is None:
-        return None
-    from vampnet.audio import probe
-    from vampnet.rhythm import read_rhythm, steady_rhythm
-
-    if options.beats is not None:
-        return read_rhythm(options.beats)
-    info = probe(options.input)
-    return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 
 
 def prompt_from(
@@ -255,6 +241,7 @@ COMMANDS = (
     ("inpaint", "Generate regions of a recording anew.", cli_tasks.inpaint_options, cli_tasks.run_inpaint),
     ("outpaint", "Generate music before and after.", cli_tasks.outpaint_options, cli_tasks.run_outpaint),
     ("continue", "Let a recording go on.", cli_tasks.continue_options, cli_tasks.run_continue),
+    ("loop", "Variations of a loop that join themselves and each other.", cli_tasks.loop_options, cli_tasks.run_loop),
     ("generate", "Make new music, from nothing or like a clip.", cli_tasks.generate_options, cli_tasks.run_generate),
     ("stretch", "Make it longer, new music between the old.", cli_tasks.stretch_options, cli_tasks.run_stretch),
     ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from vampnet.errors import PromptError, SettingsError
+
+if TYPE_CHECKING:
+    from vampnet.rhythm import Rhythm
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
@@ -49,6 +52,19 @@ def output_paths(output: str, variations: int) -> list[Path]:
     if variations == 1:
         return [path]
     return [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(variations)]
+
+
+def rhythm_from(options: Namespace) -> Rhythm | None:
+    """Beats that the flags give; None leaves them to be found."""
+    if options.beats is None and options.bpm is None:
+        return None
+    from vampnet.audio import probe
+    from vampnet.rhythm import read_rhythm, steady_rhythm
+
+    if options.beats is not None:
+        return read_rhythm(options.beats)
+    info = probe(options.input)
+    return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 
 
 class ProgressBar:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, settings_from
+from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, rhythm_from, settings_from
 from vampnet.config import Sampling
 from vampnet.errors import PromptError, SettingsError
 
@@ -110,6 +110,56 @@ def run_generate(options: Namespace) -> None:
     like = read(options.like) if options.like is not None else None
     prompt = parse_prompt(options.prompt) if options.prompt is not None else None
     _make(options, lambda tasks, model, audio, s, p: tasks.generate(model, options.seconds, like, prompt, s, p))
+
+
+def loop_options(parser: ArgumentParser) -> None:
+    _common(parser)
+    parser.add_argument(
+        "--prompt", type=str, default="vary", help="what is kept; `vampnet prompts` lists what there is"
+    )
+    parser.add_argument(
+        "--bars", type=int, default=None, help="cut this many bars first (default: the file is the loop)"
+    )
+    parser.add_argument("--beats", type=str, default=None, help="with --bars: file of beat times")
+    parser.add_argument("--bpm", type=float, default=None, help="with --bars: even beats at this tempo")
+    parser.add_argument("--downbeat", type=float, default=0.0, help="with --bpm: where a bar begins, seconds")
+    parser.add_argument("--beats-per-bar", type=int, default=4, help="with --bpm: beats in a bar")
+    parser.add_argument("--join", action="store_true", help="write all variations into one file, one after the other")
+    parser.add_argument("--loop-points", action="store_true", help="mark the loop in WAV files for samplers and DAWs")
+
+
+def run_loop(options: Namespace) -> None:
+    """`vampnet loop`: variations of a loop that join themselves and each other."""
+    import numpy as np
+
+    from vampnet import loops
+    from vampnet.audio import Audio, output_coding, probe, read, write
+    from vampnet.pipeline import load
+    from vampnet.prompt_text import parse_prompt
+
+    prompt, sampling, info = parse_prompt(options.prompt), settings_from(Sampling, options), probe(options.input)
+    paths = output_paths(options.output, 1 if options.join else options.variations)
+    codings = [output_coding(path, None, info) for path in paths]
+    if options.loop_points and any(format_ != "WAV" for format_, _ in codings):
+        raise SettingsError("--loop-points needs WAV files; choose an output that ends in .wav")
+    audio, rhythm = read(options.input), rhythm_from(options)
+    if options.bars is not None:
+        audio = loops.cut_bars(audio, rhythm or loops.rhythm_of(audio), options.bars)
+        rhythm = None
+    model = load(options.bundle, options.device, options.lora or [])
+    with ProgressBar() as bar:
+        made = loops.loop(model, audio, options.variations, prompt, sampling, bar.update, rhythm)
+    if options.join:
+        joined = Audio(np.concatenate([m.audio.samples for m in made], axis=1), audio.sample_rate_hz)
+        made = [dataclasses.replace(made[0], audio=joined)]
+    for path, item in zip(paths, made, strict=True):
+        write(path, item.audio, like=info)
+        if options.loop_points:
+            loops.mark_loop(path, item.audio.n_samples, item.audio.sample_rate_hz)
+    pairs = zip(paths, made, strict=True)
+    _report(
+        [{"output": str(p), "seed": m.seed, "seconds": round(m.audio.duration_s, 6)} for p, m in pairs], options.json
+    )
 
 
 Task = Callable[..., "Made"]

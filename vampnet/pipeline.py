@@ -195,7 +195,7 @@ class Vampnet:
             else:
                 encoded = encode(source, self.codec, _staged(progress, "encode"))
         seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
-        heard = _Listener(source, rhythm)
+        heard = Listener(source, rhythm)
         masks_VCT = torch.stack([self.mask(prompt, encoded.codes_NCT.shape[2], seed, heard.events) for seed in seeds])
         codes_VNCT = self.generate(encoded.codes_NCT, masks_VCT, sampling, seeds, progress, clock)
         items = zip(codes_VNCT, masks_VCT, seeds, strict=True)
@@ -328,7 +328,7 @@ class _Stage:
     """Frames at the start of a window that are generated already."""
 
 
-class _Listener:
+class Listener:
     """Finds events in a source when first asked, and only what it was not told."""
 
     def __init__(self, source: Source, rhythm: Rhythm | None) -> None:
