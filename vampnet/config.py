@@ -181,6 +181,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check("model.n_codebooks", self.n_codebooks, 1, 64)
         check("model.n_conditioning_codebooks", self.n_conditioning_codebooks, 0, self.n_codebooks - 1)
+        check("model.vocab_size", self.vocab_size, 2, 65535)
+        check("model.codebook_dim", self.codebook_dim, 1, 65536)
+        check("model.dim", self.dim, 1, 65536)
+        check("model.n_heads", self.n_heads, 1, self.dim)
+        check("model.n_layers", self.n_layers, 1, 1000)
         check("model.dropout", self.dropout, 0.0, 0.9)
         if self.dim % self.n_heads:
             raise SettingsError(f"model.n_heads {self.n_heads} must divide model.dim {self.dim}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,22 @@ def read_pth(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     if not path.is_file():
         raise BundleError(f"{path}: no such file")
+    unusable = f"{path}: refused; it is damaged, not a file of torch.save, or holds more than tensors and plain data"
     try:
-        # Only the zip format of PyTorch 1.6 and later can be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles, which end in an error of ours
+            # Only the zip format of PyTorch 1.6 and later can be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted:
-            raise BundleError(
-                f"{path}: refused, loading it would run code or make objects ({wanted[1]}); only tensors and plain "
-                "data are read"
-            ) from None
-        raise BundleError(f"{path}: damaged, or not a file of torch.save") from None
+        if wanted is None:
+            raise BundleError(unusable) from None
+        raise BundleError(
+            f"{path}: refused; loading it would run code or make objects ({wanted[1]}), but only tensors and plain "
+            "data are read"
+        ) from None
     except Exception as error:  # the unpickler lets through whatever bad bytes make it stumble over
-        raise BundleError(f"{path}: damaged, or not a file of torch.save ({first_line(error)})") from None
+        raise BundleError(f"{unusable} ({first_line(error)})") from None
 
 
 def checkpoint_of(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -149,7 +149,7 @@ def _model_config(kwargs: dict[str, Any], path: str | os.PathLike[str]) -> Model
     settings = {ours: argument(kwargs, theirs, path) for ours, theirs in _ARGUMENTS.items()}
     try:
         return from_dict(ModelConfig, settings, f"{path}: metadata")
-    except (SettingsError, ArithmeticError) as error:
+    except SettingsError as error:
         raise BundleError(str(error)) from None
 
 
