@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def network(tag: str) -> MaskedTransformer:
     return model
 
 
-def largest(ours: Tensor | np.ndarray, name: str) -> float:
+def largest(ours: Tensor | np.ndarray | list[Any], name: str) -> float:
     """Largest difference to the golden array of this name, over all entries; shapes must agree."""
     theirs = golden_tensor(name)
     ours = torch.as_tensor(ours)
