@@ -76,7 +76,9 @@ def import_reference(
     folder = Path(output)
     if kept:
         factors = {f"{part}.{name}": p for part, net in networks.items() for name, p in net.pairs.items()}
-        write_adapter(folder / KEPT_LORA, Adapter(factors, LORA_SCALE, codec_module.id, {"licence": licence}))
+        base = {f"{part}.safetensors": sha256_of(folder / f"{part}.safetensors") for part in networks}
+        kept_about = {"base": base, "licence": licence}
+        write_adapter(folder / KEPT_LORA, Adapter(factors, LORA_SCALE, codec_module.id, kept_about))
     return Imported(folder, codec_module.id, n_pairs, folder / KEPT_LORA if kept else None)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vampnet.checkpoint import FORMAT_VERSION, Bundle
+from vampnet.checkpoint import FORMAT_VERSION, Bundle, sha256_of
 from vampnet.codec.base import Codec
 from vampnet.codec.dac_weights import load_dac
 from vampnet.config import ModelConfig, from_dict
@@ -90,7 +90,9 @@ def load_reference(folder: str | os.PathLike[str]) -> Bundle:
     coarse, c2f = (read_network(folder / FILES[part], codec).model for part in ("coarse", "c2f"))
     about = {"source": "the VampNet authors' files, as they are", "licence": LICENCE}
     config = {"format_version": FORMAT_VERSION, "storage": "float32", "about": about, "codec_id": codec.id}
-    return Bundle(folder, {**config, "sha256": {}}, codec, coarse, c2f)
+    # Under the names that a bundle has: by them an adapter knows what it was trained on.
+    digests = {f"{part}.safetensors": sha256_of(folder / FILES[part]) for part in ("coarse", "c2f")}
+    return Bundle(folder, {**config, "sha256": digests}, codec, coarse, c2f)
 
 
 def read_network(
