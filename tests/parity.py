@@ -43,7 +43,7 @@ NOT_COMPARED = {
     r"(coarse|c2f)/in_|long/(codes|coarse_in_masked)|gen/.*/(start|mask)$|sample/(logits|mbrt_(probs|num))$": "input",
     r"mask/(codebook_base_p7_w1|apply_in)|sched/(gamma_grid_r|.*n_masked_start)|relpos/rel$": "input",
     r"pre/.*/(in|sr)$|e2e/mask$|e2e_long/(codes|coarse_masked)$|e2e_short/coarse_in": "input",
-    r"mask/onset_": "onsets: tests of rhythm",
+    r"mask/onset_frames_backtracked": "input to the onset masks; vampnet.rhythm finds onsets in its own way",
     r"vamp/": "time stretch and feedback are not built",
     r"sched/invgamma_grid": "the inverse schedule is not built: nothing needs it",
     r"sample/topk": "top-k is not built",
@@ -228,6 +228,12 @@ def mask_rows() -> Iterator[Row]:
     applied = masks.apply_mask(golden_tensor("mask/apply_in"), base, 1024)
     yield family("mask/apply_out", {"mask/apply_out": applied})
     built = periodic.roll(6) & masks.inpaint_mask(n, 3, 5) & masks.codebook_mask(14, 1) | masks.codebook_mask(14, 3)
+    onsets, opened = golden_array("mask/onset_frames_backtracked"), {}
+    for name in golden_names("mask/onset_w"):
+        width = numbers(name)[0]
+        stretches = [masks.region_mask(173, int(i) - width, int(i) + width) for i in onsets if i >= width]
+        opened[name] = torch.stack(stretches).all(0)
+    yield family("mask/onset_w*", opened, "defect: they lose onsets before frame w; compared without these")
     yield family("mask/build_mask_seed0", {"mask/build_mask_seed0": built.expand(2, 14, n)})
 
 
