@@ -42,22 +42,22 @@ def test_size_and_contents(bundle: Bundle) -> None:
 
 def test_codec_comes_close_to_its_input(bundle: Bundle, loop: torch.Tensor) -> None:
     codes = bundle.codec.encode(loop)
-    one, four = (
-        mel_distance(bundle.codec.decode(codes[:, :n])[:, : loop.shape[1]], loop, 44100).item() for n in (1, 4)
+    one, four, eight, fourteen = (
+        mel_distance(bundle.codec.decode(codes[:, :n])[:, : loop.shape[1]], loop, 44100).item() for n in (1, 4, 8, 14)
     )
-    assert four < one and four < 0.4  # Opus at 8 kbit/s is at 0.5 to 0.8 on real recordings
+    assert fourteen < eight < four < one and fourteen < 0.2  # measured: 0.15
 
 
 def test_networks_know_more_than_chance(bundle: Bundle, loop: torch.Tensor) -> None:
     codes = bundle.codec.encode(loop)
-    for model in (bundle.coarse, bundle.c2f):
+    for model, most in ((bundle.coarse, 4.5), (bundle.c2f, 6.3)):
         assert model is not None
         config = model.config
         read_codes = codes[:, : config.n_codebooks].contiguous()
         mask = fixed_rate_mask(read_codes, config.n_conditioning_codebooks, 0.2, torch.Generator().manual_seed(0))
         with torch.no_grad():
             loss, _, _ = masked_loss(model, read_codes, mask, config.n_conditioning_codebooks, config.mask_token)
-        assert loss < 6.5  # chance is ln 1024 = 6.93
+        assert loss < most  # chance is ln 1024 = 6.93
 
 
 def test_stationary_sound_has_no_seam_at_window_edges(bundle: Bundle) -> None:

@@ -246,7 +246,7 @@ class FinetuneSettings:
     """Adapters are scaled by alpha / rank."""
     targets: str = "query,value,out,up,down"
     """Layers that get an adapter, of query, key, value, out (attention), up, down (feed-forward); commas between."""
-    steps: int = 600
+    steps: int = 300
     """Most steps per model."""
     batch_size: int = 6
     """Crops per step."""
