@@ -50,7 +50,7 @@ def test_codec_comes_close_to_its_input(bundle: Bundle, loop: torch.Tensor) -> N
 
 def test_networks_know_more_than_chance(bundle: Bundle, loop: torch.Tensor) -> None:
     codes = bundle.codec.encode(loop)
-    for model, most in ((bundle.coarse, 4.5), (bundle.c2f, 6.3)):
+    for model, most in ((bundle.coarse, 4.2), (bundle.c2f, 6.5)):
         assert model is not None
         config = model.config
         read_codes = codes[:, : config.n_codebooks].contiguous()
