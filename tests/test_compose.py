@@ -9,6 +9,7 @@ from vampnet.data.corpus import SPLITS, piece_seed
 from vampnet.data.patterns import FAMILIES, KITS, METRES, MODES, ROLE_FAMILIES
 from vampnet.data.patterns_drums import FILLS, GROOVES
 from vampnet.data.patterns_styles import STYLES
+from vampnet.data.scores import SCORES
 from vampnet.errors import CorpusError
 
 
@@ -114,6 +115,25 @@ def test_held_out_styles_are_absent():
 def test_a_style_no_model_was_trained_on_must_be_asked_for():
     assert "gamelan" not in {style.name for style in ComposeSettings().styles()}
     assert compose((0, 0, 0), ComposeSettings(styles_only=("gamelan",), max_duration_s=21.0)).style == "gamelan"
+
+
+@pytest.mark.parametrize("score", SCORES, ids=lambda score: score.title)
+def test_written_scores_fill_their_bars(score):
+    steps = METRES[score.metre].steps
+    bars, harmony = score.bars(), score.harmony()
+    assert len(bars) == len(harmony) and all(harmony)
+    assert all(sum(length for _, length, _ in bar) == steps for bar in bars)
+    assert score.melody.replace("|", " ").split() and sum(map(len, bars)) == len(score.melody.replace("|", " ").split())
+
+
+def test_scores_are_arranged_in_many_ways():
+    settings = ComposeSettings(score_share=1.0, max_duration_s=40.0)
+    pieces = [compose((0, 0, index), settings) for index in range(30)]
+    assert all(piece.style.startswith("score: ") and len(piece.tracks) == 3 for piece in pieces)
+    assert len({piece.style for piece in pieces}) == len(SCORES) and len({piece.key for piece in pieces}) > 6
+    assert all(len(piece.beat_times_s) >= 3 * len(piece.downbeat_times_s) for piece in pieces)
+    assert compose((0, 0, 3), settings) == pieces[3]
+    assert not compose((0, 0, 3)).style.startswith("score")
 
 
 def test_settings_are_checked():

@@ -22,6 +22,7 @@ def corpus_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--style", action="append", default=None, help="compose in this style alone; repeatable (default: all)"
     )
+    parser.add_argument("--scores", type=float, default=0.0, help="share of tunes in the public domain, 0 to 1")
     parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
 
 
@@ -37,7 +38,9 @@ def run_corpus(options: Namespace) -> None:
         split=options.split,
         workers=options.workers,
         soundfont=options.soundfont,
-        settings=CorpusSettings(compose=ComposeSettings(styles_only=tuple(options.style or ()))),
+        settings=CorpusSettings(
+            compose=ComposeSettings(styles_only=tuple(options.style or ()), score_share=options.scores)
+        ),
     )
 
 

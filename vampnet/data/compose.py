@@ -14,8 +14,9 @@ import numpy as np
 from vampnet.data.compose_form import Section, draw_form
 from vampnet.data.compose_harmony import Key
 from vampnet.data.compose_tracks import Part, draw_parts, section_events
-from vampnet.data.patterns import METRES, Metre, Style
+from vampnet.data.patterns import FAMILIES, METRES, ROLE_FAMILIES, Metre, Style
 from vampnet.data.patterns_styles import STYLES
+from vampnet.data.scores import SCORES, Score
 from vampnet.errors import CorpusError
 
 Note = tuple[float, float, int, int]
@@ -36,6 +37,8 @@ class ComposeSettings:
     """Names of styles held out, for later work on an unseen style."""
     synth_share: float = 0.35
     """Probability that a track is played by data/synth.py where a sound font is there, 0..1."""
+    score_share: float = 0.0
+    """Probability that a piece is an arrangement of a tune in the public domain (data/scores.py), 0..1."""
     humanise_ms: float = 9.0
     """Largest standard deviation of note starts, ms; each piece draws its own up to this."""
 
@@ -44,6 +47,8 @@ class ComposeSettings:
         for name in (*self.styles_only, *self.styles_excluded):
             if name not in known:
                 raise CorpusError(f"style {name!r} is unknown; the styles are {', '.join(sorted(known))}")
+        if not 0.0 <= self.score_share <= 1.0:
+            raise CorpusError(f"score_share is {self.score_share}, but must lie in 0 to 1")
         if not 1.0 <= self.min_duration_s <= self.max_duration_s:
             raise CorpusError(
                 f"durations of {self.min_duration_s} to {self.max_duration_s} s: the shortest must be at least 1 s and "
@@ -124,6 +129,8 @@ def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) 
     """
     settings = settings or ComposeSettings()
     rng = np.random.default_rng(np.random.SeedSequence(seed))
+    if settings.score_share and rng.random() < settings.score_share:
+        return arrange(SCORES[int(rng.integers(len(SCORES)))], settings, rng)
     style = _draw_style(settings, rng)
     metre = METRES[str(rng.choice(style.metres))]
     tempo_bpm = _draw_tempo(style, metre, rng)
@@ -147,6 +154,47 @@ def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) 
         beats,
         downbeats,
         bars * metre.steps * step_s,
+        key.scale(),
+    )
+
+
+def arrange(score: Score, settings: ComposeSettings, rng: np.random.Generator) -> Piece:
+    """A tune with chords and a bass below it, in a drawn key, tempo and instruments, as often as the duration asks."""
+    metre, tempo_bpm = METRES[score.metre], float(rng.uniform(*score.tempo_bpm))
+    grid = Grid(60.0 / tempo_bpm / metre.tempo_steps, 0.5, 2)
+    shift, written, harmony = int(rng.integers(-5, 7)), score.bars(), score.harmony()
+    turn_s = len(written) * metre.steps * grid.step_s
+    turns = max(1, round(float(rng.uniform(settings.min_duration_s, settings.max_duration_s)) / turn_s))
+    events: dict[str, list[tuple[float, float, int, float]]] = {"melody": [], "chords": [], "bass": []}
+    octave = 12 * int(rng.integers(0, 2))
+    for number in range(turns * len(written)):
+        start, bar = number * metre.steps, number % len(written)
+        events["melody"] += [(start + p, n * 0.95, pitch + shift + octave, 92.0) for p, n, pitch in written[bar]]
+        share = metre.steps / len(harmony[bar])
+        for place, (root, is_minor) in enumerate(harmony[bar]):
+            where, pitch = start + place * share, (root + shift) % 12
+            events["bass"].append((where, share * 0.9, 36 + pitch, 84.0))
+            events["chords"] += [(where, share * 0.95, 55 + (pitch + step - 7) % 12, 64.0) for step in
+                                 (0, 3 if is_minor else 4, 7)]  # fmt: skip
+    tracks = []
+    looseness_s = float(rng.uniform(0.0, settings.humanise_ms)) / 1000.0
+    for role, played in events.items():
+        families = ROLE_FAMILIES[role]
+        program = int(rng.choice(FAMILIES[families[int(rng.integers(len(families)))]]))
+        is_synth = bool(rng.random() < settings.synth_share)
+        tracks.append(Track(role, role, program, False, is_synth, _humanise(played, grid, looseness_s, rng)))
+    bars = turns * len(written)
+    key = Key((score.tonic + shift) % 12, "major")
+    return Piece(
+        round(tempo_bpm, 2),
+        metre.name,
+        key.name,
+        f"score: {score.title}",
+        0.5,
+        (),
+        tuple(tracks),
+        *_beats(metre, bars, grid),
+        bars * metre.steps * grid.step_s,
         key.scale(),
     )
 
