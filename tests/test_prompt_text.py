@@ -121,7 +121,7 @@ def context(n_frames: int = 100, **events: list[float]) -> PromptContext:
 
 
 def kept(text: str, **events: list[float]) -> list[int]:
-    keep_CT = parse_prompt(text).keep(context(**events))
+    keep_CT = parse_prompt(text).keep(context(100, **events))
     assert torch.equal(keep_CT[0], keep_CT[1])
     return keep_CT[0].nonzero().squeeze(1).tolist()
 

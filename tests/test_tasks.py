@@ -107,8 +107,8 @@ def test_telephone(model: Vampnet) -> None:
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 def test_files_keep_their_samples(tmp_path: Path, subtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = write_tiny_bundle(tmp_path / "bundle")
-    rng = np.random.default_rng(0)
-    write(tmp_path / "in.wav", Audio(0.3 * rng.standard_normal((2, 88200)).clip(-3, 3).astype("f4"), 44100), subtype)
+    noise = (0.3 * np.random.default_rng(0).standard_normal((2, 88200)).clip(-3, 3)).astype(np.float32)
+    write(tmp_path / "in.wav", Audio(noise, 44100), subtype)
     arguments = ["inpaint", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--region", "0.5:1"]
     assert main([*arguments, "--bundle", str(bundle), "--steps", "1", "--c2f-steps", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["seed"] == 0

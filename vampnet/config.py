@@ -250,7 +250,7 @@ class FinetuneSettings:
     """Most steps per model."""
     batch_size: int = 6
     """Crops per step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     """Peak learning rate."""
     validate_every: int = 50
     """Steps between looks at the held-out files."""

@@ -220,7 +220,7 @@ def _regenerate(
     mask_CT = model.mask(prompt, encoded.codes_NCT.shape[2], sampling.seed)
     made_NCT = model.generate(encoded.codes_NCT, mask_CT[None], sampling, [sampling.seed], progress)[0]
     samples = _decode(model, made_NCT, audio.sample_rate_hz, audio.n_samples)
-    return soft_limit(samples / np.float32(encoded.gain)), mask_CT
+    return soft_limit(samples * np.float32(1 / encoded.gain)), mask_CT
 
 
 def _decode(model: Vampnet, codes_NCT: Tensor, rate_hz: int, n_samples: int) -> Samples:
@@ -247,4 +247,4 @@ def _join(
         weight[:n_fade] = ramp
     if fade_out:
         weight[len(weight) - n_fade :] = ramp[::-1]
-    return old * (1 - weight) + new * weight
+    return (old * (1 - weight) + new * weight).astype(np.float32)

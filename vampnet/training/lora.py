@@ -144,8 +144,10 @@ def extract(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Layer -> (A, B) of an adapted model."""
     found = {}
     for name, module in model.named_modules():
-        if hasattr(module, "lora_A") and "default" in module.lora_A:
-            found[name] = (module.lora_A["default"].weight.detach(), module.lora_B["default"].weight.detach())
+        sides = getattr(module, "lora_A", None), getattr(module, "lora_B", None)
+        if all(isinstance(side, nn.ModuleDict) and "default" in side for side in sides):
+            a_RI, b_OR = (side["default"].weight.detach() for side in sides)  # type: ignore[union-attr,index]
+            found[name] = (a_RI, b_OR)
     return found
 
 
