@@ -60,9 +60,9 @@ def main() -> None:
         for i, one in enumerate(made):
             for j, other in enumerate(made):
                 rows["self" if i == j else "cross"].append(at_join(one, other))
-    print(
-        f"{len(lines)} loops of two bars\n| join | median | worst | 90th percentile elsewhere (median) |\n|---|---|---|---|"
-    )
+    print(f"{len(lines)} loops of two bars")
+    print("| join | median | worst | 90th percentile elsewhere (median) |")
+    print("|---|---|---|---|")
     for name, pairs in rows.items():
         seam, elsewhere = np.array(pairs).T
         print(f"| {name} | {np.median(seam):.2f} | {seam.max():.2f} | {np.median(elsewhere):.2f} |")
