@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -132,6 +133,8 @@ def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
     assert report.steps["coarse"] > 0 and not torch.equal(query(plain.bundle), query(bent.bundle))
     resumed = finetune(audio, output, bundle_folder, SMALL, device="cpu")  # all of it is done: nothing is trained again
     assert resumed == report
+    with pytest.raises(SettingsError, match="other settings"):
+        finetune(audio, output, bundle_folder, dataclasses.replace(SMALL, rank=3), device="cpu")
 
 
 def test_unchanged_before_the_first_step(bundle_folder: Path, tmp_path: Path) -> None:

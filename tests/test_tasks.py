@@ -127,6 +127,9 @@ def test_files_keep_their_samples(tmp_path: Path, subtype: str, capsys: pytest.C
         (["generate", "-o", "{out}", "--prompt", "vary"], "--like"),
         (["stretch", "{in}", "-o", "{out}", "--factor", "99"], "factor"),
         (["telephone", "{in}", "-o", "{out}", "--rounds", "0"], "rounds"),
+        (["continue", "{in}", "-o", "{in}"], "is the input itself"),
+        (["loop", "{in}", "-o", "{in}"], "is the input itself"),
+        (["loop", "{in}", "-o", "{out}", "--downbeat", "1"], "--bpm"),
         (["outpaint", "missing.wav", "-o", "{out}"], "missing.wav"),
     ],
 )

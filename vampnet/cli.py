@@ -18,9 +18,18 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from vampnet import __version__, cli_models, cli_tasks
-from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, rhythm_from, settings_from
+from vampnet.cli_shared import (
+    ProgressBar,
+    add_model_options,
+    add_settings,
+    output_paths,
+    parse_region,
+    protect_input,
+    rhythm_from,
+    settings_from,
+)
 from vampnet.config import Sampling
-from vampnet.errors import AudioError, PromptError, VampnetError
+from vampnet.errors import PromptError, VampnetError
 
 if TYPE_CHECKING:
     from vampnet.pipeline import Timings, Tokens
@@ -74,11 +83,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None
 def _vamp_options(parser: ArgumentParser) -> None:
     parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
     parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
-    parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
-    parser.add_argument(
-        "--lora", action="append", default=None, metavar="FILE[:STRENGTH]", help="adapter to add; repeatable"
-    )
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add_model_options(parser)
     parser.add_argument(
         "--compat", type=str, default="", help="'reference': prepare and cut audio as the authors' code does"
     )
@@ -117,8 +122,7 @@ def run_vamp(options: Namespace) -> None:
     prompt, rhythm = _prompt_of(options), rhythm_from(options)
     sampling = settings_from(Sampling, options)
     outputs = output_paths(options.output, options.variations)
-    if any(path.exists() and os.path.samefile(path, options.input) for path in outputs if Path(options.input).exists()):
-        raise AudioError(f"{options.output}: is the input itself; choose another output")
+    protect_input(options.input, outputs)
     if options.plot:
         _check_plot(options.plot)
     from vampnet.pipeline import load

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet.errors import PromptError, SettingsError
+from vampnet.errors import AudioError, PromptError, SettingsError
 
 if TYPE_CHECKING:
     from vampnet.rhythm import Rhythm
@@ -29,6 +29,21 @@ def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
 def settings_from(kind: type, options: Namespace) -> Any:
     """The settings dataclass from parsed flags."""
     return kind(**{field.name: options[field.name] for field in dataclasses.fields(kind)})
+
+
+def add_model_options(parser: ArgumentParser) -> None:
+    """Which model, bent how, on which device."""
+    parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
+    parser.add_argument(
+        "--lora", action="append", default=None, metavar="FILE[:STRENGTH]", help="adapter to add; repeatable"
+    )
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
+
+
+def protect_input(input_path: str, outputs: list[Path]) -> None:
+    """AudioError where an output is the input itself."""
+    if Path(input_path).exists() and any(path.exists() and path.samefile(input_path) for path in outputs):
+        raise AudioError(f"{input_path}: is the input itself; choose another output")
 
 
 def parse_region(text: str, part: str) -> tuple[float, float]:
@@ -56,8 +71,12 @@ def output_paths(output: str, variations: int) -> list[Path]:
 
 def rhythm_from(options: Namespace) -> Rhythm | None:
     """Beats that the flags give; None leaves them to be found."""
+    if options.bpm is None and (options.downbeat != 0 or options.beats_per_bar != 4):
+        raise SettingsError("--downbeat and --beats-per-bar say where the beats of a tempo lie; give it with --bpm")
     if options.beats is None and options.bpm is None:
         return None
+    if options.beats is not None and options.bpm is not None:
+        raise SettingsError("--beats and --bpm both say where beats are; give one of them")
     from vampnet.audio import probe
     from vampnet.rhythm import read_rhythm, steady_rhythm
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet.cli_shared import ProgressBar, add_settings, output_paths, parse_region, rhythm_from, settings_from
+from vampnet.cli_shared import (
+    ProgressBar,
+    add_model_options,
+    add_settings,
+    output_paths,
+    parse_region,
+    protect_input,
+    rhythm_from,
+    settings_from,
+)
 from vampnet.config import Sampling
 from vampnet.errors import PromptError, SettingsError
 
@@ -23,11 +32,7 @@ def _common(parser: ArgumentParser, with_input: bool = True) -> None:
     if with_input:
         parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
     parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
-    parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
-    parser.add_argument(
-        "--lora", action="append", default=None, metavar="FILE[:STRENGTH]", help="adapter to add; repeatable"
-    )
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add_model_options(parser)
     parser.add_argument("--variations", type=int, default=1, help="how many; above 1: OUT-1, OUT-2, ...")
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     add_settings(parser, Sampling, "Sampling")
@@ -139,6 +144,7 @@ def run_loop(options: Namespace) -> None:
 
     prompt, sampling, info = parse_prompt(options.prompt), settings_from(Sampling, options), probe(options.input)
     paths = output_paths(options.output, 1 if options.join else options.variations)
+    protect_input(options.input, paths)
     codings = [output_coding(path, None, info) for path in paths]
     if options.loop_points and any(format_ != "WAV" for format_, _ in codings):
         raise SettingsError("--loop-points needs WAV files; choose an output that ends in .wav")
@@ -173,6 +179,8 @@ def _make(options: Namespace, task: Task) -> None:
 
     sampling, paths = settings_from(Sampling, options), output_paths(options.output, options.variations)
     info: AudioInfo | None = probe(options.input) if "input" in options else None
+    if info is not None:
+        protect_input(options.input, paths)
     for path in paths:
         output_coding(path, None, info)  # an output that cannot be written should fail before the work
     audio = read(options.input) if info is not None else None

@@ -98,6 +98,8 @@ class CodecTask:
     def begin_step(self, step: int) -> bool:
         if self.quantizing or step < self.recipe.quantize_from_step:
             return False
+        if self.module.frozen and not self.adopted:
+            raise SettingsError("learn: low-band needs a trained codec to start from; give one with --start-from")
         codec, size = self.module.codec, 16
         batches = [self._batch(step, 1000 + k, size) for k in range(40)]
         if not self.adopted:

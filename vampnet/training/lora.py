@@ -24,7 +24,7 @@ from vampnet.checkpoint import Bundle, load_bundle
 from vampnet.config import FinetuneSettings
 from vampnet.data.dataset import TokenSet, open_tokens
 from vampnet.data.tokens import tokenize_folder
-from vampnet.errors import BundleError, CorpusError, DependencyError
+from vampnet.errors import BundleError, CorpusError, DependencyError, SettingsError
 from vampnet.model import MaskedTransformer
 from vampnet.pipeline import Vampnet
 from vampnet.training.loop import Run
@@ -70,6 +70,9 @@ def finetune(
     if loaded.coarse is None or loaded.c2f is None:
         raise BundleError(f"{bundle}: holds only a codec; there is nothing to fine-tune")
     work = Path(folder) if folder is not None else Path(f"{output}.run")
+    _claim(
+        work, {"settings": dataclasses.asdict(settings), "codec_id": loaded.codec.id, "base": loaded.config["sha256"]}
+    )
     tokenize_folder(audio_folder, work / "tokens", loaded.codec)
     train, held_out = split(open_tokens(work / "tokens"), settings.held_out, settings.seed)
     factors, before, after, steps = {}, {}, {}, {}
@@ -91,6 +94,17 @@ def finetune(
     (work / "report.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
     write_samples(work / "samples", Path(audio_folder) / (held_out or train).names[0], bundle, adapter, device)
     return report
+
+
+def _claim(folder: Path, described: dict[str, Any]) -> None:
+    """Mark a working folder as that of these settings and weights; SettingsError if it is of others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    if path.exists() and json.loads(path.read_text()) != described:
+        raise SettingsError(
+            f"{folder}: holds a run with other settings or another model; delete it, or name a new --run"
+        )
+    path.write_text(json.dumps(described, indent=1) + "\n")
 
 
 def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter, device: str) -> None:
