@@ -19,7 +19,7 @@ from vampnet.data.tokens import tokenize_folder
 from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.masks import gamma
-from vampnet.training.export import write_bundle
+from vampnet.training.export import codec_of_run, write_bundle
 from vampnet.training.loop import learning_rate
 from vampnet.training.masked import fixed_rate_mask, masked_loss, random_mask
 from vampnet.training.recipe import LoopSettings, parse_recipe, read_recipe, recipe_to_dict
@@ -103,6 +103,18 @@ def test_killed_run_resumes_to_the_same_losses(folder: Path, tmp_path: Path, kin
     states = [torch.load(run / "last.ckpt", weights_only=True) for run in (killed, tmp_path / "whole")]
     for name in ("model", "average"):
         assert all(torch.equal(states[0][name][k], states[1][name][k]) for k in states[0][name])
+
+
+def test_low_band_learns_alone_on_a_codec_that_is_given(folder: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load(codec_recipe(folder, tmp_path / "r.yaml").read_text())
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**data, "learn": "low-band", "quantize_from_step": 0}))
+    train(tmp_path / "r.yaml", tmp_path / "run", device="cpu", start_from=folder / "codec")
+    given, made = load_bundle(folder / "codec").codec.state_dict(), codec_of_run(tmp_path / "run")[0].state_dict()
+    changed = {name for name in given if not torch.equal(given[name], made[name])}
+    assert changed and all(name.startswith("low_band.") for name in changed)
+    assert {"low_band.codebooks_CVK", "low_band.leave.weight"} <= changed
+    with pytest.raises(SettingsError, match="--start-from"):
+        train(tmp_path / "r.yaml", tmp_path / "alone", device="cpu")
 
 
 def test_finished_run_says_so(folder: Path, tmp_path: Path) -> None:
