@@ -82,6 +82,7 @@ def rhythm_from(options: Namespace) -> Rhythm | None:
 
     if options.beats is not None:
         return read_rhythm(options.beats)
+    assert options.bpm is not None  # one of the two is given
     info = probe(options.input)
     return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 
