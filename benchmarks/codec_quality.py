@@ -20,6 +20,7 @@ import torch
 from vampnet.audio import Audio, read, write
 from vampnet.checkpoint import load_codec
 from vampnet.codec.base import Codec
+from vampnet.codec.usage import codebook_perplexity
 from vampnet.data.waves import audio_files_in, levelled_excerpt
 from vampnet.spectra import mel_distance
 
@@ -83,9 +84,8 @@ def perplexities(files: list[Path], codec: Codec) -> None:
         codec.encode(torch.from_numpy(levelled_excerpt(path, codec.sample_rate_hz, 10.0))[None])[0] for path in files
     ]
     joined = torch.cat(codes, dim=1)
-    share = torch.stack([torch.bincount(row, minlength=codec.codebook_size) for row in joined]) / joined.shape[1]
-    entropy = -(share * share.clamp_min(1e-12).log()).sum(1)
-    print("codebook perplexities:", " ".join(f"{p:.0f}" for p in entropy.exp()), f"({joined.shape[1]} frames)")
+    found = codebook_perplexity(joined[None], codec.codebook_size)
+    print("codebook perplexities:", " ".join(f"{p:.0f}" for p in found), f"({joined.shape[1]} frames)")
 
 
 if __name__ == "__main__":

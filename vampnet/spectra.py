@@ -23,14 +23,18 @@ def _filters_FM(sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:
     return torch.from_numpy(librosa.filters.mel(sr=sample_rate_hz, n_fft=n_fft, n_mels=n_mels)).T.contiguous()
 
 
-def log_mel(audio_BS: Tensor, sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:
-    """log10 mel magnitudes (B, frames, n_mels) of a waveform (B, S), S at least n_fft / 2 + 1 samples."""
+def mel_magnitude(audio_BS: Tensor, sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:
+    """Mel magnitudes (B, frames, n_mels) of a waveform (B, S), S at least n_fft / 2 + 1 samples."""
     window = torch.hann_window(n_fft, device=audio_BS.device)
     spectrum = torch.stft(audio_BS.float(), n_fft, n_fft // 4, window=window, return_complex=True)
     # The square root of a tiny positive number, not of zero, keeps the gradient of silence finite.
     magnitude_BFU = (spectrum.real.square() + spectrum.imag.square()).clamp_min(1e-16).sqrt()
-    mel_BUM = magnitude_BFU.mT @ _filters_FM(sample_rate_hz, n_fft, n_mels).to(audio_BS.device)
-    return mel_BUM.clamp_min(FLOOR).log10()
+    return magnitude_BFU.mT @ _filters_FM(sample_rate_hz, n_fft, n_mels).to(audio_BS.device)
+
+
+def log_mel(audio_BS: Tensor, sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:
+    """log10 of `mel_magnitude`, clamped at FLOOR: (B, frames, n_mels)."""
+    return mel_magnitude(audio_BS, sample_rate_hz, n_fft, n_mels).clamp_min(FLOOR).log10()
 
 
 def mel_distance(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vampnet.codec.quantize import Observer, initialise
 from vampnet.codec.spectral import SpectralCodec
+from vampnet.codec.usage import codebook_perplexity
 from vampnet.data.waves import WaveSet
 from vampnet.errors import SettingsError
 from vampnet.spectra import log_mel, mel_distance
@@ -155,7 +156,7 @@ class CodecTask:
             if n <= codec.n_codebooks:
                 decoded_BS = codec.decode(codes_BCT[:, :n])
                 figures[f"mel_{n}"] = float(mel_distance(decoded_BS, audio_BS, self.rate_hz).mean())
-        perplexities = [perplexity(codes_BCT[:, c], codec.codebook_size) for c in range(codec.n_codebooks)]
+        perplexities = codebook_perplexity(codes_BCT, codec.codebook_size).tolist()
         figures |= {f"perplexity_{c}": p for c, p in enumerate(perplexities)}
         return figures
 
@@ -177,9 +178,3 @@ class CodecTask:
 
 def _shape(tensor: Tensor | None) -> torch.Size | None:
     return None if tensor is None else tensor.shape
-
-
-def perplexity(codes: Tensor, size: int) -> float:
-    """Exponential of the entropy of the empirical distribution of codes: 1 to `size`."""
-    share_V = torch.bincount(codes.flatten(), minlength=size).double() / codes.numel()
-    return float(torch.exp(-(share_V * share_V.clamp_min(1e-12).log()).sum()))

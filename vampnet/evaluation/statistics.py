@@ -1,0 +1,124 @@
+"""Bootstrap intervals: how far a figure would move with other excerpts of the same kind.
+
+Resampling units are independent of each other (excerpts, files, listeners), never frames of one excerpt. Everything is
+a function of the values and the seed. NaN values (a metric that is not defined for an item) are left out and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vampnet.config import check
+from vampnet.errors import SettingsError
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and how sure it is."""
+
+    value: float
+    """The estimate from all values."""
+    low: float
+    """Lower end of the interval; NaN when there is too little to say (fewer than 2 values)."""
+    high: float
+    """Upper end."""
+    level: float
+    """Share of intervals made so that hold the truth, 0 to 1."""
+    n: int
+    """Values that count."""
+    n_undefined: int = 0
+    """Values that were NaN and are left out."""
+
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside; False for an interval that says nothing."""
+        return value < self.low or value > self.high
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+def bootstrap_mean(values: ArrayLike, *, level: float = LEVEL, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """Mean of (N,) values with its percentile bootstrap interval (Efron 1979), values resampled with replacement."""
+    _check_settings(level, n_resamples)
+    given = _values(values, "values")
+    kept = given[~np.isnan(given)]
+    lost = len(given) - len(kept)
+    if len(kept) < 2:
+        return Interval(float(kept.mean()) if len(kept) else math.nan, math.nan, math.nan, level, len(kept), lost)
+    means = resample_counts(len(kept), n_resamples, np.random.default_rng(seed)) @ kept / len(kept)
+    return Interval(float(kept.mean()), *percentiles(means, level), level, len(kept), lost)
+
+
+def bootstrap_difference(
+    values: ArrayLike,
+    others: ArrayLike,
+    *,
+    paired: bool,
+    level: float = LEVEL,
+    n_resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Mean of `values` minus mean of `others` with its interval.
+
+    `paired`: value k and other k belong to the same excerpt (both have the same length; pairs are resampled together,
+    which takes the excerpts' own variation out). Otherwise both are resampled by themselves, and n is the smaller one.
+    """
+    one, other = _values(values, "values"), _values(others, "others")
+    if paired:
+        if len(one) != len(other):
+            raise SettingsError(f"paired values need equal numbers, but there are {len(one)} and {len(other)}")
+        return bootstrap_mean(one - other, level=level, n_resamples=n_resamples, seed=seed)
+    _check_settings(level, n_resamples)
+    lost = int(np.isnan(one).sum() + np.isnan(other).sum())
+    one, other = one[~np.isnan(one)], other[~np.isnan(other)]
+    n = min(len(one), len(other))
+    value = float(one.mean() - other.mean()) if n else math.nan
+    if n < 2:
+        return Interval(value, math.nan, math.nan, level, n, lost)
+    rng = np.random.default_rng(seed)
+    means = [resample_counts(len(part), n_resamples, rng) @ part / len(part) for part in (one, other)]
+    return Interval(value, *percentiles(means[0] - means[1], level), level, n, lost)
+
+
+def resample_counts(n: int, n_resamples: int, rng: np.random.Generator) -> Floats:
+    """How often each of `n` units is drawn in each resample: (n_resamples, n), rows sum to n."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+
+
+def percentiles(values: ArrayLike, level: float) -> tuple[float, float]:
+    """The central `level` of the values."""
+    tail = 50 * (1 - level)
+    low, high = np.percentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def recentred(values: Sequence[float] | Floats, value: float, level: float) -> tuple[float, float]:
+    """Percentile interval of bootstrap values, moved so that their mean lies on `value`.
+
+    For statistics that resampling biases, as the Fréchet distance, which grows when excerpts occur twice.
+    """
+    low, high = percentiles(values, level)
+    shift = value - float(np.mean(values))
+    return low + shift, high + shift
+
+
+def _values(values: ArrayLike, name: str) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise SettingsError(f"{name} have shape {array.shape}, but must be one row of numbers")
+    return array
+
+
+def _check_settings(level: float, n_resamples: int) -> None:
+    check("level", level, 0.01, 0.9999)
+    check("number of resamples", n_resamples, 20, 1_000_000)
