@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vampnet.data.compose_far import COMPOSERS
 from vampnet.data.compose_form import Section, draw_form
 from vampnet.data.compose_harmony import Key
 from vampnet.data.compose_tracks import Part, draw_parts, section_events
@@ -140,8 +141,11 @@ def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) 
     key = Key(int(rng.integers(12)), str(rng.choice(style.modes)))
     bars = _draw_bars(metre.steps * step_s, settings, rng)
     sections = draw_form(style, key, metre, bars, rng)
-    parts = draw_parts(style, rng, settings.synth_share)
-    tracks = _play(parts, sections, key, metre, grid, settings, rng)
+    if style.name in COMPOSERS:
+        tracks = _play_far(style, sections, key, metre, step_s, rng)
+    else:
+        parts = draw_parts(style, rng, settings.synth_share)
+        tracks = _play(parts, sections, key, metre, grid, settings, rng)
     beats, downbeats = _beats(metre, bars, grid)
     return Piece(
         tempo_bpm,
@@ -258,6 +262,14 @@ def _play(
             notes = _humanise(events, grid, looseness_s, rng)
             tracks.append(Track(part.name, part.role, part.program, part.is_drums, part.is_synth, notes))
     return tuple(tracks)
+
+
+def _play_far(
+    style: Style, sections: tuple[Section, ...], key: Key, metre: Metre, step_s: float, rng: np.random.Generator
+) -> tuple[Track, ...]:
+    """The tracks of a style with a composer of its own; its sounds are never a sound font's."""
+    played = COMPOSERS[style.name](sections, key, metre, step_s, rng)
+    return tuple(Track(track.role, track.role, 0, False, True, tuple(sorted(track.notes))) for track in played)
 
 
 def _humanise(

@@ -144,4 +144,7 @@ STYLES: tuple[Style, ...] = (
           "percussion": 0.5}, {"arpeggio": ("bells",), "chords": ("mallet",), "melody": ("bells", "mallet"),
           "counter": ("mallet", "whistle"), "bass": ("upright_bass",)}, modes=("pelog",), loops=("vamp",),
           bass=("long",), chords=("broken", "block"), metres=("4/4", "4/4", "5/4"), sevenths=0.0, held_out=True),
+    Style("console", (126, 180), {}, {}, modes=("minor", "phrygian", "mixolydian", "harmonic_minor"),
+          loops=("pop", "modal", "vamp"), metres=("4/4", "4/4", "7/8"), held_out=True),
+    Style("drone", (60, 72), {}, {}, held_out=True),
 )
