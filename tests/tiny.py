@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from vampnet.audio import Audio
@@ -45,6 +46,15 @@ def write_tiny_bundle(folder: Path, storage: str = "int8") -> Path:
 
 def tiny_vampnet(folder: Path) -> Vampnet:
     return Vampnet(load_bundle(write_tiny_bundle(folder)), "cpu")
+
+
+def shorten_windows(patch: pytest.MonkeyPatch) -> None:
+    """Windows of 1 and 0.3 s and blocks of 32 frames: a few seconds of audio go through what minutes would."""
+    lengths = {"COARSE_WINDOW_S": 1.0, "COARSE_CONTEXT_S": 0.25, "C2F_WINDOW_S": 0.3, "C2F_CONTEXT_S": 0.075}
+    for name, seconds in lengths.items():
+        patch.setattr(f"vampnet.pipeline.{name}", seconds)
+    for module in ("codec.blockwise", "jobs", "streams"):
+        patch.setattr(f"vampnet.{module}.BLOCK_FRAMES", 32)
 
 
 def tone(duration_s: float, rate_hz: int = 44100, channels: int = 1, level: float = 0.1, seed: int = 0) -> Audio:

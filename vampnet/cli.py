@@ -29,10 +29,11 @@ from vampnet.cli_shared import (
     settings_from,
 )
 from vampnet.config import Sampling
-from vampnet.errors import PromptError, VampnetError
+from vampnet.errors import Interrupted, PromptError, VampnetError
 
 if TYPE_CHECKING:
-    from vampnet.pipeline import Timings, Tokens
+    from vampnet.jobs import Timings
+    from vampnet.pipeline import Drawn
     from vampnet.prompts import Prompt
 
 log = logging.getLogger("vampnet")
@@ -51,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VampnetError as error:
         print(f"vampnet: error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("vampnet: interrupted; no output was written", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        said = interruption if isinstance(interruption, Interrupted) else "interrupted; no output was written"
+        print(f"vampnet: {said}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,6 +96,9 @@ def _vamp_options(parser: ArgumentParser) -> None:
         "--plot", type=str, default=None, help="PNG of input and output spectrogram and the kept tokens"
     )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where Ctrl-C stopped the same command; the result is the same"
+    )
     parser.add_argument("--config", action="config", help="YAML file with any of these settings")
     group = parser.add_argument_group("Prompt: what is kept (nothing given: --periodic 7)")
     group.add_argument(
@@ -130,7 +135,7 @@ def run_vamp(options: Namespace) -> None:
     model = load(options.bundle, options.device, options.lora or [], options.compat)
     log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
     with ProgressBar() as bar:
-        tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm)
+        tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm, options.resume)
     if options.plot:
         from vampnet.plot import plot_vamp
 
@@ -169,7 +174,7 @@ def prompt_from(
 
 
 def _report_vamp(
-    options: Namespace, outputs: list[Path], tokens: list[Tokens], timings: Timings, prompt: Prompt
+    options: Namespace, outputs: list[Path], tokens: list[Drawn], timings: Timings, prompt: Prompt
 ) -> None:
     factor = timings.real_time_factor
     if options.json:

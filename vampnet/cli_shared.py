@@ -87,12 +87,16 @@ def rhythm_from(options: Namespace) -> Rhythm | None:
     return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 
 
+STAGE_SHARES = {"encode": 0.05, "coarse": 0.55, "c2f": 0.25, "decode": 0.1, "write": 0.05}
+"""Rough share of each stage in the whole work, for the progress bar. The stages take turns."""
+
+
 class ProgressBar:
-    """One line on stderr, a bar per stage."""
+    """One line on stderr: the share that is done of all stages together, and which one is at work."""
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._stage = ""
+        self._done = dict.fromkeys(STAGE_SHARES, 0.0)
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -104,9 +108,9 @@ class ProgressBar:
     def update(self, stage: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
-        if stage != self._stage:
-            if self._bar is not None:
-                self._bar.close()
+        if self._bar is None:
             layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
-            self._bar, self._stage = tqdm(total=total, desc=stage, bar_format=layout, leave=False), stage
-        self._bar.update(done - self._bar.n)
+            self._bar = tqdm(total=1.0, bar_format=layout, leave=False)
+        self._done[stage] = done / max(total, 1)
+        self._bar.set_description_str(stage, refresh=False)
+        self._bar.update(sum(STAGE_SHARES[name] * share for name, share in self._done.items()) - self._bar.n)

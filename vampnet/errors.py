@@ -33,3 +33,7 @@ class CorpusError(VampnetError):
 
 class DependencyError(VampnetError):
     """An optional dependency that is not installed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during long work; the message says what is finished and how to go on."""

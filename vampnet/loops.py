@@ -20,8 +20,10 @@ from vampnet.audio import Audio, Samples
 from vampnet.config import Sampling, check
 from vampnet.errors import AudioError, SettingsError
 from vampnet.frames import resampled_length, seconds_to_frames, seconds_to_samples
+from vampnet.generation import derive_seed
+from vampnet.jobs import Progress
 from vampnet.loudness import gain_to, measure, soft_limit
-from vampnet.pipeline import DEFAULT_PROMPT, Listener, Progress, Vampnet, derive_seed
+from vampnet.pipeline import DEFAULT_PROMPT, Listener, Vampnet
 from vampnet.prompts import Prompt
 from vampnet.rhythm import Rhythm, find_rhythm
 from vampnet.streams import MemorySource

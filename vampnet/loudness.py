@@ -72,17 +72,21 @@ class LoudnessMeter:
     @property
     def integrated_lufs(self) -> float:
         """Gated loudness of everything added so far, LUFS; -inf for silence and for what stays below -70 LUFS."""
-        power = self._block_power()
+        return self.lufs_of_first(self._n_samples)
+
+    def lufs_of_first(self, n_samples: int) -> float:
+        """The same for the first `n_samples` alone, to the nearest 100 ms."""
+        power = self._block_power(min(n_samples, self._n_samples))
         power = power[power >= _power(_GATE_LUFS)]
         if not len(power):
             return -math.inf
         threshold = _power(_lufs(float(np.mean(power))) + _GATE_LU)
         return _lufs(float(np.mean(power[power > threshold])))
 
-    def _block_power(self) -> NDArray[np.float64]:
+    def _block_power(self, n_samples: int) -> NDArray[np.float64]:
         """Mean weighted power of each gating block. The last block may reach half a step past the end: so rounds
         pyloudnorm, and the missing samples count as silence."""
-        duration_s = self._n_samples / self._rate_hz
+        duration_s = n_samples / self._rate_hz
         n_blocks = max(1, round((duration_s - _BLOCK_S) / (_BLOCK_S / _STEPS_PER_BLOCK)) + 1)
         steps = np.zeros(n_blocks + _STEPS_PER_BLOCK - 1)
         n_steps = min(len(steps), len(self._step_energy))

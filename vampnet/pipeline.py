@@ -1,17 +1,17 @@
 """Vampnet: encode, prompt, coarse, coarse-to-fine, decode, for audio of any length, rate and channel count.
 
-Long material is generated in windows (10 s coarse, 3 s coarse-to-fine). Each window but the first begins with frames
-that are already generated and sees them as context, so what is continued knows what came before and there is no seam.
-Audio streams through in blocks; only the codes of a file, 1.6 kB per second and channel, are held in memory.
+Long material is generated in windows (10 s coarse, 3 s coarse-to-fine, see `vampnet.generation`), and streams: while
+one window is generated, the next has not been encoded and the last has been decoded (see `vampnet.jobs`). So memory
+does not grow with the audio, but for the mask, 0.8 kB per second and variation.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,20 @@ import torch
 from torch import Tensor
 
 from vampnet.adapters import apply_adapter, parse_adapter, read_adapter
-from vampnet.audio import Audio, AudioWriter, Samples
+from vampnet.audio import Audio
 from vampnet.checkpoint import Bundle, load_bundle
-from vampnet.compat import check_compat, encode_like_reference, reference_chunk, reference_windows
+from vampnet.compat import check_compat, encode_like_reference
 from vampnet.config import Sampling, check
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import BundleError
-from vampnet.frames import samples_to_seconds, seconds_to_frames, windows
-from vampnet.model import MaskedTransformer
+from vampnet.frames import seconds_to_frames
+from vampnet.generation import Generation, Request, Stage, derive_seed
+from vampnet.jobs import Clock, Job, Progress, Timings
 from vampnet.prompts import Periodic, Prompt, PromptContext, resolve
+from vampnet.resume import State, weights_digest
 from vampnet.rhythm import Rhythm, find_rhythm
 from vampnet.sampling import fill
-from vampnet.streams import Encoded, FileSource, MemorySource, Source, Spool, decode_blocks, encode
+from vampnet.streams import Material, MemorySource, Source, Spool, Target, material_of, material_of_codes, restored
 
 COARSE_WINDOW_S, COARSE_CONTEXT_S = 10.0, 2.5
 """Length of a coarse window and of the generated context it begins with, seconds (paper: 10 s)."""
@@ -39,41 +41,14 @@ C2F_WINDOW_S, C2F_CONTEXT_S = 3.0, 0.75
 DEFAULT_PROMPT = Periodic(7)
 """Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total); stage is "encode", "coarse", "c2f" or "decode"."""
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds spent."""
-
-    encode_s: float
-    coarse_s: float
-    c2f_s: float
-    decode_s: float
-    audio_s: float
-    """Audio that was made, all variations together."""
-
-    @property
-    def total_s(self) -> float:
-        return self.encode_s + self.coarse_s + self.c2f_s + self.decode_s
-
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds of audio made per second of work; above 1 is faster than real time."""
-        return self.audio_s / max(self.total_s, 1e-9)
-
 
 @dataclass(frozen=True, eq=False)
-class Tokens:
-    """One variation in codes. N is the number of channels, which share prompt and seed."""
+class Drawn:
+    """What one variation was drawn with."""
 
-    codes_NCT: Tensor
-    """The new codes, int32."""
+    seed: int
     mask_CT: Tensor
     """bool, True where tokens were regenerated."""
-    seed: int
-    """The seed that this variation was drawn with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,19 +108,20 @@ class Vampnet:
         rhythm: Rhythm | None = None,
     ) -> list[Result]:
         """`n` variations, generated as one batch; number k equals `vamp` with seed + k."""
-        source = MemorySource(audio)
-        clock = _Clock()
-        encoded, tokens = self._tokens(source, n, prompt, sampling, progress, clock, rhythm)
-        audios = []
-        with clock.stage("decode"):
-            for number, item in enumerate(tokens):
-                blocks = list(self._decoded(item, encoded, source.channels))
-                audios.append(Audio(np.concatenate(blocks, axis=1), encoded.sample_rate_hz))
-                if progress is not None:
-                    progress("decode", number + 1, n)
+        source, clock = MemorySource(audio), Clock()
+        material = self.prepare(source, clock)
+        drawn = self.draw(source, material.n_frames, n, prompt, sampling, rhythm)
+        masks_VCT, seeds = torch.stack([item.mask_CT for item in drawn]), [item.seed for item in drawn]
+        generation = self.generation(masks_VCT, material.n_items, sampling, seeds)
+        with contextlib.ExitStack() as stack:
+            spools = [stack.enter_context(Spool(material.n_items)) for _ in drawn]
+            job = Job(material, generation, self.codec, spools, clock, progress, keep_codes=True)
+            self.run(job, sampling, clock, progress)
+            with clock.stage("decode"):
+                audios = [self.restore(spool, material.target) for spool in spools]
         timings = clock.timings(n * audio.duration_s)
-        pairs = zip(audios, tokens, strict=True)
-        return [Result(made, item.codes_NCT, item.mask_CT, item.seed, timings) for made, item in pairs]
+        trios = zip(audios, job.codes(), drawn, strict=True)
+        return [Result(made, codes_NCT, item.mask_CT, item.seed, timings) for made, codes_NCT, item in trios]
 
     def vamp_file(
         self,
@@ -155,51 +131,40 @@ class Vampnet:
         sampling: Sampling = Sampling(),  # noqa: B008
         progress: Progress | None = None,
         rhythm: Rhythm | None = None,
-    ) -> tuple[list[Tokens], Timings]:
-        """One variation of a file per output path, in memory that does not grow with the audio (codes apart).
+        resume: bool = False,
+    ) -> tuple[list[Drawn], Timings]:
+        """One variation of a file per output path, in memory that does not grow with the audio.
 
-        An output file appears whole or not at all. Raises AudioError naming the file and the cause.
+        An output file appears whole or not at all. Work that is interrupted is kept beside the first output (see
+        `vampnet.resume`), and `resume` goes on with it. Raises AudioError naming the file and the cause, SettingsError
+        for unfinished work of other settings, Interrupted at Ctrl-C, when part files were written.
         """
-        source = FileSource(Path(input_path))
-        with contextlib.ExitStack() as stack:
-            # Opened first: an output that cannot be written should fail before minutes of work.
-            writers = [
-                stack.enter_context(AudioWriter(path, source.sample_rate_hz, source.channels, like=source.info))
-                for path in output_paths
-            ]
-            clock = _Clock()
-            encoded, tokens = self._tokens(source, len(writers), prompt, sampling, progress, clock, rhythm)
-            with clock.stage("decode"):
-                for number, (item, writer) in enumerate(zip(tokens, writers, strict=True)):
-                    for block in self._decoded(item, encoded, source.channels):
-                        writer.write(block)
-                    if progress is not None:
-                        progress("decode", number + 1, len(writers))
-        audio_s = len(writers) * samples_to_seconds(source.n_samples, source.sample_rate_hz)
-        return tokens, clock.timings(audio_s)
+        from vampnet.filejobs import FileJob  # the layer above this one
 
-    def _tokens(
-        self,
-        source: Source,
-        n: int,
-        prompt: Prompt,
-        sampling: Sampling,
-        progress: Progress | None,
-        clock: _Clock,
-        rhythm: Rhythm | None,
-    ) -> tuple[Encoded, list[Tokens]]:
-        check("number of variations", n, 1, 1000)
+        file_job = FileJob(self, Path(input_path), output_paths, prompt, sampling, progress, rhythm, resume)
+        with file_job:
+            self.run(file_job.job, sampling, file_job.clock, progress)
+            return file_job.finish()
+
+    # Steps of the above, for tasks ------------------------------------------------------------------------------
+
+    def prepare(self, source: Source, clock: Clock) -> Material:
+        """A source, measured and ready to be encoded."""
         with clock.stage("encode"):
-            if self.compat:
-                encoded = encode_like_reference(source, self.codec)
-            else:
-                encoded = encode(source, self.codec, _staged(progress, "encode"))
-        seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
+            if not self.compat:
+                return material_of(source, self.codec)
+            encoded = encode_like_reference(source, self.codec)
+            target = Target(source.sample_rate_hz, source.channels, source.n_samples, encoded.gain, encoded.lufs)
+            return material_of_codes(encoded.codes_NCT, target)
+
+    def draw(
+        self, source: Source, n_frames: int, n: int, prompt: Prompt, sampling: Sampling, rhythm: Rhythm | None
+    ) -> list[Drawn]:
+        """Seeds and masks of `n` variations."""
+        check("number of variations", n, 1, 1000)
         heard = Listener(source, rhythm)
-        masks_VCT = torch.stack([self.mask(prompt, encoded.codes_NCT.shape[2], seed, heard.events) for seed in seeds])
-        codes_VNCT = self.generate(encoded.codes_NCT, masks_VCT, sampling, seeds, progress, clock)
-        items = zip(codes_VNCT, masks_VCT, seeds, strict=True)
-        return encoded, [Tokens(codes, mask, seed) for codes, mask, seed in items]
+        seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
+        return [Drawn(seed, self.mask(prompt, n_frames, seed, heard.events)) for seed in seeds]
 
     def mask(
         self, prompt: Prompt, n_frames: int, seed: int, find_events: Callable[[str], Sequence[float]] | None = None
@@ -219,6 +184,39 @@ class Vampnet:
         )
         return resolve(prompt, context)
 
+    def generation(
+        self,
+        masks_VCT: Tensor,
+        n_channels: int,
+        sampling: Sampling,
+        seeds: Sequence[int],
+        state: State | None = None,
+    ) -> Generation:
+        """Both models over material of the masks' length, from its start or from where it was left."""
+        stages = self._stages(sampling)
+        if state is None:
+            return Generation(stages, masks_VCT, n_channels, seeds)
+        return Generation(stages, masks_VCT, n_channels, seeds, state.n_done, state.codes_BCT, state.first)
+
+    def run(self, job: Job, sampling: Sampling, clock: Clock, progress: Progress | None = None) -> None:
+        """Do a job to its end."""
+        while (request := job.request()) is not None:
+            with clock.stage(request.stage.name):
+                filled = self.fill([request], sampling, _within(progress, request))
+            job.accept(filled[0])
+
+    def fill(
+        self, requests: Sequence[Request], sampling: Sampling, report: Callable[[int, int], None] | None = None
+    ) -> list[Tensor]:
+        """Windows of one kind, filled as one batch; each comes out as it would alone."""
+        stage = requests[0].stage
+        codes_BCT = torch.cat([request.codes_BCT for request in requests]).to(self.device)
+        mask_BCT = torch.cat([request.mask_BCT for request in requests]).to(self.device)
+        seeds = [seed for request in requests for seed in request.seeds]
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            filled_BCT = fill(stage.model, codes_BCT, mask_BCT, sampling, seeds, stage.steps, report)
+        return list(filled_BCT.split([len(request.seeds) for request in requests]))
+
     def generate(
         self,
         codes_NCT: Tensor,
@@ -226,66 +224,40 @@ class Vampnet:
         sampling: Sampling,
         seeds: list[int],
         progress: Progress | None = None,
-        clock: _Clock | None = None,
+        clock: Clock | None = None,
     ) -> Tensor:
         """Codes of N channels, V masks and seeds -> new codes (V, N, C, T), int32, on the CPU."""
-        n_variations, n_channels = len(masks_VCT), len(codes_NCT)
-        clock = clock or _Clock()
-        codes_BCT = codes_NCT.repeat(n_variations, 1, 1)
-        mask_BCT = masks_VCT.repeat_interleave(n_channels, dim=0)
-        seeds_B = [seed for seed in seeds for _ in range(n_channels)]
-        for stage in self._stages(sampling):
-            with clock.stage(stage.name):
-                codes_BCT = self._fill_windows(stage, codes_BCT, mask_BCT, sampling, seeds_B, progress)
-        return codes_BCT.unflatten(0, (n_variations, n_channels))
+        clock = clock or Clock()
+        target = Target(self.codec.sample_rate_hz, len(codes_NCT), codes_NCT.shape[2] * self.codec.hop)
+        material = material_of_codes(codes_NCT.int(), target)
+        generation = self.generation(masks_VCT, len(codes_NCT), sampling, seeds)
+        job = Job(material, generation, self.codec, (), clock, keep_codes=True)
+        self.run(job, sampling, clock, progress)
+        return job.codes()
 
-    def _stages(self, sampling: Sampling) -> tuple[_Stage, _Stage]:
+    def restore(self, spool: Spool, target: Target) -> Audio:
+        """Decoded audio, brought to its target, in memory."""
+        blocks = list(restored(spool, self.codec.sample_rate_hz, target))
+        return Audio(np.concatenate(blocks, axis=1), target.sample_rate_hz)
+
+    def takes_windows(self, n_frames: int) -> bool:
+        """Whether material of so many frames is generated in several coarse windows."""
+        return len(self._stages(Sampling())[0].spans(n_frames)) > 1
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Says whether two models are the same, adapters included."""
+        return weights_digest((self.codec, self.coarse, self.c2f))
+
+    def _stages(self, sampling: Sampling) -> tuple[Stage, Stage]:
         rate_hz, hop = self.codec.sample_rate_hz, self.codec.hop
         coarse_frames = [seconds_to_frames(s, rate_hz, hop) for s in (COARSE_WINDOW_S, COARSE_CONTEXT_S)]
         c2f_frames = [seconds_to_frames(s, rate_hz, hop) for s in (C2F_WINDOW_S, C2F_CONTEXT_S)]
+        alone = bool(self.compat)
         return (
-            _Stage("coarse", self.coarse, sampling.steps, *coarse_frames),
-            _Stage("c2f", self.c2f, sampling.c2f_steps, *c2f_frames),
+            Stage("coarse", self.coarse, sampling.steps, *coarse_frames, like_reference=alone),
+            Stage("c2f", self.c2f, sampling.c2f_steps, *c2f_frames, like_reference=alone),
         )
-
-    def _fill_windows(
-        self,
-        stage: _Stage,
-        codes_BCT: Tensor,
-        mask_BCT: Tensor,
-        sampling: Sampling,
-        seeds: list[int],
-        progress: Progress | None,
-    ) -> Tensor:
-        """Run one model over all windows; returns all codebooks, those the model predicts filled in."""
-        n_read, codes_BCT = stage.model.config.n_codebooks, codes_BCT.clone()
-        n_frames = codes_BCT.shape[2]
-        if self.compat:
-            spans = reference_windows(n_frames, stage.window_frames)
-        else:
-            spans = windows(n_frames, stage.window_frames, stage.context_frames)
-        for number, span in enumerate(spans):
-            window = codes_BCT[:, :n_read, span.start : span.stop].to(self.device, torch.int64)
-            # What earlier windows generated is context now, as much as what the prompt keeps.
-            masked = mask_BCT[:, :n_read, span.start : span.stop].clone()
-            masked[:, :, : span.n_context] = False
-            if self.compat:
-                n_given = stage.model.config.n_conditioning_codebooks
-                window, masked = reference_chunk(window, masked, n_given, stage.window_frames)
-            window_seeds = [derive_seed(seed, stage.name, number) for seed in seeds]
-            report = _within(progress, stage.name, number, len(spans))
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                filled = fill(stage.model, window, masked.to(self.device), sampling, window_seeds, stage.steps, report)
-            codes_BCT[:, :n_read, span.start : span.stop] = filled[:, :, : span.n_frames].to("cpu", torch.int32)
-        return codes_BCT
-
-    def _decoded(self, item: Tokens, encoded: Encoded, channels: int) -> Iterator[Samples]:
-        n_decoded = len(item.codes_NCT)
-        with Spool(n_decoded, encoded.sample_rate_hz) as spool:
-            for block in decode_blocks(item.codes_NCT, self.codec, encoded.sample_rate_hz, encoded.n_samples):
-                spool.add(block)
-            for block in spool.levelled(encoded):
-                yield np.repeat(block, channels // n_decoded, axis=0)  # mono alone with compat
 
 
 def load(
@@ -309,25 +281,6 @@ def load(
     return Vampnet(bundle, device, compat)
 
 
-def derive_seed(seed: int, stage: str, number: int) -> int:
-    """A seed of its own for each stage and window: equal windows of a file shall not come out equal."""
-    words = (seed, *stage.encode(), number)
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-@dataclass(frozen=True, eq=False)
-class _Stage:
-    """One of the two models and how it runs over long material."""
-
-    name: str
-    model: MaskedTransformer
-    steps: int
-    """Passes per window."""
-    window_frames: int
-    context_frames: int
-    """Frames at the start of a window that are generated already."""
-
-
 class Listener:
     """Finds events in a source when first asked, and only what it was not told."""
 
@@ -343,31 +296,9 @@ class Listener:
         return self.found.events(kind)
 
 
-class _Clock:
-    """Adds up the seconds of named stages."""
-
-    def __init__(self) -> None:
-        self.seconds = {"encode": 0.0, "coarse": 0.0, "c2f": 0.0, "decode": 0.0}
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - started
-
-    def timings(self, audio_s: float) -> Timings:
-        s = self.seconds
-        return Timings(s["encode"], s["coarse"], s["c2f"], s["decode"], audio_s)
-
-
-def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(stage, done, total)
-
-
-def _within(progress: Progress | None, stage: str, number: int, count: int) -> Callable[[int, int], None] | None:
+def _within(progress: Progress | None, request: Request) -> Callable[[int, int], None] | None:
     """Progress of one window as a part of all windows."""
     if progress is None:
         return None
-    return lambda done, total: progress(stage, number * total + done, count * total)
+    name, number, count = request.stage.name, request.number, request.n_windows
+    return lambda done, total: progress(name, number * total + done, count * total)

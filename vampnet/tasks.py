@@ -20,8 +20,10 @@ from vampnet.audio import Audio, Samples
 from vampnet.config import Sampling, check
 from vampnet.errors import SettingsError
 from vampnet.frames import resampled_length, samples_to_frames, seconds_to_samples
+from vampnet.generation import derive_seed
+from vampnet.jobs import Progress
 from vampnet.loudness import gain_to, measure, soft_limit
-from vampnet.pipeline import DEFAULT_PROMPT, Progress, Vampnet, derive_seed
+from vampnet.pipeline import DEFAULT_PROMPT, Vampnet
 from vampnet.prompts import Keep, Nothing, Periodic, Prompt
 from vampnet.prompts_time import Prefix
 from vampnet.streams import Encoded, MemorySource, decode_blocks, encode

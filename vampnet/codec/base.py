@@ -21,6 +21,8 @@ class Codec(nn.Module):
     hop: int
     n_codebooks: int
     codebook_size: int
+    decoder_context: int
+    """Frames of context on each side that make a span's waveform independent of where it was cut."""
 
     @property
     def id(self) -> str:
@@ -43,12 +45,22 @@ class Codec(nn.Module):
         """Codebook vectors (C, V, K), float32: what the masked network embeds."""
         raise NotImplementedError
 
-    def encode_blocks(self, blocks_BS: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Encode a stream of waveform blocks of any lengths; the codes, joined, are those of one `encode`."""
+    def encode_blocks(self, blocks_BS: Iterable[Tensor], skip_blocks: int = 0) -> Iterator[Tensor]:
+        """Encode a stream of waveform blocks of any lengths; the codes, joined, are those of one `encode`.
+
+        They come in blocks of `blockwise.BLOCK_FRAMES` frames, of which the first `skip_blocks` are left out.
+        """
         raise NotImplementedError
 
     def decode_blocks(self, codes_BCT: Tensor, block_frames: int = 575) -> Iterator[Tensor]:
         """Decode in bounded memory; the waveform blocks, joined, are those of one `decode`."""
+        raise NotImplementedError
+
+    def decode_part(self, codes_BCT: Tensor, first: int, n_frames: int) -> Tensor:
+        """Waveform (B, n_frames * hop) of `n_frames` frames from frame `first` of the codes on.
+
+        Equals that part of the whole if the codes go on for `decoder_context` frames, or to the end, on both sides.
+        """
         raise NotImplementedError
 
     @property

@@ -24,8 +24,6 @@ class BlockwiseCodec(Codec):
 
     encoder_context: int
     """Frames of context on each side that make a span's codes independent of where it was cut."""
-    decoder_context: int
-    """The same for a span's waveform."""
 
     def encode_span(self, audio_BS: Tensor) -> Tensor:
         """Waveform on the codec's device, its length a multiple of the hop -> int64 codes (B, C, S / hop)."""
@@ -42,20 +40,26 @@ class BlockwiseCodec(Codec):
         return torch.cat(list(self.decode_blocks(codes_BCT)), dim=1)
 
     @torch.no_grad()
-    def encode_blocks(self, blocks_BS: Iterable[Tensor]) -> Iterator[Tensor]:
+    def encode_blocks(self, blocks_BS: Iterable[Tensor], skip_blocks: int = 0) -> Iterator[Tensor]:
         """Blocks of any length in; codes come out in blocks of BLOCK_FRAMES, cut alike whatever came in."""
         span, context = BLOCK_FRAMES * self.hop, self.encoder_context * self.hop
         pending, start = None, 0  # `pending` begins `start` samples before the next block's first sample
         for block_BS in blocks_BS:
             pending = block_BS if pending is None else torch.cat([pending, block_BS], dim=1)
             while pending.shape[1] >= start + span + context:
-                yield self._encode_part(pending[:, : start + span + context], start, span)
+                if skip_blocks > 0:
+                    skip_blocks -= 1
+                else:
+                    yield self._encode_part(pending[:, : start + span + context], start, span)
                 cut = max(start + span - context, 0)
                 pending, start = pending[:, cut:], start + span - cut
         while pending is not None and pending.shape[1] > start:
             length = min(span, -(-(pending.shape[1] - start) // self.hop) * self.hop)
             padded = F.pad(pending, (0, max(start + length - pending.shape[1], 0)))
-            yield self._encode_part(padded[:, : start + length + context], start, length)
+            if skip_blocks > 0:
+                skip_blocks -= 1
+            else:
+                yield self._encode_part(padded[:, : start + length + context], start, length)
             cut = max(start + length - context, 0)
             pending, start = padded[:, cut:], start + length - cut
 
@@ -69,6 +73,10 @@ class BlockwiseCodec(Codec):
         context, n_frames = self.decoder_context, codes_BCT.shape[2]
         for first in range(0, n_frames, block_frames):
             left, right = max(first - context, 0), min(first + block_frames + context, n_frames)
-            audio_BS = self.decode_span(codes_BCT[:, :, left:right].to(self.device))
-            start = (first - left) * self.hop
-            yield audio_BS[:, start : start + (min(first + block_frames, n_frames) - first) * self.hop]
+            n_wanted = min(first + block_frames, n_frames) - first
+            yield self.decode_part(codes_BCT[:, :, left:right], first - left, n_wanted)
+
+    @torch.no_grad()
+    def decode_part(self, codes_BCT: Tensor, first: int, n_frames: int) -> Tensor:
+        audio_BS = self.decode_span(codes_BCT.to(self.device))
+        return audio_BS[:, first * self.hop : (first + n_frames) * self.hop]
