@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet import __version__, cli_models, cli_tasks
+from vampnet import __version__, cli_listen, cli_models, cli_tasks
 from vampnet.cli_shared import (
     ProgressBar,
     add_model_options,
@@ -72,9 +72,9 @@ def build_parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None
     runners: dict[str, Callable[[Namespace], None]] = {}
     for name, help_text, add_options, run in COMMANDS:
         sub = ArgumentParser(description=help_text)
+        subcommands.add_subcommand(name, sub, help=help_text)  # before its options: they may be subcommands themselves
         add_options(sub)
         sub.add_argument("-v", "--verbose", action="store_true", help="log what is done to stderr")
-        subcommands.add_subcommand(name, sub, help=help_text)
         runners[name] = run
     return parser, runners
 
@@ -256,6 +256,7 @@ COMMANDS = (
     ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),
     ("info", "Say what a bundle or an audio file is.", _info_options, run_info),
     ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
+    ("listen", "Listening tests: make, serve, analyse.", cli_listen.listen_options, cli_listen.run_listen),
     ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),
     ("tokenize", "Encode a folder of audio into token shards.", cli_models.tokenize_options, cli_models.run_tokenize),
     ("train", "Train a codec or a masked model from a recipe.", cli_models.train_options, cli_models.run_train),

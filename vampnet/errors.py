@@ -31,6 +31,10 @@ class CorpusError(VampnetError):
     """A corpus of audio or tokens that cannot be made or read."""
 
 
+class ListeningError(VampnetError):
+    """A listening test that cannot be made, or results that do not belong to it."""
+
+
 class DependencyError(VampnetError):
     """An optional dependency that is not installed."""
 

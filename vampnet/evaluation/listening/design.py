@@ -1,0 +1,218 @@
+"""What a listening test consists of: settings, stimuli and trials, and `test.json`, the file that holds them.
+
+| kind | a trial | answer |
+|---|---|---|
+| mushra | one item: open reference; in unknown order all conditions, the reference again, two anchors | 0 to 100 each |
+| abx | two stimuli A and B of one item, and X, which is one of them | which one X is |
+| preference | two stimuli of one item | which one is preferred, or none |
+
+Stimuli and trials have ids that say nothing about the condition. The page knows only ids; `test.json` has the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from vampnet.config import check
+from vampnet.containers import quoted, reason
+from vampnet.errors import ListeningError, SettingsError
+
+FORMAT = "vampnet-listening-test"
+RESULT_FORMAT = "vampnet-listening-result"
+VERSION = 1
+KINDS = ("mushra", "abx", "preference")
+REFERENCE = "reference"
+ANCHORS_HZ = {"anchor35": 3500.0, "anchor70": 7000.0}
+MAX_STIMULI = 12
+"""In one MUSHRA trial, as BS.1534-3 advises; the page has a key for each."""
+
+_QUESTIONS = {
+    "mushra": "How good is each compared with the reference?",
+    "abx": "Is X the same as A, or the same as B?",
+    "preference": "Which do you prefer?",
+}
+_ABX_REPEATS = 4
+
+
+@dataclass(frozen=True)
+class ListeningSettings:
+    """How a listening test is made."""
+
+    kind: str = "mushra"
+    """mushra, abx or preference."""
+    title: str = "Listening test"
+    """Heading of the page."""
+    instructions: str = ""
+    """What participants should know, shown on the first page."""
+    question: str = ""
+    """The question above every trial; empty: that of the kind."""
+    repeats: int = 0
+    """How often each trial comes, 1 to 100; 0: 4 times for abx, else once."""
+    anchors: bool = True
+    """For mushra: add the reference low-passed at 3.5 and at 7 kHz."""
+    allow_tie: bool = True
+    """For preference: offer "no preference" as an answer."""
+    match_loudness: bool = True
+    """Bring every stimulus to one loudness; false leaves levels as they are, and the louder one tends to win."""
+    loudness_lufs: float = -23.0
+    """Loudness to bring them to, -60 to -10 LUFS; all get less if a peak would clip."""
+    start_s: float = 0.0
+    """Where the excerpt taken from every file begins, seconds."""
+    length_s: float = 0.0
+    """Its length, seconds; 0: to the end. BS.1534-3 advises about 10 s, 60 is the limit."""
+    bits: int = 16
+    """Sample size of the FLAC data in the page, 16 or 24."""
+    training: str = ""
+    """Item used for training only; empty: training shows the first item, which is scored as well."""
+    ask_participant: bool = False
+    """Ask for a participant id."""
+    submit_url: str = ""
+    """Where results are sent by POST; empty: they are downloaded as a file (`vampnet listen serve` sets its own)."""
+    seed: int = 0
+    """Seed of the ids of stimuli, 0 to 2**63 - 1."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SettingsError(f"kind is {self.kind!r}; known: {', '.join(KINDS)}")
+        check("repeats", self.repeats, 0, 100)
+        check("loudness_lufs", self.loudness_lufs, -60.0, -10.0)
+        check("start_s", self.start_s, 0.0, 86400.0)
+        check("length_s", self.length_s, 0.0, 60.0)
+        check("seed", self.seed, 0, 2**63 - 1)
+        if self.bits not in (16, 24):
+            raise SettingsError(f"bits is {self.bits}, but must be 16 or 24")
+        if self.submit_url and not self.submit_url.startswith(("https://", "http://")):
+            raise SettingsError(f"submit_url is {self.submit_url!r}, but must begin with https:// or http://")
+
+    @property
+    def times(self) -> int:
+        """How often each trial comes."""
+        return self.repeats or (_ABX_REPEATS if self.kind == "abx" else 1)
+
+    @property
+    def asked(self) -> str:
+        """The question above every trial."""
+        return self.question or _QUESTIONS[self.kind]
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """One audio file of the test."""
+
+    id: str
+    """Name that tells nothing, 12 hexadecimal digits."""
+    item: str
+    """Stem of the file it was made from."""
+    condition: str
+    """Folder of that file, or the name of an anchor."""
+    sha256: str
+    """Of the FLAC data in the page."""
+    loudness_lufs: float | None
+    """As read, before the gain; None for silence."""
+    gain_db: float
+    """Applied to it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question of the test."""
+
+    id: str
+    """t001, t002, ..., or `training`."""
+    item: str
+    """Item that is heard."""
+    stimuli: tuple[str, ...]
+    """Ids of the stimuli, sorted; for abx and preference two."""
+    reference: str | None
+    """Id of the open reference; None where there is none."""
+    duration_s: float
+    """Of each stimulus, seconds."""
+
+
+@dataclass(frozen=True)
+class ListeningTest:
+    """A whole test, as in `test.json`."""
+
+    id: str
+    """16 hexadecimal digits, another for every change of audio or settings."""
+    settings: ListeningSettings
+    conditions: tuple[str, ...]
+    """Names of the conditions, anchors last."""
+    sample_rate_hz: int
+    """Of all stimuli."""
+    stimuli: tuple[Stimulus, ...]
+    trials: tuple[Trial, ...]
+    """In a fixed order; each participant gets an own one."""
+    training: Trial
+    """Shown before the others, its answer is not kept."""
+
+    @property
+    def by_id(self) -> dict[str, Stimulus]:
+        """Stimuli by their ids."""
+        return {stimulus.id: stimulus for stimulus in self.stimuli}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, the key included."""
+        return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
+
+    def for_page(self) -> dict[str, Any]:
+        """What the page may know: no items, no conditions."""
+
+        def shown(trial: Trial) -> dict[str, Any]:
+            return {key: value for key, value in dataclasses.asdict(trial).items() if key != "item"}
+
+        settings = self.settings
+        return {
+            "id": self.id,
+            "version": VERSION,
+            "kind": settings.kind,
+            "title": settings.title,
+            "instructions": settings.instructions,
+            "question": settings.asked,
+            "allowTie": settings.allow_tie,
+            "askParticipant": settings.ask_participant,
+            "rateHz": self.sample_rate_hz,
+            "trials": [shown(trial) for trial in self.trials],
+            "training": shown(self.training),
+        }
+
+
+def pairs_of(kind: str, conditions: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Conditions to compare by two: for abx each with the reference if there is one, else all with all."""
+    if kind == "abx" and REFERENCE in conditions:
+        return [(REFERENCE, other) for other in conditions if other != REFERENCE]
+    return list(combinations(conditions, 2))
+
+
+def load_test(folder: str | Path) -> ListeningTest:
+    """The test of a folder that `vampnet listen create` made. Raises ListeningError."""
+    path = Path(folder) / "test.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ListeningError(f"{folder}: no listening test in it; `vampnet listen create` makes one") from None
+    except (OSError, ValueError) as error:
+        raise ListeningError(f"cannot read {quoted(path)}: {reason(error)}") from None
+    if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+        raise ListeningError(f"{path}: not a listening test of version {VERSION}")
+    try:
+        return ListeningTest(
+            id=data["id"],
+            settings=ListeningSettings(**data["settings"]),
+            conditions=tuple(data["conditions"]),
+            sample_rate_hz=data["sample_rate_hz"],
+            stimuli=tuple(Stimulus(**entry) for entry in data["stimuli"]),
+            trials=tuple(_trial(entry) for entry in data["trials"]),
+            training=_trial(data["training"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ListeningError(f"{path}: damaged, {error}; make the test again") from None
+
+
+def _trial(entry: dict[str, Any]) -> Trial:
+    return Trial(**{**entry, "stimuli": tuple(entry["stimuli"])})
