@@ -139,7 +139,7 @@ class Player {
   }
 
   begin() {
-    this.context.resume?.();
+    if (this.context instanceof AudioContext) this.context.resume(); // browsers hold it back until a key or click
     this.slices ??= [...this.buffers].map(([label, buffer]) => [label, sliceOf(this.context, buffer, ...this.region)]);
     this.startedAt = this.context.currentTime + LEAD_S;
     for (const [label, slice] of this.slices) {
