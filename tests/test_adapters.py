@@ -19,7 +19,8 @@ from vampnet.config import FinetuneSettings
 from vampnet.data.dataset import open_tokens
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.pipeline import load
-from vampnet.training.lora import finetune, split
+from vampnet.training.held_out import split
+from vampnet.training.lora import finetune
 
 QUERY = "coarse.layers.0.attention.query"
 
@@ -113,7 +114,10 @@ def tones(folder: Path, n_files: int) -> Path:
     return folder
 
 
-SMALL = FinetuneSettings(rank=2, steps=12, batch_size=2, validate_every=6, learning_rate=1e-2, held_out=0.3)
+SMALL = FinetuneSettings(
+    rank=2, steps=12, batch_size=2, validate_every=6, learning_rate=1e-2, held_out=0.3, encodings=2,
+    targets="query,value,out,up,down,project,classifier",
+)  # fmt: skip
 
 
 def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
@@ -122,7 +126,8 @@ def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
     report = finetune(audio, output, bundle_folder, SMALL, device="cpu")
     assert set(report.train_files).isdisjoint(report.held_out_files)
     assert len(report.train_files) + len(report.held_out_files) == 4 and report.held_out_files
-    assert all(report.after[part] <= report.before[part] for part in ("coarse", "c2f"))
+    assert set(report.changes) == {"coarse", "c2f"}
+    assert all(c.mean <= 0.01 and c.names == report.held_out_files for c in report.changes.values())
     assert json.loads((tmp_path / "lora.safetensors.run" / "report.json").read_text())["steps"] == report.steps
     samples = [
         read(tmp_path / "lora.safetensors.run" / "samples" / f"{n}.wav") for n in ("original", "before", "after")
@@ -131,6 +136,9 @@ def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
 
     plain, bent = load(bundle_folder, "cpu"), load(bundle_folder, "cpu", lora=[f"{output}:1.0"])
     assert report.steps["coarse"] > 0 and not torch.equal(query(plain.bundle), query(bent.bundle))
+    about = read_adapter(output).about
+    assert about["rank"] == SMALL.rank and "classifier" in about["targets"] and "licence" in about["licence"]
+    assert about["base"]["coarse.safetensors"] == plain.bundle.config["sha256"]["coarse.safetensors"]
     resumed = finetune(audio, output, bundle_folder, SMALL, device="cpu")  # all of it is done: nothing is trained again
     assert resumed == report
     with pytest.raises(SettingsError, match="other settings"):
@@ -151,7 +159,7 @@ def test_unchanged_before_the_first_step(bundle_folder: Path, tmp_path: Path) ->
         assert torch.equal(model(codes), plain)
     trainable = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trainable and all(".lora_" in name for name in trainable)
-    assert len(extract(model)) == 2 * 5
+    assert len(extract(model)) == 2 * 5 + 2
 
 
 def test_split_keeps_files_whole(bundle_folder: Path, tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def read_adapter(path: str | os.PathLike[str]) -> Adapter:
     """Read an adapter file. Raises BundleError when it is missing, damaged or something else."""
     if not Path(path).is_file():
         raise BundleError(f"{path}: no such adapter file")
+    if Path(path).suffix in (".pth", ".pt", ".ckpt"):
+        raise BundleError(
+            f"{path}: a PyTorch file; LoRA of the authors' code becomes an adapter with "
+            "`vampnet import-reference ... --lora FILE --keep-lora`"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

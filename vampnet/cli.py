@@ -227,16 +227,19 @@ def _first_line(text: str | None) -> str:
 
 
 def _info_options(parser: ArgumentParser) -> None:
-    parser.add_argument("what", type=str, nargs="?", default="default", help="bundle or audio file")
+    parser.add_argument("what", type=str, nargs="?", default="default", help="bundle, adapter or audio file")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def run_info(options: Namespace) -> None:
-    """`vampnet info`: what a bundle or an audio file is."""
-    from vampnet.inform import audio_info, bundle_info
+    """`vampnet info`: what a bundle, an adapter or an audio file is."""
+    from vampnet.inform import adapter_info, audio_info, bundle_info
 
     what = Path(options.what)
-    facts = audio_info(what) if what.is_file() else bundle_info(options.what)
+    if what.is_file():
+        facts = adapter_info(what) if what.suffix == ".safetensors" else audio_info(what)
+    else:
+        facts = bundle_info(options.what)
     if options.json:
         print(json.dumps(facts, indent=1))
         return
@@ -254,7 +257,7 @@ COMMANDS = (
     ("generate", "Make new music, from nothing or like a clip.", cli_tasks.generate_options, cli_tasks.run_generate),
     ("stretch", "Make it longer, new music between the old.", cli_tasks.stretch_options, cli_tasks.run_stretch),
     ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),
-    ("info", "Say what a bundle or an audio file is.", _info_options, run_info),
+    ("info", "Say what a bundle, an adapter or an audio file is.", _info_options, run_info),
     ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
     ("listen", "Listening tests: make, serve, analyse.", cli_listen.listen_options, cli_listen.run_listen),
     ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 
@@ -136,12 +137,30 @@ def run_finetune(options: Namespace) -> None:
     """`vampnet finetune`: LoRA adapters for one's own music."""
     from vampnet.training.lora import finetune
 
-    settings = settings_from(FinetuneSettings, options)
-    report = finetune(options.folder, options.output, options.bundle, settings, options.run, options.device)
-    what = "held-out" if report.held_out_files else "training (one file, nothing held out)"
-    for part, before in report.before.items():
-        after, step = report.after[part], report.steps[part]
-        print(f"{part}: {what} cross-entropy {before:.3f} -> {after:.3f} nats, step {step}")
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it announces number formats
+    settings, run = settings_from(FinetuneSettings, options), options.run or f"{options.output}.run"
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        report = finetune(options.folder, options.output, options.bundle, settings, run, options.device, say)
+    except KeyboardInterrupt:
+        say(f"vampnet: interrupted; the same command goes on from the last checkpoint in {run}")
+        raise SystemExit(130) from None
+    for line in report.left_out:
+        say(f"left out: {line}")
+    print(
+        f"trained on {report.train_s / 60:.1f} min ({len(report.train_files)} files), "
+        f"held out {report.held_out_s / 60:.1f} min ({len(report.held_out_files)} files)"
+    )
+    what = "held-out cross-entropy" if report.held_out_files else "cross-entropy of the file itself, nothing held out:"
+    for part, change in report.changes.items():
+        kept = (
+            f"step {report.steps[part]} kept" if report.steps[part] else "nothing gained, this model is left as it is"
+        )
+        print(f"{part}: {what} {change} ({kept})")
+    print(f"listen: original.wav, before.wav, after.wav in {run}/samples")
     print(f"wrote {options.output}; use it with: vampnet vamp IN -o OUT --lora {options.output}")
 
 

@@ -232,8 +232,8 @@ class Sampling:
         check("seed", self.seed, 0, 2**63 - 1)
 
 
-LORA_TARGETS = ("query", "key", "value", "out", "up", "down")
-"""Linear layers of a transformer layer that can get an adapter."""
+LORA_TARGETS = ("query", "key", "value", "out", "up", "down", "project", "classifier")
+"""Linear layers that can get an adapter: of attention and feed-forward, the input's projection, the classifier."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,8 @@ class FinetuneSettings:
     alpha: float = 16.0
     """Adapters are scaled by alpha / rank."""
     targets: str = "query,value,out,up,down"
-    """Layers that get an adapter, of query, key, value, out (attention), up, down (feed-forward); commas between."""
+    """Layers that get an adapter, of query, key, value, out (attention), up, down (feed-forward), project (input) and
+    classifier (output); commas between."""
     steps: int = 300
     """Most steps per model."""
     batch_size: int = 6
@@ -258,12 +259,19 @@ class FinetuneSettings:
     """Stop after so many looks without a better figure."""
     held_out: float = 0.15
     """Share of the frames held out, 0.01 to 0.9, in whole files; a single file is trained on without a check."""
+    encodings: int = 3
+    """Ways in which each training file is encoded, 1 to 3: other channels and other starts of the first frame."""
     seed: int = 0
     """Seed of split, adapters and batches."""
 
     def __post_init__(self) -> None:
         check("rank", self.rank, 1, 256)
-        check("alpha", self.alpha, 0.0, 1e4)
+        check("alpha", self.alpha, 1e-3, 1e4)
+        check("batch_size", self.batch_size, 1, 4096)
+        check("learning_rate", self.learning_rate, 1e-9, 1.0)
+        check("validate_every", self.validate_every, 1, 10**9)
+        check("encodings", self.encodings, 1, 3)
+        check("seed", self.seed, 0, 2**63 - 1)
         check("steps", self.steps, 1, 10**9)
         check("patience", self.patience, 1, 10**6)
         check("held_out", self.held_out, 0.01, 0.9)

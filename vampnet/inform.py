@@ -1,4 +1,4 @@
-"""Facts about bundles and audio files, for `vampnet info`."""
+"""Facts about bundles, adapters and audio files, for `vampnet info`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vampnet.adapters import read_adapter
 from vampnet.audio import AudioReader
 from vampnet.checkpoint import load_bundle
 from vampnet.loudness import LoudnessMeter
@@ -27,6 +28,21 @@ def audio_info(path: str | os.PathLike[str]) -> dict[str, Any]:
         "duration_s": round(info.duration_s, 3),
         "loudness_lufs": round(meter.integrated_lufs, 2),
     }
+
+
+def adapter_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What an adapter file changes, how it was made, and for which weights. Raises BundleError as reading does."""
+    adapter = read_adapter(path)
+    ranks = sorted({a_RI.shape[0] for a_RI, _ in adapter.factors.values()})
+    facts: dict[str, Any] = {
+        "adapter": str(path),
+        "mib": round(Path(path).stat().st_size / 2**20, 2),
+        "codec_id": adapter.codec_id,
+        "layers": len(adapter.factors),
+        "rank": ", ".join(map(str, ranks)),
+        "scale": adapter.scale,
+    }
+    return facts | {f"about_{key}": value for key, value in adapter.about.items() if key != "rank"}
 
 
 def bundle_info(name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,21 @@ class TokenSet:
                 counts[c] += np.bincount(shard[:, c], minlength=65536)
         share = torch.from_numpy(counts / counts.sum(axis=1, keepdims=True))
         return -(share * share.clamp_min(1e-12).log()).sum(1)
+
+
+def join(sets: Sequence[TokenSet]) -> TokenSet:
+    """Several sets of one codec as one."""
+    pieces, n_shards = [], 0
+    for part in sets:
+        pieces.append(part.pieces + np.array([n_shards, 0, 0]))
+        n_shards += len(part.shards)
+    return TokenSet(
+        sets[0].codec_id,
+        sets[0].n_codebooks,
+        tuple(shard for part in sets for shard in part.shards),
+        np.concatenate(pieces),
+        tuple(name for part in sets for name in part.names),
+    )
 
 
 def open_tokens(folder: str | Path) -> TokenSet:

@@ -22,6 +22,8 @@ from vampnet.data.waves import audio_files_in, levelled_channel
 from vampnet.errors import AudioError, CorpusError
 
 FILES_PER_SHARD = 64
+N_TURNS = 3
+"""Ways of encoding a file that differ in channel and in where frames begin."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class TokenizeReport:
     """Speed of this run; 0 when all was there already."""
 
 
-def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: Codec) -> TokenizeReport:
+def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: Codec, turn: int = 0) -> TokenizeReport:
     """Encode every file of a folder (left, right and mid in turn for stereo), levelled as the pipeline levels it.
 
+    `turn` 1 and 2 encode the same music differently: the other channels of stereo files, and frames that begin a third
+    or two of a hop later. Little music makes more training material so.
     Resumes what is there; files that cannot be read are skipped and listed in the report and in `skipped.txt`.
     Raises CorpusError when the folder holds no audio, or when the shards there come from another codec.
     """
@@ -53,7 +57,7 @@ def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: C
             names = [str(p.relative_to(audio_folder)) for p in group]
             header = _existing(target, number, names, codec)
             if header is None:
-                header = _write_shard(target, number, names, group, codec, bar)
+                header = _write_shard(target, number, names, group, codec, bar, turn)
                 done_s += header["n_frames"] / codec.frames_per_s
             else:
                 bar.update(len(group))
@@ -85,19 +89,20 @@ def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict
 
 
 def _write_shard(
-    target: Path, number: int, names: Sequence[str], files: Sequence[Path], codec: Codec, bar: tqdm
+    target: Path, number: int, names: Sequence[str], files: Sequence[Path], codec: Codec, bar: tqdm, turn: int
 ) -> dict:
     data_path, header_path = _paths(target, number)
     entries, skipped, n_frames = [], [], 0
     with open(data_path.with_suffix(".tmp"), "wb") as out:
         for k, (name, path) in enumerate(zip(names, files, strict=True)):
             try:
-                mono = levelled_channel(path, number * FILES_PER_SHARD + k, codec.sample_rate_hz)
+                mono = levelled_channel(path, number * FILES_PER_SHARD + k + turn, codec.sample_rate_hz)
             except AudioError as error:
                 skipped.append(str(error))
                 bar.update()
                 continue
-            codes_CT = codec.encode(torch.from_numpy(mono)[None])[0].cpu()
+            late = turn * codec.hop // N_TURNS if len(mono) > 2 * codec.hop else 0
+            codes_CT = codec.encode(torch.from_numpy(mono[late:])[None])[0].cpu()
             out.write(codes_CT.T.numpy().astype("<u2").tobytes())
             entries.append({"name": name, "start": n_frames, "n_frames": codes_CT.shape[1]})
             n_frames += codes_CT.shape[1]

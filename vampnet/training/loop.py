@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,6 +86,8 @@ class Run:
     value are kept in `best.ckpt`."""
     patience: int = 0
     """Stop after so many looks without a lower figure (0: never)."""
+    on_log: Callable[[dict[str, float]], None] | None = None
+    """Takes each line of the log ("step" and figures); without it they are printed as JSON."""
     step: int = 0
     first: float | None = None
     """The monitored figure before the first step."""
@@ -195,7 +198,10 @@ class Run:
         line = {"step": self.step, **{name: round(value, 6) for name, value in scalars.items()}}
         with open(self.folder / "log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
+        if self.on_log is not None:
+            self.on_log(line)
+        else:
+            print(json.dumps(line), flush=True)
         for name, value in scalars.items():
             self.writer.add_scalar(name, value, self.step)
         self.writer.flush()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -22,35 +22,57 @@ from vampnet.adapters import Adapter, apply_adapter, write_adapter
 from vampnet.audio import Audio, read, write
 from vampnet.checkpoint import Bundle, load_bundle
 from vampnet.config import FinetuneSettings
-from vampnet.data.dataset import TokenSet, open_tokens
+from vampnet.data.dataset import TokenSet, join, open_tokens
 from vampnet.data.tokens import tokenize_folder
-from vampnet.errors import BundleError, CorpusError, DependencyError, SettingsError
+from vampnet.device import select_device
+from vampnet.errors import BundleError, DependencyError, SettingsError
 from vampnet.model import MaskedTransformer
 from vampnet.pipeline import Vampnet
+from vampnet.training.held_out import Change, file_nats, split, subset, without_short
 from vampnet.training.loop import Run
 from vampnet.training.masked import MaskedTask
 from vampnet.training.recipe import LoopSettings, MaskedRecipe, recipe_to_dict
 
 CROP_S = {"coarse": 5.0, "c2f": 3.0}
 """Length of a training crop of each model, seconds."""
+MIN_FILE_S = 1.0
+"""Shorter files are left out: a crop would be many repeats of them."""
 SAMPLE_S = 10.0
 """Length of the excerpt that is vamped without and with the adapters, seconds."""
 MONITOR = "nats"
 """The held-out figure that has to fall: cross-entropy over all mask rates and predicted codebooks."""
 
+Say = Callable[[str], None]
+"""Takes a line about how far things are."""
+
 
 @dataclass(frozen=True)
 class FinetuneReport:
-    """What fine-tuning did to each model: held-out nats before and after, and the step that was kept.
+    """What fine-tuning did to each model ("coarse", "c2f").
 
-    Without held-out files (a single file was given) the figures are those of the training file.
+    Without held-out files (a single file was given) the changes are those of the training file.
     """
 
-    before: dict[str, float]
-    after: dict[str, float]
+    changes: dict[str, Change]
+    """Cross-entropy per held-out file, before and after."""
     steps: dict[str, int]
+    """The step whose weights were kept; 0 means that nothing was gained."""
     train_files: tuple[str, ...]
     held_out_files: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Files that cannot be used, each with its cause."""
+    train_s: float
+    """Music trained on, seconds."""
+    held_out_s: float
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Tokens of a folder, split."""
+
+    train: TokenSet
+    held_out: TokenSet | None
+    left_out: tuple[str, ...]
 
 
 def finetune(
@@ -60,12 +82,15 @@ def finetune(
     settings: FinetuneSettings = FinetuneSettings(),  # noqa: B008  (frozen)
     folder: str | Path | None = None,
     device: str = "auto",
+    say: Say | None = None,
 ) -> FinetuneReport:
     """Train adapters on a folder of audio and write them to `output` (safetensors).
 
-    `folder` is the working folder (tokens, runs, report.json); by default `output` with the ending .run. Raises
-    CorpusError for a folder without usable audio, DependencyError without the extra `train`.
+    `folder` is the working folder (tokens, runs, report.json, samples); by default `output` with the ending .run.
+    `say` is told how far things are. Raises CorpusError for a folder without usable audio, SettingsError for a working
+    folder of another run, DependencyError without the extra `train`.
     """
+    say = say or (lambda line: None)
     loaded = load_bundle(bundle)
     if loaded.coarse is None or loaded.c2f is None:
         raise BundleError(f"{bundle}: holds only a codec; there is nothing to fine-tune")
@@ -73,27 +98,110 @@ def finetune(
     _claim(
         work, {"settings": dataclasses.asdict(settings), "codec_id": loaded.codec.id, "base": loaded.config["sha256"]}
     )
-    tokenize_folder(audio_folder, work / "tokens", loaded.codec)
-    train, held_out = split(open_tokens(work / "tokens"), settings.held_out, settings.seed)
-    factors, before, after, steps = {}, {}, {}, {}
+    data = _prepare(audio_folder, work, loaded, settings)
+    factors, changes, steps = {}, {}, {}
     for part, model in (("coarse", loaded.coarse), ("c2f", loaded.c2f)):
-        adapt(model, settings)
-        task = MaskedTask(_recipe(model, part, loaded, settings), train, held_out or train, loaded.codec.codebooks())
-        task.module = model
-        run = _run(task, work / part, settings, device, stop_early=held_out is not None)
-        run.train()
-        assert run.first is not None and run.best is not None
-        before[part], (after[part], steps[part]) = run.first, run.best
-        model.load_state_dict(run.best_weights())
+        recipe = _recipe(model, part, loaded, settings)
+        changes[part], steps[part] = _train(model, recipe, data, work / part, settings, device, say)
         factors |= {f"{part}.{name}": pair for name, pair in extract(model).items()}
-    report = FinetuneReport(before, after, steps, tuple(train.names), tuple(held_out.names if held_out else ()))
-    base = {f"{part}.safetensors": loaded.config["sha256"][f"{part}.safetensors"] for part in ("coarse", "c2f")}
-    about = {"base": base, "settings": dataclasses.asdict(settings), "nats_before": before, "nats_after": after}
-    adapter = Adapter(factors, settings.alpha / settings.rank, loaded.codec.id, about)
+    held_out, per_s = data.held_out, loaded.codec.frames_per_s
+    report = FinetuneReport(
+        changes,
+        steps,
+        tuple(dict.fromkeys(data.train.names)),
+        held_out.names if held_out else (),
+        data.left_out,
+        data.train.n_frames / settings.encodings / per_s,
+        held_out.n_frames / per_s if held_out else 0.0,
+    )
+    adapter = Adapter(factors, settings.alpha / settings.rank, loaded.codec.id, _about(loaded, settings, report))
     write_adapter(output, adapter)
     (work / "report.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
-    write_samples(work / "samples", Path(audio_folder) / (held_out or train).names[0], bundle, adapter, device)
+    write_samples(work / "samples", Path(audio_folder) / (held_out or data.train).names[0], bundle, adapter, device)
     return report
+
+
+def _prepare(audio_folder: str | Path, work: Path, loaded: Bundle, settings: FinetuneSettings) -> _Data:
+    """Encode the folder, once plainly and, of the training files, once more per further encoding."""
+    done = tokenize_folder(audio_folder, work / "tokens", loaded.codec)
+    min_frames = math.ceil(MIN_FILE_S * loaded.codec.frames_per_s)
+    usable, short = without_short(open_tokens(work / "tokens"), min_frames)
+    train, held_out = split(usable, settings.held_out, settings.seed)
+    sets = [train]
+    for turn in range(1, settings.encodings):
+        tokenize_folder(audio_folder, work / f"tokens-{turn}", loaded.codec, turn)
+        tokens = open_tokens(work / f"tokens-{turn}")
+        sets.append(subset(tokens, [k for k, name in enumerate(tokens.names) if name in set(train.names)]))
+    too_short = tuple(f"{name}: shorter than {MIN_FILE_S:g} s" for name in short)
+    return _Data(join(sets), held_out, (*done.skipped, *too_short))
+
+
+def _train(
+    model: MaskedTransformer,
+    recipe: MaskedRecipe,
+    data: _Data,
+    folder: Path,
+    settings: FinetuneSettings,
+    device: str,
+    say: Say,
+) -> tuple[Change, int]:
+    """Adapt a model in place, and leave it with its best adapters: the change per file and the step that was kept."""
+    judged = data.held_out or data.train
+    model.to(select_device(device))
+    before = file_nats(model, judged, recipe.crop_frames)
+    adapt(model, settings)
+    patience = settings.patience if data.held_out else 0
+    run = Run(
+        _AdapterTask(model, recipe, data.train, judged),
+        recipe.loop,
+        folder,
+        recipe_to_dict(recipe),
+        device,
+        monitor=f"validation/{MONITOR}",
+        patience=patience,
+        on_log=lambda line: say(f"{folder.name}: {_progress(line, settings.steps)}"),
+    )
+    run.train()
+    assert run.best is not None
+    model.load_state_dict(run.best_weights())
+    after = file_nats(model, judged, recipe.crop_frames)
+    return Change(judged.names, tuple(before), tuple(after)), run.best[1]
+
+
+def _progress(line: dict[str, float], steps: int) -> str:
+    """A line of the training log in words."""
+    where = f"step {line['step']} of at most {steps}"
+    if f"validation/{MONITOR}" in line:
+        return f"{where}, held-out cross-entropy {line[f'validation/{MONITOR}']:.3f} nats"
+    return f"{where}, training loss {line['loss']:.3f}, {line['steps_per_s']:.2f} steps per second"
+
+
+class _AdapterTask(MaskedTask):
+    """The masked objective for a model that exists, judged on whole held-out files."""
+
+    def __init__(self, model: MaskedTransformer, recipe: MaskedRecipe, train: TokenSet, held_out: TokenSet) -> None:
+        self.module, self.recipe, self.train, self.validation = model, recipe, train, held_out
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, MaskedTransformer)
+        nats = file_nats(module, self.validation, self.recipe.crop_frames)
+        return {MONITOR: sum(nats) / len(nats)}
+
+
+def _about(loaded: Bundle, settings: FinetuneSettings, report: FinetuneReport) -> dict[str, Any]:
+    """What the file says of itself: the weights it belongs to, how it was made, and under which licence they are."""
+    licence = loaded.config.get("about", {}).get("licence")
+    return {
+        "base": {f"{part}.safetensors": loaded.config["sha256"][f"{part}.safetensors"] for part in ("coarse", "c2f")},
+        "rank": settings.rank,
+        "targets": settings.target_names,
+        "settings": dataclasses.asdict(settings),
+        "nats_before": {part: change.means[0] for part, change in report.changes.items()},
+        "nats_after": {part: change.means[1] for part, change in report.changes.items()},
+        "licence": "Made from the base weights, whose licence binds it too: "
+        + (str(licence) if licence else "see the card of the bundle.")
+        + " The music it was trained on may bring terms of its own.",
+    }
 
 
 def _claim(folder: Path, described: dict[str, Any]) -> None:
@@ -119,26 +227,6 @@ def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter
     write(folder / "before.wav", Vampnet(loaded, device).vamp(excerpt).audio)
     apply_adapter(loaded, adapter)
     write(folder / "after.wav", Vampnet(loaded, device).vamp(excerpt).audio)
-
-
-def split(tokens: TokenSet, share: float, seed: int) -> tuple[TokenSet, TokenSet | None]:
-    """Training and held-out pieces, whole files each, about `share` of the frames held out.
-
-    Raises CorpusError when there is nothing to train on. A single file cannot be split: held-out is None then.
-    """
-    n_pieces = len(tokens.pieces)
-    if tokens.n_frames == 0:
-        raise CorpusError("the folder holds no audio to train on")
-    if n_pieces == 1:
-        return tokens, None
-    order = np.random.default_rng(seed).permutation(n_pieces)
-    ends = np.cumsum(tokens.pieces[order, 2])
-    n_held_out = min(1 + int(np.searchsorted(ends, share * ends[-1])), n_pieces - 1)
-    return _subset(tokens, sorted(order[n_held_out:])), _subset(tokens, sorted(order[:n_held_out]))
-
-
-def _subset(tokens: TokenSet, chosen: Sequence[int]) -> TokenSet:
-    return dataclasses.replace(tokens, pieces=tokens.pieces[list(chosen)], names=tuple(tokens.names[k] for k in chosen))
 
 
 def adapt(model: nn.Module, settings: FinetuneSettings) -> None:
@@ -177,13 +265,7 @@ def _recipe(model: MaskedTransformer, part: str, bundle: Bundle, settings: Finet
         seed=settings.seed,
         log_every=25,
         validate_every=settings.validate_every,
-        checkpoint_every=settings.validate_every,
+        checkpoint_every=min(settings.validate_every, 25),
     )
     crop_frames = round(CROP_S[part] * bundle.codec.frames_per_s)
     return MaskedRecipe("", "", str(bundle.folder), model.config, loop, crop_frames)
-
-
-def _run(task: MaskedTask, folder: Path, settings: FinetuneSettings, device: str, stop_early: bool) -> Run:
-    recipe: dict[str, Any] = recipe_to_dict(task.recipe)
-    patience = settings.patience if stop_early else 0
-    return Run(task, task.recipe.loop, folder, recipe, device, monitor=f"validation/{MONITOR}", patience=patience)

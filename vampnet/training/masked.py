@@ -73,7 +73,6 @@ class MaskedTask:
         self.recipe, self.train, self.validation = recipe, train, validation
         self.module = MaskedTransformer(recipe.model)
         self.module.set_codebooks(codebooks_CVK[: recipe.model.n_codebooks])
-        self.unigram_C = train.unigram()
 
     def _codes(self, data: TokenSet, seed: tuple[int, ...], size: int) -> Tensor:
         codes_BCT = data.batch(seed, size, self.recipe.crop_frames)[:, : self.recipe.model.n_codebooks]
