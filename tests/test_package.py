@@ -48,7 +48,7 @@ LAYERS = (
     "pipeline streams compat data training",
     "tasks loops",
     "evaluation plot",
-    "inform cli cli_listen cli_models cli_shared cli_tasks __main__",
+    "inform cli cli_evaluation cli_listen cli_models cli_shared cli_tasks __main__",
 )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet import __version__, cli_listen, cli_models, cli_tasks
+from vampnet import __version__, cli_evaluation, cli_listen, cli_models, cli_tasks
 from vampnet.cli_shared import (
     ProgressBar,
     add_model_options,
@@ -258,6 +258,12 @@ COMMANDS = (
     ("stretch", "Make it longer, new music between the old.", cli_tasks.stretch_options, cli_tasks.run_stretch),
     ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),
     ("info", "Say what a bundle, an adapter or an audio file is.", _info_options, run_info),
+    (
+        "distance",
+        "Say how far audio is from other audio: file by file and as sets (mel, FAD, KAD, beats, chroma, ...).",
+        cli_evaluation.distance_options,
+        cli_evaluation.run_distance,
+    ),
     ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
     ("listen", "Listening tests: make, serve, analyse.", cli_listen.listen_options, cli_listen.run_listen),
     ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),

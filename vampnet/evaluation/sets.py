@@ -66,7 +66,7 @@ class SetBuilder:
         """`excerpt_s`: longer audio is cut into excerpts of about this length. `seed` chooses the vectors kept."""
         check("excerpt length", excerpt_s, 0.5, embedding.max_s)
         self.embedding, self.name, self.excerpt_s = embedding, name, excerpt_s
-        self._seed, self._n_excerpts, self._duration_s = seed, 0, 0.0
+        self.n_excerpts, self._seed, self._duration_s = 0, seed, 0.0
         self._groups = _Groups(_max_groups(embedding.dim))
 
     def add(self, samples: NDArray[np.float32], sample_rate_hz: int) -> None:
@@ -79,19 +79,19 @@ class SetBuilder:
 
     def add_vectors(self, vectors_ND: Floats, duration_s: float) -> None:
         """Add one excerpt whose vectors are known."""
-        rng = np.random.default_rng(np.random.SeedSequence((self._seed, self._n_excerpts)))
+        rng = np.random.default_rng(np.random.SeedSequence((self._seed, self.n_excerpts)))
         self._groups.add(np.asarray(vectors_ND), rng)
-        self._n_excerpts += 1
+        self.n_excerpts += 1
         self._duration_s += duration_s
 
     def finish(self) -> EmbeddedSet:
         """The set so far. Raises AudioError if nothing was added."""
-        if not self._n_excerpts:
+        if not self.n_excerpts:
             raise AudioError(f"{self.name}: no audio to embed")
         return EmbeddedSet(
             self.name,
             self.embedding.id,
-            self._n_excerpts,
+            self.n_excerpts,
             self._duration_s,
             GroupedMoments.of(self._groups.moments),
             tuple(self._groups.kept),
