@@ -62,6 +62,21 @@ def test_loudness_is_matched_and_no_peak_clips(tmp_path: Path) -> None:
     assert max(peaks) == pytest.approx(10 ** (-1 / 20), rel=1e-3) and target < -25
 
 
+def test_anchors_do_not_clip_either(tmp_path: Path) -> None:
+    # A square wave loses its overtones and with them what held its peaks down.
+    square = Audio(np.sign(tone_of(3000, level=1).samples) * np.float32(0.5), RATE_HZ)
+    for name in ("reference", "other"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "one.wav", square)
+    prepared, rate_hz, _ = prepare(find_items(tmp_path), ListeningSettings(loudness_lufs=-10))
+    peaks = {entry.condition: true_peak(entry.samples, rate_hz) for entry in prepared}
+    assert max(peaks.values()) == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    assert peaks["reference"] < peaks["anchor35"]
+    write(tmp_path / "other" / "one.wav", Audio(3 * square.samples, RATE_HZ), subtype="FLOAT")
+    with pytest.raises(ListeningError, match=r"other/one has a peak of 1\.50"):
+        prepare(find_items(tmp_path), ListeningSettings(match_loudness=False))
+
+
 def test_anchor_has_the_gain_of_the_reference(tmp_path: Path) -> None:
     prepared, _, _ = prepare(find_items(write_conditions(tmp_path / "c")), ListeningSettings())
     gains = {entry.condition: entry.gain_db for entry in prepared if entry.item == "one"}

@@ -122,6 +122,15 @@ def test_a_cut_request_is_refused(server: ListeningServer) -> None:
             assert line.recv(1000).startswith(f"HTTP/1.1 {status}".encode())
 
 
+def test_other_sites_are_let_in_when_named(server: ListeningServer, tmp_path: Path) -> None:
+    status, _, headers = ask(server, "OPTIONS", "/results")
+    assert status == 405 and "Access-Control-Allow-Origin" not in headers
+    make_test(tmp_path, "abx", items=("one",))
+    for origin in ("example.org", "*", "https://a.org\r\nX: y", "https://a.org/x"):
+        with pytest.raises(ListeningError, match="origin is"):
+            ListeningServer(tmp_path / "test", tmp_path / "r.sqlite", port=0, allow_origin=origin)
+
+
 def test_what_cannot_be_served(server: ListeningServer, tmp_path: Path) -> None:
     with pytest.raises(ListeningError, match="no listening test"):
         ListeningServer(tmp_path, tmp_path / "r.sqlite")

@@ -58,13 +58,19 @@ def _serve_options(parser: ArgumentParser) -> None:
     parser.add_argument("test", type=str, help="folder that `vampnet listen create` made")
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one")
     parser.add_argument("--host", type=str, default="127.0.0.1", help="address to serve on; 0.0.0.0 for all")
+    parser.add_argument(
+        "--allow-origin",
+        type=str,
+        default="",
+        help="site whose pages may send results here, such as https://example.org",
+    )
     parser.add_argument("--database", type=str, default="results.sqlite", help="SQLite file for the results")
 
 
 def _run_serve(options: Namespace) -> None:
     from vampnet.evaluation.listening.serve import ListeningServer
 
-    with ListeningServer(options.test, options.database, options.host, options.port) as server:
+    with ListeningServer(options.test, options.database, options.host, options.port, options.allow_origin) as server:
         print(f"{server.url}  {server.store.count()} results in {options.database}; Ctrl-C ends", flush=True)
         try:
             server.serve_forever()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -28,6 +29,7 @@ log = logging.getLogger("vampnet.listen")
 
 RESULTS_PATH = "/results"
 _TIMEOUT_S = 30
+_ORIGIN = re.compile(r"null|https?://[A-Za-z0-9.:\[\]-]+")
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS results "
     "(submission TEXT PRIMARY KEY, test TEXT NOT NULL, received TEXT NOT NULL, body TEXT NOT NULL)"
@@ -80,9 +82,20 @@ class ListeningServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: str | Path, database: str | Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-        """`port` 0 takes a free one. Raises ListeningError for a folder without a test, a database or an address that
-        cannot be used."""
+    def __init__(
+        self,
+        folder: str | Path,
+        database: str | Path,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        allow_origin: str = "",
+    ) -> None:
+        """`port` 0 takes a free one. `allow_origin` lets a page of another site send results here: its origin, such as
+        https://example.org, or "null" for pages opened from a folder. Raises ListeningError for a folder without a
+        test, and for a database, an address or an origin that cannot be used."""
+        if allow_origin and not _ORIGIN.fullmatch(allow_origin):
+            raise ListeningError(f"origin is {allow_origin!r}, but must be like https://example.org, or null")
+        self.allow_origin = allow_origin
         self.test = load_test(folder)
         self.files = _files(Path(folder), self.test)
         self.store = ResultStore(database)
@@ -127,6 +140,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self._get(with_body=False)
+
+    def do_OPTIONS(self) -> None:
+        """A browser asks before a page of another site may send results."""
+        status = HTTPStatus.NO_CONTENT if self.server.allow_origin else HTTPStatus.METHOD_NOT_ALLOWED
+        self._answer(status, b"", "text/plain; charset=utf-8", with_body=False)
 
     def do_POST(self) -> None:
         # One request a connection, so that what was left unread of its body is not taken for the next request.
@@ -201,6 +219,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         for name, value in _HEADERS.items():
             self.send_header(name, value)
+        if self.server.allow_origin:
+            self.send_header("Access-Control-Allow-Origin", self.server.allow_origin)
+            self.send_header("Access-Control-Allow-Headers", "Content-Type")
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -89,18 +89,27 @@ def prepare(found: dict[str, dict[str, Path]], settings: ListeningSettings) -> t
     channels = max(len(samples) for samples, _ in audio.values())
     brought = {key: _brought(samples, rate, rate_hz, channels) for key, (samples, rate) in audio.items()}
     cut = _cut_to_shortest(brought, rate_hz)
+    # Whose loudness decides about the gain: the stimulus' own, for an anchor the reference's.
     lufs = {key: measure(samples, rate_hz) for key, samples in cut.items()}
-    target = _common_loudness(cut, lufs, rate_hz, settings) if settings.match_loudness else math.nan
-    done = []
-    for (item, condition), samples in cut.items():
-        level = lufs[item, condition]
-        gain = gain_to(level, target)
-        done.append(_prepared(item, condition, samples, level, gain))
-        if condition == REFERENCE and settings.kind == "mushra" and settings.anchors:
-            for name, cutoff_hz in ANCHORS_HZ.items():
-                anchor = low_pass(samples, rate_hz, cutoff_hz)
-                done.append(_prepared(item, name, anchor, measure(anchor, rate_hz), gain))
-    return done, rate_hz, target
+    deciding = dict(lufs)
+    if settings.kind == "mushra" and settings.anchors:
+        for (item, name), samples in _anchors(cut, rate_hz).items():
+            cut[item, name] = samples
+            lufs[item, name] = measure(samples, rate_hz)
+            deciding[item, name] = deciding[item, REFERENCE]
+    if settings.match_loudness:
+        target = _common_loudness(cut, deciding, rate_hz, settings.loudness_lufs)
+    else:
+        target = math.nan
+        _refuse_clipping(cut)
+    return (
+        [
+            _prepared(item, condition, samples, lufs[item, condition], gain_to(deciding[item, condition], target))
+            for (item, condition), samples in cut.items()
+        ],
+        rate_hz,
+        target,
+    )
 
 
 def low_pass(samples: Samples, rate_hz: int, cutoff_hz: float) -> Samples:
@@ -167,17 +176,34 @@ def _cut_to_shortest(audio: dict[tuple[str, str], Samples], rate_hz: int) -> dic
     return cut
 
 
+def _anchors(audio: dict[tuple[str, str], Samples], rate_hz: int) -> dict[tuple[str, str], Samples]:
+    return {
+        (item, name): low_pass(samples, rate_hz, cutoff_hz)
+        for (item, condition), samples in audio.items()
+        if condition == REFERENCE
+        for name, cutoff_hz in ANCHORS_HZ.items()
+    }
+
+
 def _common_loudness(
-    audio: dict[tuple[str, str], Samples],
-    lufs: dict[tuple[str, str], float],
-    rate_hz: int,
-    settings: ListeningSettings,
+    audio: dict[tuple[str, str], Samples], deciding: dict[tuple[str, str], float], rate_hz: int, wanted_lufs: float
 ) -> float:
-    reachable = [settings.loudness_lufs]
+    """What is wanted, or the loudness at which the first true peak comes to the ceiling."""
+    reachable = [wanted_lufs]
     for key, samples in audio.items():
-        if math.isfinite(lufs[key]):
-            reachable.append(lufs[key] + CEILING_DB - 20 * math.log10(true_peak(samples, rate_hz)))
+        if math.isfinite(deciding[key]):
+            reachable.append(deciding[key] + CEILING_DB - 20 * math.log10(true_peak(samples, rate_hz)))
     return min(reachable)
+
+
+def _refuse_clipping(audio: dict[tuple[str, str], Samples]) -> None:
+    for (item, condition), samples in audio.items():
+        peak = float(np.abs(samples).max())
+        if peak > 1:
+            raise ListeningError(
+                f"{condition}/{item} has a peak of {peak:.2f}, which would clip at 1; lower all files by the same "
+                "amount, or let the loudness be matched"
+            )
 
 
 def _prepared(item: str, condition: str, samples: Samples, lufs: float, gain: float) -> Prepared:

@@ -238,7 +238,7 @@ function trainingText() {
   const how = {
     mushra:
       "Training: this one does not count. Play the reference, then A, B and so on, and switch while it plays. One of them is " +
-      "the reference itself and deserves 100. Two may be dull on purpose.",
+      "the reference itself and deserves 100.",
     abx: "Training: this one does not count. Switch between A, B and X while they play, and loop a short part where they differ.",
     preference: "Training: this one does not count. Switch between A and B while they play, as often as you like.",
   };
