@@ -292,6 +292,16 @@ def test_switching_is_exact_to_the_sample(page: Any, tmp_path: Path) -> None:
     assert 880 < starts < 1120  # neighbouring seeds are as good as any
 
 
+def test_a_browser_that_stores_nothing_says_so(page: Any, tmp_path: Path) -> None:
+    make_test(tmp_path, "abx", items=("one",))
+    page.add_init_script("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }")
+    page.goto((tmp_path / "test" / "index.html").as_uri())
+    assert "stores nothing" in page.inner_text("main")
+    page.check("#consent")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".transport")
+
+
 def test_loop_region_by_keys_and_pointer(page: Any, tmp_path: Path) -> None:
     make_test(tmp_path, "preference", items=("one",), repeats=1)
     page.goto((tmp_path / "test" / "index.html").as_uri())

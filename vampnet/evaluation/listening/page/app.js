@@ -75,7 +75,7 @@ function welcome() {
     heading(TEST.title),
     ...TEST.instructions.split("\n").filter(Boolean).map((text) => element("p", {}, text)),
     element("p", {}, `${howItGoes()} ${durationText()}`),
-    element("p", {}, "Use headphones in a quiet room. A reload or a closed tab loses nothing."),
+    element("p", {}, `Use headphones in a quiet room. ${store(state) ? KEPT : NOT_KEPT}`),
     element("h2", {}, "What is recorded"),
     element("p", {}, whatIsRecorded()),
     TEST.askParticipant
@@ -92,6 +92,9 @@ function asId(text) {
   const kept = text.normalize().replace(/[^\p{L}\p{N}_.@ -]/gu, "").replace(/^[^\p{L}\p{N}]+/u, "");
   return [...kept].slice(0, 64).join("").trim();
 }
+
+const KEPT = "A reload or a closed tab loses nothing.";
+const NOT_KEPT = "This browser stores nothing (is it a private window?): do not reload or close this page before the end.";
 
 function howItGoes() {
   const n = TEST.trials.length;
@@ -306,7 +309,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches("input[type=text]")) proceed?.();
     return;
   }
-  const onButton = event.target.matches("button, a, [type=checkbox]");
+  const onButton = event.target.matches("button, a, [type=checkbox], [type=radio]:not(:checked)");
   if (event.key === "Enter" && !event.target.matches("button, a")) proceed?.();
   else if (event.key === " " && !onButton && player?.buffers.size) toggle();
   else if (!press(event)) return;
