@@ -91,15 +91,25 @@ def groups_of(seed: int, n_groups: int, dim: int, shift: float = 0.0, per_group:
 
 
 def test_infinite_takes_out_the_bias() -> None:
-    reference = with_moments(np.zeros(24), np.eye(24))
+    reference = GroupedMoments.of([with_moments(np.zeros(24), np.eye(24))])
     evaluated = groups_of(4, 60, 24)
-    biased = frechet_distance(reference, evaluated.total())
+    biased = frechet_distance(reference.total(), evaluated.total())
     found = frechet_infinite(reference, evaluated)
     assert found is not None
     assert biased > 0.2 and abs(found.value) < 0.25 * biased and found.r_squared > 0.8
     assert found.slope > 0 and len(found.sizes) == len(found.values)
     assert frechet_infinite(reference, groups_of(5, 6, 24)) is None  # too few excerpts
     assert frechet_infinite(reference, groups_of(5, 20, 24, per_group=2)) is None  # too few vectors
+
+
+def test_infinite_of_pairs_cancels_what_excerpts_differ_in() -> None:
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(20, 3)) + 3 * rng.normal(size=3) for _ in range(20)]
+    reference = GroupedMoments.of([Moments.of(v) for v in inputs])
+    evaluated = GroupedMoments.of([Moments.of(v + 0.5) for v in inputs])
+    paired, apart = (frechet_infinite(reference, evaluated, paired=p) for p in (True, False))
+    assert paired is not None and apart is not None
+    assert paired.value == pytest.approx(0.75) and paired.standard_error < 1e-6 < apart.standard_error
 
 
 def test_a_line_is_found_exactly() -> None:

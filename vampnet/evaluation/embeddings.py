@@ -137,6 +137,15 @@ def open_embedding(spec: str, bundle: str | os.PathLike[str] = "default", device
         return CodecLatents(load_codec(bundle).to(select_device(device)), _name(bundle))
     if kind == "hidden":
         return _hidden(rest, bundle, device)
+    # Both import this module for the interface, so they are imported when asked for.
+    if kind == "transformers":
+        from vampnet.evaluation.embeddings_hub import HubEncoder, parse_hub_spec
+
+        return HubEncoder(*parse_hub_spec(rest), device)
+    if kind == "vggish" and rest:
+        from vampnet.evaluation.vggish import Vggish
+
+        return Vggish(rest, device)
     raise SettingsError(f"embedding is {spec!r}, but must be one of {', '.join(SPECS)}")
 
 

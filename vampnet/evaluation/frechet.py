@@ -191,7 +191,7 @@ def frechet(
     return FrechetResult(
         value,
         _interval(reference, evaluated, value, paired, level, n_resamples, rng),
-        frechet_infinite(one, evaluated, seed=seed),
+        frechet_infinite(reference, evaluated, paired=paired, seed=seed),
         one.n,
         other.n,
         one.dim,
@@ -218,20 +218,29 @@ def _interval(
     return Interval(value, *recentred(drawn, value, level), level, n)
 
 
-def frechet_infinite(reference: Moments, evaluated: GroupedMoments, *, seed: int = 0) -> Extrapolation | None:
-    """The distance at infinite N (Chong and Forsyth 2020; for FAD: Gui et al. 2024); the reference stays whole.
+def frechet_infinite(
+    reference: GroupedMoments, evaluated: GroupedMoments, *, paired: bool = False, seed: int = 0
+) -> Extrapolation | None:
+    """The distance at infinite N (Chong and Forsyth 2020; for FAD: Gui et al. 2024).
 
     The groups are dealt into k parts at random, k = 1 to MAX_PARTS, REPEATS times each, so that every excerpt counts
-    alike at each size and the sizes lie evenly in 1 / N. The line holds only where N is well above D, so parts of
-    fewer than 2 D vectors are not used. None when that leaves only k = 1, or there are fewer than MIN_GROUPS groups.
+    alike at each size and the sizes lie evenly in 1 / N. The reference stays whole, as published; with `paired` each
+    part is compared with the same excerpts of the reference, so that both sides are extrapolated and the excerpts'
+    own variation cancels. The line holds only where N is well above D, so parts of fewer than 2 D vectors are not
+    used. None when that leaves only k = 1, or there are fewer than MIN_GROUPS groups.
     """
-    n_groups = evaluated.n_groups
-    most = min(MAX_PARTS, n_groups // 2, int(evaluated.n_G.sum() // (2 * reference.dim)))
+    n_groups, whole = evaluated.n_groups, reference.total()
+    most = min(MAX_PARTS, n_groups // 2, int(evaluated.n_G.sum() // (2 * whole.dim)))
     if n_groups < MIN_GROUPS or most < 2:
         return None
-    rng, factor_DD = np.random.default_rng(seed), factor(reference.covariance_DD)
+    rng = np.random.default_rng(seed)
     parts_RG = np.concatenate([_parts(n_groups, k, rng) for k in range(1, most + 1) for _ in range(REPEATS)])
-    found = [(part.n, _distance(reference, factor_DD, part)) for part in evaluated.totals(parts_RG)]
+    if paired:
+        pairs = zip(reference.totals(parts_RG), evaluated.totals(parts_RG), strict=True)
+        found = [(other.n, frechet_distance(one, other)) for one, other in pairs]
+    else:
+        factor_DD = factor(whole.covariance_DD)
+        found = [(part.n, _distance(whole, factor_DD, part)) for part in evaluated.totals(parts_RG)]
     return fit_inverse([n for n, _ in found], [value for _, value in found])
 
 
