@@ -46,9 +46,9 @@ LAYERS = (
     "checkpoint reference",
     "adapters convert",
     "pipeline streams compat data training",
-    "tasks loops",
+    "tasks loops compression",
     "evaluation plot",
-    "inform cli cli_evaluation cli_listen cli_models cli_shared cli_tasks __main__",
+    "inform cli cli_compression cli_evaluation cli_listen cli_models cli_shared cli_tasks __main__",
 )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet import __version__, cli_evaluation, cli_listen, cli_models, cli_tasks
+from vampnet import __version__, cli_compression, cli_evaluation, cli_listen, cli_models, cli_tasks
 from vampnet.cli_shared import (
     ProgressBar,
     add_model_options,
@@ -227,17 +227,18 @@ def _first_line(text: str | None) -> str:
 
 
 def _info_options(parser: ArgumentParser) -> None:
-    parser.add_argument("what", type=str, nargs="?", default="default", help="bundle, adapter or audio file")
+    parser.add_argument("what", type=str, nargs="?", default="default", help="bundle, adapter, audio or .vamp file")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def run_info(options: Namespace) -> None:
-    """`vampnet info`: what a bundle, an adapter or an audio file is."""
-    from vampnet.inform import adapter_info, audio_info, bundle_info
+    """`vampnet info`: what a bundle, an adapter, an audio file or a compressed file is."""
+    from vampnet.inform import adapter_info, audio_info, bundle_info, vamp_info
 
     what = Path(options.what)
     if what.is_file():
-        facts = adapter_info(what) if what.suffix == ".safetensors" else audio_info(what)
+        readers = {".safetensors": adapter_info, ".vamp": vamp_info}
+        facts = readers.get(what.suffix.lower(), audio_info)(what)
     else:
         facts = bundle_info(options.what)
     if options.json:
@@ -257,6 +258,18 @@ COMMANDS = (
     ("generate", "Make new music, from nothing or like a clip.", cli_tasks.generate_options, cli_tasks.run_generate),
     ("stretch", "Make it longer, new music between the old.", cli_tasks.stretch_options, cli_tasks.run_stretch),
     ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),
+    (
+        "compress",
+        "Make a small file of kept tokens.",
+        cli_compression.compress_options,
+        cli_compression.run_compress,
+    ),
+    (
+        "decompress",
+        "Open a compressed file; what it does not hold is generated.",
+        cli_compression.decompress_options,
+        cli_compression.run_decompress,
+    ),
     ("info", "Say what a bundle, an adapter or an audio file is.", _info_options, run_info),
     (
         "distance",

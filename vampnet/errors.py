@@ -39,5 +39,9 @@ class DependencyError(VampnetError):
     """An optional dependency that is not installed."""
 
 
+class VampFileError(VampnetError):
+    """A compressed file (.vamp) that is damaged, cut short, of another version or made with another model."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during long work; the message says what is finished and how to go on."""

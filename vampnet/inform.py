@@ -1,4 +1,4 @@
-"""Facts about bundles, adapters and audio files, for `vampnet info`."""
+"""Facts about bundles, adapters, audio files and compressed files, for `vampnet info`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from vampnet.adapters import read_adapter
 from vampnet.audio import AudioReader
 from vampnet.checkpoint import load_bundle
+from vampnet.compression.container import read_header
+from vampnet.config import to_dict
 from vampnet.loudness import LoudnessMeter
 
 
@@ -28,6 +30,28 @@ def audio_info(path: str | os.PathLike[str]) -> dict[str, Any]:
         "duration_s": round(info.duration_s, 3),
         "loudness_lufs": round(meter.integrated_lufs, 2),
     }
+
+
+def vamp_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the header of a compressed file says, and its rate. Raises VampFileError."""
+    header, size = read_header(path), Path(path).stat().st_size
+    facts: dict[str, Any] = {
+        "file": str(path),
+        "format": f"VAMP {header.entropy}",
+        "sample_rate_hz": header.sample_rate_hz,
+        "channels": header.channels,
+        "n_samples": header.n_samples,
+        "duration_s": round(header.duration_s, 3),
+        "loudness_lufs": round(header.lufs, 2),
+        "bytes": size,
+        "file_bps": round(8 * size / header.duration_s, 1),
+        "kept_codebooks": header.codebooks,
+        "period": header.period,
+        "codec_id": header.codec_id,
+    }
+    if header.generation is not None:
+        facts |= {"model_id": header.generation.model_id, **to_dict(header.generation.sampling)}
+    return facts
 
 
 def adapter_info(path: str | os.PathLike[str]) -> dict[str, Any]:

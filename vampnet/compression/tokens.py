@@ -1,0 +1,144 @@
+"""Kept tokens <-> a .vamp file: cut into blocks, coded, checked.
+
+Axis letters: N channel, C codebook of the codec, K kept codebook, T frame, F kept frame (every P-th).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vampnet.codec.base import Codec
+from vampnet.compression.adaptive import MAX_VOCAB, AdaptiveCoder
+from vampnet.compression.container import ENTROPIES, MAX_BLOCK_TOKENS, Header, VampReader, VampWriter
+from vampnet.compression.entropy import (
+    Codes,
+    FlatCoder,
+    StaticCoder,
+    TokenCoder,
+    levels_of,
+    pack_levels,
+    unpack_levels,
+)
+from vampnet.errors import VampFileError
+from vampnet.frames import resampled_length, samples_to_frames
+
+BLOCK_S, SPARSE_BLOCK_S = 10.0, 60.0
+"""Length of a block, seconds; up to the second where tokens are few, since each block costs about ten bytes."""
+_FEW_TOKENS = 4096
+
+
+def block_frames_of(codec: Codec, channels: int, codebooks: int, period: int) -> int:
+    """Kept frames per block."""
+    kept_per_s, per_frame = codec.frames_per_s / period, channels * codebooks
+    wanted = max(math.ceil(BLOCK_S * kept_per_s), _FEW_TOKENS // per_frame)
+    return max(1, min(wanted, math.ceil(SPARSE_BLOCK_S * kept_per_s), MAX_BLOCK_TOKENS // per_frame))
+
+
+def n_frames_of(header: Header, codec: Codec) -> int:
+    """Frames of the whole material, kept and generated."""
+    n_codec = resampled_length(header.n_samples, header.sample_rate_hz, codec.sample_rate_hz)
+    return samples_to_frames(n_codec, codec.hop)
+
+
+def write_tokens(
+    file: BinaryIO,
+    header: Header,
+    codes_NCT: Tensor,
+    codec: Codec,
+    entropies: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Header:
+    """Write the tokens that the header keeps of all codes (N, C, T); returns the header as written.
+
+    With `entropies` all of these coders are tried, and the one that gives the smallest file takes the place of the
+    header's. `progress` is told (kept frames coded, of all), for every coder anew.
+    """
+    kept_FNK = kept_tokens(codes_NCT, header)
+    tried = [dataclasses.replace(header, entropy=name) for name in entropies] or [header]
+    coded = [_encoded(kept_FNK, one, codec, progress) for one in tried]
+    best = min(range(len(tried)), key=lambda i: sum(map(len, coded[i])) + 6 * len(coded[i]))
+    _write(file, tried[best], coded[best], kept_FNK)
+    return tried[best]
+
+
+def possible_entropies(codec: Codec) -> tuple[str, ...]:
+    """The coders that a codec's tokens can be coded with."""
+    return tuple(name for name in ENTROPIES if name != "adaptive" or codec.codebook_size <= MAX_VOCAB)
+
+
+def read_tokens(reader: VampReader, codec: Codec, progress: Callable[[int, int], None] | None = None) -> Tensor:
+    """The kept tokens of a file as int32 codes (N, K, F). Raises VampFileError, also for another codec's file.
+
+    `progress` is told (kept frames decoded, of all).
+    """
+    header = reader.header
+    if header.codec_id != codec.id:
+        raise reader.fail(f"made with codec {header.codec_id}, but the bundle has codec {codec.id}; choose its bundle")
+    if header.codebooks > codec.n_codebooks:
+        raise reader.fail(f"damaged: keeps {header.codebooks} codebooks, but its codec has {codec.n_codebooks}")
+    n_kept = -(-n_frames_of(header, codec) // header.period)
+    per_frame, table_entries = header.channels * header.codebooks, header.codebooks * codec.codebook_size
+    sizes = [min(header.block_frames, n_kept - start) for start in range(0, n_kept, header.block_frames)]
+    static = header.entropy == "static"
+    reader.expect([table_entries] * static + [size * per_frame for size in sizes])
+    parts, crc = [], 0
+    try:
+        levels = None
+        if static:
+            levels = unpack_levels(reader.block(table_entries), header.codebooks, codec.codebook_size)
+        coder = _coder(header, codec, levels)
+        for size in sizes:
+            codes_FNK = coder.decode(reader.block(size * per_frame), size).astype("<u2")
+            crc = zlib.crc32(codes_FNK.tobytes(), crc)
+            parts.append(codes_FNK)
+            if progress is not None:
+                progress(sum(map(len, parts)), n_kept)
+    except VampFileError as error:
+        raise error if str(error).startswith("cannot read") else reader.fail(str(error)) from None
+    if reader.end() != crc:
+        raise reader.fail("damaged, or coded by another version of the range coder: its tokens' checksum does not fit")
+    return torch.from_numpy(np.concatenate(parts).astype(np.int32)).permute(1, 2, 0).contiguous()
+
+
+def kept_tokens(codes_NCT: Tensor, header: Header) -> Codes:
+    """The tokens (F, N, K) of all codes that a file keeps."""
+    kept_NKF = codes_NCT[:, : header.codebooks, :: header.period]
+    return kept_NKF.permute(2, 0, 1).to("cpu", torch.int64).numpy()
+
+
+def _encoded(kept_FNK: Codes, header: Header, codec: Codec, progress: Callable[[int, int], None] | None) -> list[bytes]:
+    """Payloads of all blocks, the static coder's table first."""
+    levels = levels_of(kept_FNK, codec.codebook_size) if header.entropy == "static" else None
+    coder = _coder(header, codec, levels)
+    payloads = [] if levels is None else [pack_levels(levels)]
+    for start in range(0, len(kept_FNK), header.block_frames):
+        payloads.append(coder.encode(kept_FNK[start : start + header.block_frames]))
+        if progress is not None:
+            progress(min(start + header.block_frames, len(kept_FNK)), len(kept_FNK))
+    return payloads
+
+
+def _coder(header: Header, codec: Codec, levels: Codes | None) -> TokenCoder:
+    if levels is not None:
+        return StaticCoder(header.channels, levels)
+    if header.entropy == "flat":
+        return FlatCoder(header.channels, header.codebooks, codec.codebook_size)
+    return AdaptiveCoder(codec.codebooks()[: header.codebooks].cpu().numpy(), header.channels)
+
+
+def _write(file: BinaryIO, header: Header, payloads: list[bytes], kept_FNK: Codes) -> None:
+    writer = VampWriter(file, header)
+    for payload in payloads:
+        writer.block(payload)
+    crc = 0
+    for start in range(0, len(kept_FNK), header.block_frames):
+        crc = zlib.crc32(kept_FNK[start : start + header.block_frames].astype("<u2").tobytes(), crc)
+    writer.end(crc)
