@@ -19,6 +19,7 @@ MAX_LINES = 400
 
 # Import names of the dependencies in pyproject.toml's `dependencies`; all else belongs inside functions.
 CORE = {
+    "constriction",
     "huggingface_hub",
     "jsonargparse",
     "librosa",
@@ -33,7 +34,7 @@ CORE = {
     "yaml",
 }
 EXTRAS = {
-    *("av", "constriction", "fastapi", "gradio", "lightning", "lightning_fabric", "lightning_utilities", "matplotlib"),
+    *("av", "fastapi", "gradio", "lightning", "lightning_fabric", "lightning_utilities", "matplotlib"),
     *("mir_eval", "music21", "openvino", "peft", "pythonosc", "pytorch_lightning", "ray", "sounddevice", "starlette"),
     *("tensorboard", "tinysoundfont", "transformers", "uvicorn"),
 }
@@ -45,7 +46,7 @@ LAYERS = (
     "prompts prompts_time presets prompt_text sampling",
     "checkpoint reference",
     "adapters convert",
-    "pipeline streams compat data training",
+    "pipeline streams generation jobs filejobs resume compat data training",
     "tasks loops compression",
     "evaluation plot",
     "inform cli cli_compression cli_evaluation cli_listen cli_models cli_shared cli_tasks __main__",

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from vampnet.compression.compress import CompressionReport
     from vampnet.pipeline import Vampnet
 
+COMPRESS_SHARES = {"encode": 0.4, "code": 0.6}
+DECOMPRESS_SHARES = {"uncode": 0.1, "encode": 0.0, "coarse": 0.55, "c2f": 0.25, "decode": 0.1}
+UNCODE_SHARES = {"uncode": 0.7, "decode": 0.3}
+"""Rough shares of the stages, for the progress bar: of opening a file with and without generation."""
+
 
 def compress_options(parser: ArgumentParser) -> None:
     parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
@@ -49,7 +54,7 @@ def run_compress(options: Namespace) -> None:
         model = _model(options)
     elif options.lora or sampling != Sampling():
         raise SettingsError("these settings keep all tokens, so --lora and the sampling flags would change nothing")
-    with ProgressBar() as bar:
+    with ProgressBar(COMPRESS_SHARES) as bar:
         report = compress_file(options.input, output, model, settings, sampling, bar.update)
     if options.json:
         print(json.dumps({"input": options.input, "output": str(output), **facts(report)}, indent=1))
@@ -88,7 +93,7 @@ def run_decompress(options: Namespace) -> None:
     if generation is None and (options.lora or options.any_model):
         raise SettingsError(f"{options.input} holds all tokens: --lora and --any-model would change nothing")
     model = _codec(options) if generation is None else _model(options)
-    with ProgressBar() as bar:
+    with ProgressBar(UNCODE_SHARES if generation is None else DECOMPRESS_SHARES) as bar:
         header = decompress_file(options.input, outputs, model, options.seed, options.any_model, bar.update)
     first = None if generation is None else generation.sampling.seed if options.seed is None else options.seed
     seeds = [None if first is None else (first + k) % 2**63 for k in range(len(outputs))]

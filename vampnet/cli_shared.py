@@ -94,9 +94,10 @@ STAGE_SHARES = {"encode": 0.05, "coarse": 0.55, "c2f": 0.25, "decode": 0.1, "wri
 class ProgressBar:
     """One line on stderr: the share that is done of all stages together, and which one is at work."""
 
-    def __init__(self) -> None:
+    def __init__(self, shares: dict[str, float] = STAGE_SHARES) -> None:
+        """`shares`: of each stage that will report, about 1 together."""
         self._bar: Any = None
-        self._done = dict.fromkeys(STAGE_SHARES, 0.0)
+        self._shares, self._done = shares, dict.fromkeys(shares, 0.0)
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -113,4 +114,4 @@ class ProgressBar:
             self._bar = tqdm(total=1.0, bar_format=layout, leave=False)
         self._done[stage] = done / max(total, 1)
         self._bar.set_description_str(stage, refresh=False)
-        self._bar.update(sum(STAGE_SHARES[name] * share for name, share in self._done.items()) - self._bar.n)
+        self._bar.update(sum(self._shares[name] * share for name, share in self._done.items()) - self._bar.n)

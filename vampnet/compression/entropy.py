@@ -40,25 +40,27 @@ class TokenCoder(Protocol):
         ...
 
 
-def range_encoder() -> Any:
+def _stream() -> Any:
+    """constriction's coders and models; imported here, so that the command line starts without it."""
     import constriction
 
-    return constriction.stream.queue.RangeEncoder()
+    package: Any = constriction  # an extension module without type information
+    return package.stream
+
+
+def range_encoder() -> Any:
+    return _stream().queue.RangeEncoder()
 
 
 def range_decoder(payload: bytes) -> Any:
     """A decoder of a payload; constriction reads zeros behind the end."""
-    import constriction
-
     padded = payload + bytes(-len(payload) % 4)
-    return constriction.stream.queue.RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+    return _stream().queue.RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
 
 def categorical(weights_V: NDArray[np.float64]) -> Any:
     """The model of one distribution; weights are whole numbers below 2**53, any sum."""
-    import constriction
-
-    return constriction.stream.model.Categorical(weights_V, perfect=False)
+    return _stream().model.Categorical(weights_V, perfect=False)
 
 
 def finish(encoder: Any, n_tokens: int) -> bytes:
@@ -76,10 +78,8 @@ class FlatCoder:
     """Every entry equally likely."""
 
     def __init__(self, n_channels: int, n_kept: int, vocab_size: int) -> None:
-        import constriction
-
         self._shape = (n_channels, n_kept)
-        self._model = constriction.stream.model.Uniform(vocab_size)
+        self._model = _stream().model.Uniform(vocab_size)
 
     def encode(self, codes_FNK: Codes) -> bytes:
         encoder = range_encoder()
