@@ -24,6 +24,7 @@ from vampnet.config import FinetuneSettings
 from vampnet.data.compose import ComposeSettings
 from vampnet.data.corpus import CorpusSettings, write_corpus
 from vampnet.data.dataset import TokenSet, open_tokens
+from vampnet.data.render import RenderSettings
 from vampnet.data.tokens import tokenize_folder
 from vampnet.training.held_out import Change, file_nats
 from vampnet.training.lora import CROP_S, finetune
@@ -35,7 +36,8 @@ ORDINARY_MINUTES = 6.0
 
 def rendered(folder: Path, minutes: float, split: str, styles: tuple[str, ...], soundfont: str | None) -> Path:
     """A corpus of these styles (all but the held-out ones when empty); made once."""
-    settings = CorpusSettings(compose=ComposeSettings(styles_only=styles))
+    sound = RenderSettings(effects=0.0) if styles else RenderSettings()  # one maker's mixes are alike
+    settings = CorpusSettings(compose=ComposeSettings(styles_only=styles), render=sound)
     write_corpus(folder, minutes / 60.0, split=split, workers=1, soundfont=soundfont, settings=settings)
     return folder
 

@@ -182,4 +182,20 @@ def test_bad_settings_and_folders(bundle_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="rank"):
         FinetuneSettings(rank=0)
     with pytest.raises(CorpusError, match="no audio files"):
-        finetune(tmp_path, tmp_path / "l.safetensors", bundle_folder, SMALL, device="cpu")
+        finetune(tmp_path, tmp_path / "l.safetensors", bundle_folder, SMALL, tmp_path.with_suffix(".run"), device="cpu")
+
+
+def test_fine_tuning_writes_over_nothing_of_the_users(bundle_folder: Path, tmp_path: Path) -> None:
+    audio = tones(tmp_path / "audio", 1)
+    music = (audio / "0.wav").read_bytes()
+    weights = bundle_folder / "coarse.safetensors"
+    before = weights.read_bytes()
+    for output, said in (
+        (audio / "0.wav", "must end in \\.safetensors"),
+        (weights, "is no adapter"),
+        (audio / "mine.safetensors", "inside the folder of audio"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            finetune(audio, output, bundle_folder, SMALL, device="cpu")
+    assert (audio / "0.wav").read_bytes() == music and weights.read_bytes() == before
+    assert [path.name for path in audio.iterdir()] == ["0.wav"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 
@@ -137,7 +136,6 @@ def run_finetune(options: Namespace) -> None:
     """`vampnet finetune`: LoRA adapters for one's own music."""
     from vampnet.training.lora import finetune
 
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it announces number formats
     settings, run = settings_from(FinetuneSettings, options), options.run or f"{options.output}.run"
 
     def say(line: str) -> None:

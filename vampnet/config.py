@@ -258,18 +258,18 @@ LORA_TARGETS = ("query", "key", "value", "out", "up", "down", "project", "classi
 class FinetuneSettings:
     """How adapters are trained."""
 
-    rank: int = 8
+    rank: int = 16
     """Rank of each adapter, 1 to 256."""
-    alpha: float = 16.0
+    alpha: float = 32.0
     """Adapters are scaled by alpha / rank."""
-    targets: str = "query,value,out,up,down"
+    targets: str = "query,value,out,up,down,project,classifier"
     """Layers that get an adapter, of query, key, value, out (attention), up, down (feed-forward), project (input) and
     classifier (output); commas between."""
-    steps: int = 300
+    steps: int = 200
     """Most steps per model."""
     batch_size: int = 6
     """Crops per step."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-3
     """Peak learning rate."""
     validate_every: int = 50
     """Steps between looks at the held-out files."""

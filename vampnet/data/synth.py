@@ -11,6 +11,7 @@ import numpy as np
 
 from vampnet.data.synth_drums import DrumVoice
 from vampnet.data.synth_far import VOICES as FAR_VOICES
+from vampnet.data.synth_far import draw_far_voice
 from vampnet.data.synth_notes import Voice, play_notes
 from vampnet.data.synth_voices import AdditiveVoice, FmVoice, NoiseVoice, PluckVoice, SubtractiveVoice
 
@@ -36,7 +37,7 @@ def draw_voice(role: str, is_drums: bool, sample_rate_hz: int, rng: np.random.Ge
     if is_drums:
         return DrumVoice(sample_rate_hz, rng)
     if role in FAR_VOICES:
-        return FAR_VOICES[role](role, sample_rate_hz, rng)
+        return draw_far_voice(role, sample_rate_hz, rng)
     kinds = _VOICES.get(role, _VOICES["melody"])
     return kinds[int(rng.integers(len(kinds)))](role, sample_rate_hz, rng)
 

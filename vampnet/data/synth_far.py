@@ -13,6 +13,10 @@ from vampnet.data.synth_voices import pitch_hz
 
 TICK_HZ = 60.0
 """Rate at which an 8-bit machine changes volume and duty, hertz."""
+HOLD_SAMPLES = 4
+"""Samples that an 8-bit machine holds each value for."""
+N_PATCHES = 3
+"""Patches of each role."""
 DRONE_BASE_HZ = 55.0
 DRONE_BASE_STEP = 30
 """Step of the drones' tuning that sounds at DRONE_BASE_HZ."""
@@ -32,17 +36,15 @@ class _Console:
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         self.rate, self.role = sample_rate_hz, role
-        self.hold = int(rng.integers(3, 7))
-        """Samples that each value is held for."""
         self.decay_ticks = float(np.exp(rng.uniform(np.log(6.0), np.log(40.0))))
         self.duties = rng.choice((0.125, 0.25, 0.5, 0.75), size=4)
         self.seed = int(rng.integers(2**31))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
-        time_s = np.arange(0, n_samples, self.hold) / self.rate
+        time_s = np.arange(0, n_samples, HOLD_SAMPLES) / self.rate
         tick = np.floor(time_s * TICK_HZ)
         wave = self.wave(pitch, time_s, tick) * self.volume(tick)
-        wave = np.repeat(np.round(wave * 7.5) / 7.5, self.hold)[:n_samples].astype(np.float32)
+        wave = np.repeat(np.round(wave * 7.5) / 7.5, HOLD_SAMPLES)[:n_samples].astype(np.float32)
         return np.stack([wave, wave]) * np.float32(0.3 * velocity / 127.0)
 
     def volume(self, tick: np.ndarray) -> np.ndarray:
@@ -153,6 +155,12 @@ class DroneLow(_Drone):
     def wave(self, cycles: np.ndarray, time_s: np.ndarray) -> np.ndarray:
         wave = sum((np.sin(2.0 * np.pi * n * cycles) / n for n in (1, 2, 3, 5)), np.zeros(len(time_s)))
         return np.tanh((1.0 + 2.0 * self.brightness) * wave)
+
+
+def draw_far_voice(role: str, sample_rate_hz: int, rng: np.random.Generator) -> _Console | _Drone:
+    """One of the N_PATCHES patches of a role: a palette, as one maker's music has, not a new sound for every piece."""
+    patch = np.random.default_rng((*role.encode(), int(rng.integers(N_PATCHES))))
+    return VOICES[role](role, sample_rate_hz, patch)
 
 
 VOICES: dict[str, type[_Console] | type[_Drone]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -246,6 +247,7 @@ def _fabric(settings: LoopSettings, device: str, devices: int) -> Any:
         from lightning_fabric import Fabric
     except ImportError:
         raise DependencyError("training needs the extra `train`: pip install 'vampnet[train]'") from None
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces number formats as news
     chosen = select_device(device)
     precision = settings.precision
     if precision == "auto":

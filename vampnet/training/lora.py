@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vampnet.adapters import Adapter, apply_adapter, write_adapter
+from vampnet.adapters import Adapter, apply_adapter, read_adapter, write_adapter
 from vampnet.audio import Audio, read, write
 from vampnet.checkpoint import Bundle, load_bundle
 from vampnet.config import FinetuneSettings
@@ -95,6 +95,7 @@ def finetune(
     if loaded.coarse is None or loaded.c2f is None:
         raise BundleError(f"{bundle}: holds only a codec; there is nothing to fine-tune")
     work = Path(folder) if folder is not None else Path(f"{output}.run")
+    _check_places(Path(audio_folder), Path(output), work)
     _claim(
         work, {"settings": dataclasses.asdict(settings), "codec_id": loaded.codec.id, "base": loaded.config["sha256"]}
     )
@@ -202,6 +203,22 @@ def _about(loaded: Bundle, settings: FinetuneSettings, report: FinetuneReport) -
         + (str(licence) if licence else "see the card of the bundle.")
         + " The music it was trained on may bring terms of its own.",
     }
+
+
+def _check_places(audio_folder: Path, output: Path, work: Path) -> None:
+    """SettingsError where writing would destroy something, or put the run's own samples among the music."""
+    if output.suffix != ".safetensors":
+        raise SettingsError(f"output is {output}, but an adapter's name must end in .safetensors")
+    if output.exists():
+        try:
+            read_adapter(output)
+        except BundleError:
+            raise SettingsError(f"{output}: exists and is no adapter; choose another output") from None
+    if work.resolve().is_relative_to(audio_folder.resolve()):
+        raise SettingsError(
+            f"{work}: the working folder lies inside the folder of audio, which would take in its samples; write the "
+            "output elsewhere, or name another --run"
+        )
 
 
 def _claim(folder: Path, described: dict[str, Any]) -> None:
