@@ -166,7 +166,7 @@ def plot(path: Path, rows: list[dict[str, Any]], title: str) -> None:
         axis.set_xticks([0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 32], ["0.1", "0.2", "0.5", "1", "2", "4", "8", "16", "32"])
         axis.set_xlabel("kbit/s of the file")
         axis.set_ylabel(label)
-        axis.set_ylim(0)
+        axis.set_ylim(0) if key == "mel" else axis.set_yscale("log")
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     figure.suptitle(title, fontsize=10)
