@@ -1,0 +1,218 @@
+"""The magnitude codec: codes hold the magnitudes of two short-time Fourier transforms, phases are found when decoding.
+
+Below about 2 kHz, where notes are told apart, windows are long (2048 samples); above, where attacks are, they are short
+(768). An encoder of ConvNeXt blocks at the token frame rate turns both into a latent, a residual quantiser turns that
+into codes, a decoder into both magnitudes again. All codebooks, the coarse ones first, thus say where the energy
+lies, pitch and attack included, and no codebook is spent on phases, which no model could predict; Griffin-Lim
+(`vampnet.codec.phase`) makes them up. The waveform is therefore not that of the input, its spectrum is.
+
+Axis letters: B batch, S samples, T token frame, U window, F bin, D width, L latent width, C codebook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vampnet.codec.blocks import ConvNextBlock
+from vampnet.codec.blockwise import BlockwiseCodec
+from vampnet.codec.phase import griffin_lim, inverse_stft, stft
+from vampnet.codec.quantize import ResidualQuantizer
+from vampnet.config import MagnitudeConfig, to_dict
+
+MAX_LOG_MAGNITUDE = 6.5
+"""Natural log of the largest magnitude that the decoder emits: random codes cannot make it explode."""
+START_LOG_MAGNITUDE = -2.0
+"""What an untrained decoder emits, about the level of normalised music."""
+
+
+LEAST_WEIGHT = 4e-4
+"""Bins that the crossover weighs with less than this (-68 dB) are left out of a grid."""
+
+
+class Grid(nn.Module):
+    """One of the two transforms: its windows, its bins, and the weight that fades them out at the crossover."""
+
+    window_S: Tensor
+    weight_F: Tensor
+
+    def __init__(self, config: MagnitudeConfig, low: bool) -> None:
+        super().__init__()
+        self.n_fft, self.hop = (config.low_fft, config.low_hop) if low else (config.high_fft, config.high_hop)
+        self.per_frame = config.hop // self.hop
+        frequency_F = torch.arange(self.n_fft // 2 + 1) * (config.sample_rate_hz / self.n_fft)
+        below_F = 0.5 - 0.5 * torch.tanh((frequency_F - config.crossover_hz) / config.crossover_width_hz)
+        weight_F = below_F if low else 1 - below_F
+        bins = (weight_F > LEAST_WEIGHT).nonzero().squeeze(1)
+        self.first, self.stop = int(bins[0]), int(bins[-1]) + 1
+        self.register_buffer("window_S", torch.hann_window(self.n_fft), persistent=False)
+        self.register_buffer("weight_F", weight_F[self.first : self.stop], persistent=False)
+
+    @property
+    def n_bins(self) -> int:
+        return self.stop - self.first
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        """Weighted magnitudes (B, F, U) of a waveform (B, S)."""
+        spectrum_BFU = stft(audio_BS, self.window_S, self.hop)[:, self.first : self.stop]
+        return spectrum_BFU.abs() * self.weight_F[:, None]
+
+    def all_bins(self, magnitude_BFU: Tensor, n_fft: int) -> Tensor:
+        """The same with zeros in the bins left out, up to n_fft / 2."""
+        return F.pad(magnitude_BFU, (0, 0, self.first, n_fft // 2 + 1 - self.stop))
+
+
+class Encoder(nn.Module):
+    """Log magnitudes of both transforms, and of the low bins of a longer one, -> latent (B, T, L)."""
+
+    long_window_S: Tensor
+
+    def __init__(self, config: MagnitudeConfig, low: Grid, high: Grid) -> None:
+        super().__init__()
+        self.config, self.low, self.high = config, low, high
+        self.register_buffer("long_window_S", torch.hann_window(config.long_fft), persistent=False)
+        n_features = low.per_frame * low.n_bins + high.per_frame * (config.high_fft // 2 + 1) + config.long_bins
+        self.enter = nn.Linear(n_features, config.width)
+        self.norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(ConvNextBlock(config.width) for _ in range(config.encoder_depth))
+        self.leave_norm = nn.LayerNorm(config.width)
+        self.leave = nn.Linear(config.width, config.latent_dim)
+
+    def features(self, audio_BS: Tensor) -> Tensor:
+        """Waveform, its length a multiple of the hop -> inputs (B, T, features), about unit scale."""
+        parts = []
+        for grid, first, stop in ((self.low, self.low.first, self.low.stop), (self.high, 0, None)):
+            magnitude_BFU = stft(audio_BS, grid.window_S, grid.hop)[:, first:stop].abs()
+            parts.append(_log_feature(magnitude_BFU).mT.unflatten(1, (-1, grid.per_frame)).flatten(2))
+        long_BFT = stft(audio_BS, self.long_window_S, self.config.hop)[:, : self.config.long_bins].abs()
+        return torch.cat([*parts, _log_feature(long_BFT).mT], dim=2)
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        x_BTD = self.norm(self.enter(self.features(audio_BS)))
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        return self.leave(self.leave_norm(x_BTD))
+
+
+class Decoder(nn.Module):
+    """Latent (B, T, L) -> natural log of the low and of the high magnitudes, each (B, F, U)."""
+
+    def __init__(self, config: MagnitudeConfig, low: Grid, high: Grid) -> None:
+        super().__init__()
+        self.low_per_frame, self.high_per_frame = low.per_frame, high.per_frame
+        self.enter = nn.Linear(config.latent_dim, config.decoder_width)
+        self.blocks = nn.ModuleList(ConvNextBlock(config.decoder_width) for _ in range(config.decoder_depth))
+        self.norm = nn.LayerNorm(config.decoder_width)
+        self.leave_low = nn.Linear(config.decoder_width, low.per_frame * low.n_bins)
+        self.split = nn.Linear(config.decoder_width, high.per_frame * config.fine_width)
+        self.fine = nn.ModuleList(ConvNextBlock(config.fine_width) for _ in range(config.fine_depth))
+        self.fine_norm = nn.LayerNorm(config.fine_width)
+        self.leave_high = nn.Linear(config.fine_width, high.n_bins)
+
+    def forward(self, latent_BTL: Tensor) -> tuple[Tensor, Tensor]:
+        x_BTD = self.enter(latent_BTL)
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        x_BTD = self.norm(x_BTD)
+        low_BUF = self.leave_low(x_BTD).unflatten(2, (self.low_per_frame, -1)).flatten(1, 2)
+        x_BUD = self.split(x_BTD).unflatten(2, (self.high_per_frame, -1)).flatten(1, 2)
+        for block in self.fine:
+            x_BUD = block(x_BUD)
+        high_BUF = self.leave_high(self.fine_norm(x_BUD))
+        return _log_magnitude(low_BUF), _log_magnitude(high_BUF)
+
+
+class MagnitudeCodec(BlockwiseCodec):
+    """Encoder, residual quantiser and decoder."""
+
+    config: MagnitudeConfig
+    small_window_S: Tensor
+
+    def __init__(self, config: MagnitudeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate_hz, self.hop = config.sample_rate_hz, config.hop
+        self.n_codebooks, self.codebook_size = config.n_codebooks, config.codebook_size
+        self.low, self.high = Grid(config, low=True), Grid(config, low=False)
+        self.encoder = Encoder(config, self.low, self.high)
+        self.quantizer = ResidualQuantizer(
+            config.latent_dim, config.n_codebooks, config.codebook_size, config.codebook_dim
+        )
+        self.decoder = Decoder(config, self.low, self.high)
+        # Nothing of the low grid lies above its last bin, so its phases are found at a fraction of the sample rate.
+        self.decimation = _largest_divisor(math.gcd(config.low_hop, config.low_fft), config.low_fft // (2 * self.low.stop))
+        small_fft = config.low_fft // self.decimation
+        self.register_buffer("small_window_S", torch.hann_window(small_fft), persistent=False)
+        self.encoder_context = 3 * config.encoder_depth + -(-config.long_fft // (2 * config.hop))
+        self.decoder_context = self._decoder_context()
+
+    def _decoder_context(self) -> int:
+        """Frames of context on each side that make a block's waveform independent of where the block was cut."""
+        config = self.config
+        reach = 0  # samples that the search for phases and the last transform look to each side
+        for grid, n_rounds in ((self.low, config.low_rounds), (self.high, config.high_rounds)):
+            reach = max(reach, (n_rounds + 1) * grid.n_fft)
+        fine = (3 * config.fine_depth) * config.high_hop
+        return 3 * config.decoder_depth + -(-(reach + fine) // config.hop)
+
+    @property
+    def id(self) -> str:
+        settings = to_dict(self.config)
+        for name in ("low_rounds", "high_rounds"):  # they change the sound, not what the codes mean
+            del settings[name]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        digest.update(self.codebooks().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def codebooks(self) -> Tensor:
+        return self.quantizer.codebooks_CVK.detach().float().clone()
+
+    def encode_span(self, audio_BS: Tensor) -> Tensor:
+        return self.quantizer.encode(self.encoder(audio_BS))
+
+    def decode_span(self, codes_BCT: Tensor) -> Tensor:
+        # A frame counts up to its first masked code; one that begins with it is silent.
+        known_BCT = (codes_BCT < self.codebook_size).long().cumprod(dim=1)
+        latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1), known_BCT)
+        low_BFU, high_BFU = self.decoder(latent_BTL)
+        audible_BT = (known_BCT[:, 0] > 0).float()
+        return self.synthesise(
+            low_BFU.exp() * audible_BT.repeat_interleave(self.low.per_frame, dim=1)[:, None],
+            high_BFU.exp() * audible_BT.repeat_interleave(self.high.per_frame, dim=1)[:, None],
+        )
+
+    def magnitudes(self, audio_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """The two grids of a waveform (B, S): what the decoder learns to say."""
+        return self.low(audio_BS), self.high(audio_BS)
+
+    def synthesise(self, low_BFU: Tensor, high_BFU: Tensor) -> Tensor:
+        """Waveform (B, S) with, as nearly as there is one, these magnitudes."""
+        config, low, high = self.config, self.low, self.high
+        small_fft, small_hop = config.low_fft // self.decimation, config.low_hop // self.decimation
+        small_BFU = low.all_bins(low_BFU, small_fft) / self.decimation
+        phased_BFU = griffin_lim(small_BFU, self.small_window_S, small_hop, config.low_rounds)
+        # The same bins and window centres as at the full rate; only the unit of the magnitudes differs.
+        phased_BFU = low.all_bins(phased_BFU[:, low.first : low.stop] * self.decimation, config.low_fft)
+        below_BS = inverse_stft(phased_BFU, low.window_S, low.hop)
+        phased_BFU = griffin_lim(
+            high.all_bins(high_BFU, config.high_fft), high.window_S, high.hop, config.high_rounds
+        )
+        return below_BS + inverse_stft(phased_BFU, high.window_S, high.hop)
+
+
+def _log_magnitude(x_BUF: Tensor) -> Tensor:
+    return (x_BUF.float() + START_LOG_MAGNITUDE).clamp(max=MAX_LOG_MAGNITUDE).mT
+
+
+def _log_feature(magnitude: Tensor) -> Tensor:
+    """Log magnitude, shifted and scaled so that normalised music has about zero mean and unit spread."""
+    return 0.4 * (magnitude.clamp_min(1e-4).log() + 1.5)
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return next(d for d in range(max(most, 1), 0, -1) if number % d == 0)
