@@ -150,7 +150,9 @@ class MagnitudeConfig:
             fft, hop = getattr(self, f"{band}_fft"), getattr(self, f"{band}_hop")
             if hop < 1 or self.hop % hop:
                 raise SettingsError(f"codec.{band}_hop {hop} must divide codec.hop {self.hop}")
-            check(f"codec.{band}_fft", fft, 2 * hop, 65536, f"at least twice codec.{band}_hop, or windows do not overlap")
+            check(
+                f"codec.{band}_fft", fft, 2 * hop, 65536, f"at least twice codec.{band}_hop, or windows do not overlap"
+            )
             check(f"codec.{band}_rounds", getattr(self, f"{band}_rounds"), 0, 1000)
         check("codec.crossover_hz", self.crossover_hz, 1.0, self.sample_rate_hz / 2)
         check("codec.crossover_width_hz", self.crossover_width_hz, 1.0, self.sample_rate_hz / 2)

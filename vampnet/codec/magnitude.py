@@ -145,7 +145,9 @@ class MagnitudeCodec(BlockwiseCodec):
         )
         self.decoder = Decoder(config, self.low, self.high)
         # Nothing of the low grid lies above its last bin, so its phases are found at a fraction of the sample rate.
-        self.decimation = _largest_divisor(math.gcd(config.low_hop, config.low_fft), config.low_fft // (2 * self.low.stop))
+        self.decimation = _largest_divisor(
+            math.gcd(config.low_hop, config.low_fft), config.low_fft // (2 * self.low.stop)
+        )
         small_fft = config.low_fft // self.decimation
         self.register_buffer("small_window_S", torch.hann_window(small_fft), persistent=False)
         self.encoder_context = 3 * config.encoder_depth + -(-config.long_fft // (2 * config.hop))
@@ -199,9 +201,7 @@ class MagnitudeCodec(BlockwiseCodec):
         # The same bins and window centres as at the full rate; only the unit of the magnitudes differs.
         phased_BFU = low.all_bins(phased_BFU[:, low.first : low.stop] * self.decimation, config.low_fft)
         below_BS = inverse_stft(phased_BFU, low.window_S, low.hop)
-        phased_BFU = griffin_lim(
-            high.all_bins(high_BFU, config.high_fft), high.window_S, high.hop, config.high_rounds
-        )
+        phased_BFU = griffin_lim(high.all_bins(high_BFU, config.high_fft), high.window_S, high.hop, config.high_rounds)
         return below_BS + inverse_stft(phased_BFU, high.window_S, high.hop)
 
 

@@ -1,10 +1,10 @@
 """Short-time Fourier transforms of the embedded codec, and phases for magnitudes that have none (Griffin-Lim).
 
-The decoder of `vampnet.codec.magnitude` says how loud each bin of each window is. A waveform has such magnitudes only if
-neighbouring windows, which overlap, agree about the phase: alternating between "the transform of some waveform" and
-"these magnitudes" finds phases that nearly do (Griffin and Lim 1984; with momentum: Perraudin, Balazs and Sondergaard
-2013). Measured on 10 excerpts of 8 s with their true magnitudes: mel distance 0.05 after 16 rounds below 2 kHz, 0.03
-after 6 rounds above.
+The decoder of `vampnet.codec.magnitude` says how loud each bin of each window is. Only if neighbouring windows, which
+overlap, agree about the phase does some waveform have such magnitudes: alternating between "the transform of some
+waveform" and "these magnitudes" finds phases that nearly do (Griffin and Lim 1984; with momentum: Perraudin, Balazs and
+Sondergaard 2013). Measured on 10 excerpts of 8 s with their true magnitudes: mel distance 0.05 after 16 rounds below
+2 kHz, 0.03 after 6 rounds above.
 
 Axis letters: B batch, S samples, F bin, U window.
 """

@@ -1,0 +1,129 @@
+"""The magnitude codec and the phases it makes up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vampnet.checkpoint import load_codec, save_bundle
+from vampnet.codec.magnitude import MAX_LOG_MAGNITUDE, MagnitudeCodec
+from vampnet.codec.phase import griffin_lim, inverse_stft, stft
+from vampnet.config import MagnitudeConfig
+from vampnet.errors import SettingsError
+from vampnet.spectra import mel_distance
+
+CONFIG = MagnitudeConfig(
+    width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1, latent_dim=24,
+    codebook_size=64, n_codebooks=6, low_rounds=3, high_rounds=2,
+)  # fmt: skip
+
+
+def tiny() -> MagnitudeCodec:
+    torch.manual_seed(0)
+    return MagnitudeCodec(CONFIG).eval()
+
+
+def noise(n_frames: int, batch: int = 1) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, n_frames * 768, generator=torch.Generator().manual_seed(1))
+
+
+def music(n_frames: int = 60) -> torch.Tensor:
+    """Decaying notes on both sides of the crossover."""
+    time = torch.arange(n_frames * 768) / 44100
+    notes = [
+        torch.sin(2 * torch.pi * hz * time) * torch.exp(-6 * (time % 0.25)) for hz in (110.0, 277.2, 659.3, 3000.0)
+    ]
+    return 0.1 * torch.stack(notes).sum(0)[None]
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(768, 192), (2048, 384), (256, 48)])
+def test_stft_pair_reconstructs(n_fft: int, hop: int) -> None:
+    window, audio = torch.hann_window(n_fft), noise(40)
+    again = inverse_stft(stft(audio, window, hop), window, hop)
+    assert again.shape == audio.shape
+    assert torch.allclose(again[:, n_fft:-n_fft], audio[:, n_fft:-n_fft], atol=1e-5)
+
+
+def test_more_rounds_bring_the_spectrum_nearer() -> None:
+    window, audio = torch.hann_window(768), music()
+    wanted = stft(audio, window, 192).abs()
+    errors = []
+    for n_rounds in (0, 2, 10, 40):
+        found = griffin_lim(wanted, window, 192, n_rounds)
+        assert torch.allclose(found.abs(), wanted, atol=1e-4)
+        made = stft(inverse_stft(found, window, 192), window, 192).abs()
+        errors.append(float((made - wanted).square().sum() / wanted.square().sum()))
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.1 * errors[0]
+
+
+def test_true_magnitudes_come_back_as_nearly_the_same_sound() -> None:
+    codec, audio = MagnitudeCodec(MagnitudeConfig(width=8, decoder_width=8, fine_width=8)), music()
+    made = codec.synthesise(*codec.magnitudes(audio))
+    assert made.shape == audio.shape
+    assert mel_distance(made[:, 4000:-4000], audio[:, 4000:-4000], 44100) < 0.15
+
+
+def test_the_two_grids_share_what_lies_between_them() -> None:
+    codec = tiny()
+    low, high = codec.low, codec.high
+    hz = 44100 / 2048 * torch.arange(low.first, low.stop)
+    assert low.weight_F[(hz - 1900).abs().argmin()] == pytest.approx(0.5, abs=0.05)
+    assert low.first == 0 and high.stop == 768 // 2 + 1 and hz[-1] < 2600
+    assert codec.decimation == 8
+
+
+def test_blocks_equal_one_pass_over_everything() -> None:
+    codec, audio = tiny(), noise(600)
+    codes = codec.encode(audio)
+    with torch.no_grad():
+        whole = codec.encode_span(audio)
+        decoded = codec.decode_span(codes)
+    assert (codes != whole).float().mean() < 1e-3
+    assert torch.allclose(codec.decode(codes), decoded, atol=1e-5)
+    for block_frames in (70, 300):
+        blocks = list(codec.decode_blocks(codes, block_frames))
+        assert torch.allclose(torch.cat(blocks, dim=1), decoded, atol=1e-5)
+
+
+def test_masked_frames_decode_as_silence_and_masked_deeper_codes_as_absent() -> None:
+    codec = tiny()
+    codes = codec.encode(noise(60))
+    silent = codes.clone()
+    silent[:, :, 20:40] = CONFIG.codebook_size
+    audio = codec.decode(silent)
+    assert audio[:, 22 * 768 : 38 * 768].abs().max() == 0 and audio[:, : 18 * 768].abs().max() > 0
+    for n in (1, 3, 5):
+        masked = codes.clone()
+        masked[:, n] = CONFIG.codebook_size
+        assert torch.allclose(codec.decode(masked), codec.decode(codes[:, :n]), atol=1e-5)
+
+
+def test_random_codes_stay_finite_and_bounded() -> None:
+    codec = tiny()
+    codes = torch.randint(64, (2, 6, 100), generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(codec.decode(codes)).all()
+    with torch.no_grad():
+        codec.decoder.leave_high.bias.fill_(1e4)  # however wrong the network
+    loud = codec.decode(codes)
+    assert torch.isfinite(loud).all() and loud.abs().max() < 4 * torch.tensor(MAX_LOG_MAGNITUDE).exp()
+
+
+def test_bundle_keeps_codec_and_id(tmp_path: Path) -> None:
+    codec = tiny()
+    save_bundle(tmp_path / "b", codec, storage="float32")
+    again = load_codec(tmp_path / "b")
+    assert again.id == codec.id
+    assert torch.equal(again.encode(noise(20)), codec.encode(noise(20)))
+    more = MagnitudeCodec(MagnitudeConfig(**{**CONFIG.__dict__, "low_rounds": 9}))
+    more.load_state_dict(codec.state_dict())
+    assert more.id == codec.id  # rounds change the sound, not what codes mean
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("low_hop", 500), ("high_fft", 200), ("crossover_hz", 30000.0), ("low_rounds", -1)]
+)
+def test_settings_are_checked(field: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=field):
+        MagnitudeConfig(**{field: value})
