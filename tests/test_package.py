@@ -42,11 +42,11 @@ EXTRAS = {
 # A module may import modules of its own layer and of those before it. A folder stands for all of its modules.
 LAYERS = (
     "errors times config audio containers device foreign frames loudness spectra",
-    "codec model masks rhythm",
+    "codec model masks beats rhythm",
     "prompts prompts_time presets prompt_text sampling",
     "checkpoint reference",
     "adapters convert",
-    "pipeline streams generation jobs filejobs resume compat data training",
+    "pipeline streams listener generation jobs filejobs resume compat data training",
     "tasks loops compression",
     "evaluation plot",
     "inform cli cli_compression cli_evaluation cli_listen cli_models cli_shared cli_tasks __main__",

@@ -10,8 +10,10 @@ import pytest
 from tests.tiny import tiny_vampnet
 from vampnet.audio import Audio
 from vampnet.errors import AudioError, SettingsError
+from vampnet.listener import Listener
 from vampnet.prompt_text import parse_prompt
-from vampnet.rhythm import Rhythm, find_rhythm, read_rhythm, steady_rhythm
+from vampnet.rhythm import Rhythm, Tracking, find_bars, find_rhythm, read_rhythm, steady_rhythm
+from vampnet.streams import MemorySource
 
 
 def clicks(bpm: float, seconds: float, beats_per_bar: int, rate_hz: int = 44100, offset_s: float = 0.2) -> np.ndarray:
@@ -46,9 +48,12 @@ def test_clicks_are_found(bpm: float, beats_per_bar: int) -> None:
 
 def test_blocks_and_rates_do_not_matter() -> None:
     samples = clicks(120.0, 10.0, 4)
-    assert track(samples, block=777) == track(samples, block=10**6)
+    whole = track(samples, block=10**6)
     stereo = np.concatenate([samples, samples])
-    assert track(stereo) == track(samples)
+    for other in (track(samples, block=777), track(stereo)):
+        assert other.beats_s == pytest.approx(whole.beats_s, abs=1e-3)
+        assert other.downbeats_s == pytest.approx(whole.downbeats_s, abs=1e-3)
+        assert other.onsets_s == whole.onsets_s
 
 
 @pytest.mark.parametrize("n_samples", [1, 500, 44100])
@@ -68,7 +73,9 @@ def test_steady_beats() -> None:
 @pytest.mark.parametrize(
     ("text", "beats", "downbeats"),
     [
-        ("[0.5, 1.0, 1.5, 2.0, 2.5]", 5, (0.5, 2.5)),
+        ("[0.5, 1.0, 1.5, 2.0, 2.5]", 5, ()),
+        ("0.5\n1.0\n", 2, ()),
+        ("\ufeff1.0 2\n0.5 1.0\n", 2, (0.5,)),
         ('{"beats": [0.5, 1.0], "downbeats": [1.0]}', 2, (1.0,)),
         ("0.5 1\n1.0\t2\n# a comment\n\n1.5 1\n", 3, (0.5, 1.5)),
         ("0.5,1\n1.0,2\n", 2, (0.5,)),
@@ -85,11 +92,20 @@ def test_files_of_beats(tmp_path: Path, text: str, beats: int, downbeats: tuple[
     ("text", "words"),
     [
         ("one\ntwo", "line 1"),
-        ("[1, -2]", "no time"),
+        ("[1, -2]", r"beats\[1\] is -2"),
         ("[", "cannot read"),
         ("{}", "beats"),
         ("", "it has none"),
-        ("[null]", "cannot"),
+        ("[null]", r"beats\[0\] is null"),
+        ("[1, true]", r"beats\[1\] is true"),
+        ('{"beats": [1], "downbeats": ["x"]}', r"downbeats\[0\]"),
+        ('{"beats": 3}', "beats is 3"),
+        ('{"beats": [1], "bars": [1]}', "bars"),
+        ("[NaN]", r"beats\[0\] is NaN"),
+        ("1.0\n-3\n", "line 2: -3"),
+        ("1.0\ninf\n", "line 2: inf"),
+        ("1.0 1\n2.0 two\n", "line 2"),
+        ("[" * 100_000, "cannot read"),
     ],
 )
 def test_bad_files_of_beats_are_named(tmp_path: Path, text: str, words: str) -> None:
@@ -110,3 +126,30 @@ def test_prompts_follow_the_beats_of_the_audio(tmp_path: Path) -> None:
     assert 30 < len(kept) < 90 and all(np.abs((float(t) - 0.2 + 0.15) % 0.5 - 0.15) < 0.2 for t in kept)
     given = model.vamp(audio, prompt, rhythm=Rhythm((1.0,), (1.0,))).mask_CT
     assert (~given[0]).nonzero().squeeze(1).tolist() == [57, 58, 59, 60, 61]
+
+
+def test_trackers_have_names() -> None:
+    assert Tracking().tracker == "learned"
+    with pytest.raises(SettingsError, match=r"'drums'.*learned, librosa.*\.ckpt"):
+        Tracking("drums")
+
+
+def test_librosa_is_there_too() -> None:
+    samples = clicks(120.0, 12.0, 4)
+    found = find_rhythm([samples], 44100, samples.shape[1], Tracking("librosa"))
+    assert np.median(np.diff(found.beats_s)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_given_beats_get_their_bars_from_the_audio() -> None:
+    samples, beats = clicks(120.0, 20.0, 4), np.arange(0.2, 19.7, 0.5)
+    found = find_bars([samples], 44100, samples.shape[1], beats.tolist())
+    assert found.beats_s == tuple(beats) and found.downbeats_s == pytest.approx(beats[::4])
+
+
+def test_a_listener_keeps_what_it_was_told() -> None:
+    source = MemorySource(Audio(clicks(120.0, 8.0, 4), 44100))
+    told = Listener(source, Rhythm((0.7, 1.7, 2.7, 3.7), ()))
+    assert told.events("beats") == (0.7, 1.7, 2.7, 3.7)
+    assert set(told.events("downbeats")) <= {0.7, 1.7, 2.7, 3.7} and len(told.events("onsets")) > 8
+    silent = Listener(MemorySource(Audio(np.zeros((1, 44100), np.float32), 44100)), None)
+    assert [silent.events(kind) for kind in ("beats", "downbeats", "onsets")] == [(), (), ()]

@@ -130,6 +130,8 @@ def test_files_keep_their_samples(tmp_path: Path, subtype: str, capsys: pytest.C
         (["continue", "{in}", "-o", "{in}"], "is the input itself"),
         (["loop", "{in}", "-o", "{in}"], "is the input itself"),
         (["loop", "{in}", "-o", "{out}", "--downbeat", "1"], "--bpm"),
+        (["loop", "{in}", "-o", "{out}", "--bpm", "90", "--beat-tracker", "librosa"], "give one of them"),
+        (["loop", "{in}", "-o", "{out}", "--beat-tracker", "drums"], "learned, librosa"),
         (["outpaint", "missing.wav", "-o", "{out}"], "missing.wav"),
     ],
 )

@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet import __version__, cli_compression, cli_evaluation, cli_listen, cli_models, cli_tasks
 from vampnet.cli_shared import (
     ProgressBar,
+    add_beat_options,
     add_model_options,
     add_settings,
     output_paths,
@@ -115,10 +116,7 @@ def _vamp_options(parser: ArgumentParser) -> None:
         "--codebooks", type=int, default=None, help="of what the above keep, only the N coarsest codebooks"
     )
     group.add_argument("--keep", action="append", default=None, metavar="A:B", help="keep seconds A to B; repeatable")
-    group.add_argument("--beats", type=str, default=None, help="file of beat times, for prompts that follow beats")
-    group.add_argument("--bpm", type=float, default=None, help="even beats at this tempo, instead of tracked ones")
-    group.add_argument("--downbeat", type=float, default=0.0, help="with --bpm: where a bar begins, seconds")
-    group.add_argument("--beats-per-bar", type=int, default=4, help="with --bpm: beats in a bar")
+    add_beat_options(parser)
     add_settings(parser, Sampling, "Sampling")
 
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet.errors import AudioError, PromptError, SettingsError
 
 if TYPE_CHECKING:
-    from vampnet.rhythm import Rhythm
+    from vampnet.rhythm import Rhythm, Tracking
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
@@ -69,20 +69,41 @@ def output_paths(output: str, variations: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(variations)]
 
 
-def rhythm_from(options: Namespace) -> Rhythm | None:
-    """Beats that the flags give; None leaves them to be found."""
+def add_beat_options(parser: ArgumentParser) -> None:
+    """Where the beats are, or what finds them."""
+    group = parser.add_argument_group("Beats, for prompts and bars that follow them")
+    group.add_argument(
+        "--beat-tracker",
+        type=str,
+        default=None,
+        help="what finds beats: learned (default) or librosa; see docs/beats.md",
+    )
+    group.add_argument(
+        "--beats", type=str, default=None, help="file of beat times: JSON, or lines of TIME [NUMBER IN THE BAR]"
+    )
+    group.add_argument("--bpm", type=float, default=None, help="even beats at this tempo, instead of tracked ones")
+    group.add_argument("--downbeat", type=float, default=0.0, help="with --bpm: where a bar begins, seconds")
+    group.add_argument("--beats-per-bar", type=int, default=4, help="with --bpm: beats in a bar")
+
+
+def rhythm_from(options: Namespace) -> Rhythm | Tracking | None:
+    """Beats that the flags give, or how to find them; None leaves that to the default."""
+    given = [flag for flag in ("beats", "bpm", "beat_tracker") if options[flag] is not None]
+    if len(given) > 1:
+        one, other = ("--" + flag.replace("_", "-") for flag in given[:2])
+        raise SettingsError(f"{one} and {other} both say where beats are; give one of them")
     if options.bpm is None and (options.downbeat != 0 or options.beats_per_bar != 4):
         raise SettingsError("--downbeat and --beats-per-bar say where the beats of a tempo lie; give it with --bpm")
-    if options.beats is None and options.bpm is None:
+    if not given:
         return None
-    if options.beats is not None and options.bpm is not None:
-        raise SettingsError("--beats and --bpm both say where beats are; give one of them")
     from vampnet.audio import probe
-    from vampnet.rhythm import read_rhythm, steady_rhythm
+    from vampnet.rhythm import Tracking, read_rhythm, steady_rhythm
 
+    if options.beat_tracker is not None:
+        return Tracking(options.beat_tracker)
     if options.beats is not None:
         return read_rhythm(options.beats)
-    assert options.bpm is not None  # one of the two is given
+    assert options.bpm is not None  # one of the three is given
     info = probe(options.input)
     return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from vampnet.cli_shared import (
     ProgressBar,
+    add_beat_options,
     add_model_options,
     add_settings,
     output_paths,
@@ -125,10 +126,7 @@ def loop_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--bars", type=int, default=None, help="cut this many bars first (default: the file is the loop)"
     )
-    parser.add_argument("--beats", type=str, default=None, help="with --bars: file of beat times")
-    parser.add_argument("--bpm", type=float, default=None, help="with --bars: even beats at this tempo")
-    parser.add_argument("--downbeat", type=float, default=0.0, help="with --bpm: where a bar begins, seconds")
-    parser.add_argument("--beats-per-bar", type=int, default=4, help="with --bpm: beats in a bar")
+    add_beat_options(parser)
     parser.add_argument("--join", action="store_true", help="write all variations into one file, one after the other")
     parser.add_argument("--loop-points", action="store_true", help="mark the loop in WAV files for samplers and DAWs")
 
@@ -150,7 +148,7 @@ def run_loop(options: Namespace) -> None:
         raise SettingsError("--loop-points needs WAV files; choose an output that ends in .wav")
     audio, rhythm = read(options.input), rhythm_from(options)
     if options.bars is not None:
-        audio = loops.cut_bars(audio, rhythm or loops.rhythm_of(audio), options.bars)
+        audio = loops.cut_bars(audio, loops.rhythm_of(audio, rhythm), options.bars)
         rhythm = None
     model = load(options.bundle, options.device, options.lora or [])
     with ProgressBar() as bar:

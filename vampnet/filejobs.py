@@ -18,7 +18,7 @@ from vampnet.frames import resampled_length, samples_to_seconds
 from vampnet.jobs import Clock, Job, Progress, Timings
 from vampnet.prompts import Prompt
 from vampnet.resume import State, WorkFolder, file_digest, part_path
-from vampnet.rhythm import Rhythm
+from vampnet.rhythm import Rhythm, Tracking
 from vampnet.streams import FileSource, Spool, restored
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class FileJob:
         prompt: Prompt,
         sampling: Sampling,
         progress: Progress | None = None,
-        rhythm: Rhythm | None = None,
+        rhythm: Rhythm | Tracking | None = None,
         resume: bool = False,
     ) -> None:
         self.model, self.outputs, self.clock, self._progress = model, output_paths, Clock(), progress
@@ -144,7 +144,7 @@ class FileJob:
 
 
 def job_facts(
-    model: Vampnet, input_path: Path, n: int, prompt: Prompt, sampling: Sampling, rhythm: Rhythm | None
+    model: Vampnet, input_path: Path, n: int, prompt: Prompt, sampling: Sampling, rhythm: Rhythm | Tracking | None
 ) -> dict[str, Any]:
     """All that the result of a job depends on, by the names that a user knows."""
     return {

@@ -22,10 +22,11 @@ from vampnet.errors import AudioError, SettingsError
 from vampnet.frames import resampled_length, seconds_to_frames, seconds_to_samples
 from vampnet.generation import derive_seed
 from vampnet.jobs import Progress
+from vampnet.listener import Listener
 from vampnet.loudness import gain_to, measure, soft_limit
-from vampnet.pipeline import DEFAULT_PROMPT, Listener, Vampnet
+from vampnet.pipeline import DEFAULT_PROMPT, Vampnet
 from vampnet.prompts import Prompt
-from vampnet.rhythm import Rhythm, find_rhythm
+from vampnet.rhythm import Rhythm, Tracking
 from vampnet.streams import MemorySource
 from vampnet.tasks import Made
 
@@ -43,7 +44,7 @@ def loop(
     prompt: Prompt = DEFAULT_PROMPT,
     sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
     progress: Progress | None = None,
-    rhythm: Rhythm | None = None,
+    rhythm: Rhythm | Tracking | None = None,
 ) -> list[Made]:
     """`n` variations of a loop (its samples from the first to the last are one turn of it).
 
@@ -88,9 +89,10 @@ def cut_bars(audio: Audio, rhythm: Rhythm, bars: int) -> Audio:
     return Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
 
 
-def rhythm_of(audio: Audio) -> Rhythm:
-    """Beats and bars of audio in memory."""
-    return find_rhythm([audio.samples], audio.sample_rate_hz, audio.n_samples)
+def rhythm_of(audio: Audio, rhythm: Rhythm | Tracking | None = None) -> Rhythm:
+    """Beats and bars of audio in memory: those given, or found."""
+    heard = Listener(MemorySource(audio), rhythm)
+    return Rhythm(tuple(heard.events("beats")), tuple(heard.events("downbeats")))
 
 
 def mark_loop(path: str | Path, n_samples: int, sample_rate_hz: int) -> None:

@@ -28,9 +28,10 @@ from vampnet.errors import BundleError
 from vampnet.frames import seconds_to_frames
 from vampnet.generation import Generation, Request, Stage, derive_seed
 from vampnet.jobs import Clock, Job, Progress, Timings
+from vampnet.listener import Listener
 from vampnet.prompts import Periodic, Prompt, PromptContext, resolve
 from vampnet.resume import State, weights_digest
-from vampnet.rhythm import Rhythm, find_rhythm
+from vampnet.rhythm import Rhythm, Tracking
 from vampnet.sampling import fill
 from vampnet.streams import Material, MemorySource, Source, Spool, Target, material_of, material_of_codes, restored
 
@@ -89,11 +90,11 @@ class Vampnet:
         prompt: Prompt = DEFAULT_PROMPT,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
         progress: Progress | None = None,
-        rhythm: Rhythm | None = None,
+        rhythm: Rhythm | Tracking | None = None,
     ) -> Result:
         """One variation of `audio`: tokens that the prompt keeps stay, the others are generated.
 
-        `rhythm` says where beats are; without it, a prompt that needs them has them found in the audio.
+        `rhythm` says where beats are, or how to find them; they are looked for only when a prompt needs them.
         The result is a function of (audio, prompt, sampling) alone. Raises VampnetError for unusable input.
         """
         return self.variations(audio, 1, prompt, sampling, progress, rhythm)[0]
@@ -105,7 +106,7 @@ class Vampnet:
         prompt: Prompt = DEFAULT_PROMPT,
         sampling: Sampling = Sampling(),  # noqa: B008
         progress: Progress | None = None,
-        rhythm: Rhythm | None = None,
+        rhythm: Rhythm | Tracking | None = None,
     ) -> list[Result]:
         """`n` variations, generated as one batch; number k equals `vamp` with seed + k."""
         source, clock = MemorySource(audio), Clock()
@@ -130,7 +131,7 @@ class Vampnet:
         prompt: Prompt = DEFAULT_PROMPT,
         sampling: Sampling = Sampling(),  # noqa: B008
         progress: Progress | None = None,
-        rhythm: Rhythm | None = None,
+        rhythm: Rhythm | Tracking | None = None,
         resume: bool = False,
     ) -> tuple[list[Drawn], Timings]:
         """One variation of a file per output path, in memory that does not grow with the audio.
@@ -158,7 +159,13 @@ class Vampnet:
             return material_of_codes(encoded.codes_NCT, target)
 
     def draw(
-        self, source: Source, n_frames: int, n: int, prompt: Prompt, sampling: Sampling, rhythm: Rhythm | None
+        self,
+        source: Source,
+        n_frames: int,
+        n: int,
+        prompt: Prompt,
+        sampling: Sampling,
+        rhythm: Rhythm | Tracking | None,
     ) -> list[Drawn]:
         """Seeds and masks of `n` variations."""
         check("number of variations", n, 1, 1000)
@@ -279,21 +286,6 @@ def load(
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
     return Vampnet(bundle, device, compat)
-
-
-class Listener:
-    """Finds events in a source when first asked, and only what it was not told."""
-
-    def __init__(self, source: Source, rhythm: Rhythm | None) -> None:
-        self.source, self.given, self.found = source, rhythm, None
-
-    def events(self, kind: str) -> Sequence[float]:
-        given = self.given.events(kind) if self.given is not None else ()
-        if given:
-            return given
-        if self.found is None:
-            self.found = find_rhythm(self.source.blocks(), self.source.sample_rate_hz, self.source.n_samples)
-        return self.found.events(kind)
 
 
 def _within(progress: Progress | None, request: Request) -> Callable[[int, int], None] | None:

@@ -1,34 +1,32 @@
-"""Beats, downbeats and onsets of audio, in seconds: found by librosa's tracker, read from a file, or counted.
+"""Beats, downbeats and onsets of audio, in seconds: tracked, read from a file, or counted.
 
-Librosa's tracker (Ellis 2007) gives beats and no bars. The first beats of bars are estimated from its beats: a bar of
-three or four beats, beginning where bass onsets and changes of the spectrum together are strongest.
+Trackers: "learned", a small network that was trained on this package's composer (beats/network.py) with a search for
+the best path and bars (beats/decode.py); "librosa", Ellis's tracker of 2007 with an estimate of the bar
+(beats/ellis.py); or the network of Beat This, where the user has its checkpoint (beats/beat_this.py).
+benchmarks/beats.py measures them; docs/beats.md has its figures.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
-import librosa
 import numpy as np
 
 from vampnet.audio import Samples, resample_blocks
+from vampnet.beats import beat_this, ellis, learned, spectra
 from vampnet.config import check
-from vampnet.errors import AudioError
+from vampnet.errors import AudioError, SettingsError
 from vampnet.frames import resampled_length
 
-RATE_HZ, FFT, HOP, N_MELS = 22050, 2048, 512, 128
-"""What librosa's tracker is tuned to: 43 spectra per second."""
-BASS_MELS = 8
-"""Lowest mel bands (below about 200 Hz), whose onsets mark the bar."""
-BAR_LENGTHS = (4, 3)
-"""Beats per bar that are considered."""
-FOUR_BIAS = 1.15
-"""How much stronger a bar of three must be marked than one of four: most music counts four."""
+TRACKERS = ("learned", "librosa")
+"""What finds beats, the default first."""
+MAX_TIME_S = 1e7
+"""Times in files lie below this; more is a mistake of units."""
 
 
 @dataclass(frozen=True)
@@ -44,41 +42,84 @@ class Rhythm:
         return {"beats": self.beats_s, "downbeats": self.downbeats_s, "onsets": self.onsets_s}[kind]
 
 
-def find_rhythm(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int) -> Rhythm:
-    """Track a recording given as blocks (channels, samples). Memory: 22 kB per second. Silence has no events."""
-    mel_db = _mel_db(blocks, sample_rate_hz, n_samples)
-    strength = librosa.onset.onset_strength(S=mel_db, sr=RATE_HZ, hop_length=HOP)
+@dataclass(frozen=True)
+class Tracking:
+    """How beats are found where nobody says where they are."""
+
+    tracker: str = TRACKERS[0]
+    """"learned", "librosa", or the path of a checkpoint of Beat This (a file that ends in .ckpt)."""
+
+    def __post_init__(self) -> None:
+        if self.tracker not in TRACKERS and not self.tracker.endswith(".ckpt"):
+            names = ", ".join(TRACKERS)
+            raise SettingsError(
+                f"beat tracker is {self.tracker!r}, but must be one of {names}, or the path of a checkpoint of Beat "
+                "This, which ends in .ckpt"
+            )
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A tracker that is a network."""
+
+    ear: spectra.Collector
+    track: Callable[[np.ndarray], tuple[tuple[float, ...], tuple[float, ...]]]
+    """Beats and downbeats in seconds, from the spectra of `ear`."""
+
+
+def find_rhythm(
+    blocks: Iterable[Samples],
+    sample_rate_hz: int,
+    n_samples: int,
+    tracking: Tracking = Tracking(),
+) -> Rhythm:
+    """Track a recording given as blocks (channels, samples). Memory: 50 kB per second. Silence has no events.
+
+    Raises BundleError for a checkpoint of Beat This that cannot be used.
+    """
+    powers = spectra.Collector(ellis.FFT, ellis.HOP, ellis.mel_powers)
+    network = _network(tracking.tracker)
+    for samples in _mono(blocks, sample_rate_hz, n_samples):
+        powers.push(samples)
+        if network is not None:
+            network.ear.push(samples)
+    mel_db = ellis.decibels(powers.finish())
+    strength = ellis.onset_strength(mel_db)
     if len(strength) < 4 or strength.max() <= 1e-6:
         return Rhythm((), (), ())
-    _, beats = librosa.beat.beat_track(onset_envelope=strength, sr=RATE_HZ, hop_length=HOP, trim=False)
-    onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=RATE_HZ, hop_length=HOP, backtrack=True)
-    beats_s = [float(t) for t in librosa.frames_to_time(beats, sr=RATE_HZ, hop_length=HOP)]
-    onsets_s = [float(t) for t in librosa.frames_to_time(onsets, sr=RATE_HZ, hop_length=HOP)]
-    length, first = bar_of(np.asarray(beats), mel_db)
-    return Rhythm(tuple(beats_s), tuple(beats_s[first::length]), tuple(onsets_s))
+    if network is None:
+        beats_s, downbeats_s = ellis.track(mel_db, strength)
+    else:
+        beats_s, downbeats_s = network.track(network.ear.finish())
+    return Rhythm(beats_s, downbeats_s, ellis.onset_times(strength))
 
 
-def bar_of(beats: np.ndarray, mel_db: np.ndarray) -> tuple[int, int]:
-    """Beats per bar (3 or 4) and the number of the first downbeat, from the spectra (mels, frames) around beats."""
-    if len(beats) < 2 * max(BAR_LENGTHS):
-        return BAR_LENGTHS[0], 0
-    # Bass counts by its amplitude (in dB, the low end of a snare would weigh as much as a kick), colour in dB.
-    loudness = 10 ** (mel_db[:BASS_MELS] / 20)
-    bass = np.maximum(np.diff(loudness, axis=1, prepend=loudness[:, :1]), 0).mean(axis=0)
-    bass_at = np.array([bass[max(b - 1, 0) : b + 3].max() for b in beats])
-    bounds = [*beats, mel_db.shape[1]]
-    means = np.stack([mel_db[:, a : max(b, a + 1)].mean(axis=1) for a, b in pairwise(bounds)])
-    change = np.concatenate([[0.0], np.abs(np.diff(means, axis=0)).mean(axis=1)])
-    accent = bass_at / (bass_at.std() + 1e-9) + change / (change.std() + 1e-9)
-    best, chosen = -math.inf, (BAR_LENGTHS[0], 0)
-    for length in BAR_LENGTHS:
-        for first in range(length):
-            marked = np.zeros(len(accent), dtype=bool)
-            marked[first::length] = True
-            score = (accent[marked].mean() - accent[~marked].mean()) * (FOUR_BIAS if length == 4 else 1.0)
-            if score > best:
-                best, chosen = score, (length, first)
-    return chosen
+def _network(tracker: str) -> _Network | None:
+    """What a tracker that is a network listens with, and how it goes on; None for librosa's, which needs onsets."""
+    if tracker == "librosa":
+        return None
+    if tracker == "learned":
+        return _Network(spectra.Collector(spectra.FFT, spectra.HOP, spectra.band_magnitudes), learned.track)
+    network = beat_this.load_beat_this(tracker)
+    ear = spectra.Collector(spectra.FFT, spectra.HOP, beat_this.band_magnitudes)
+    return _Network(ear, functools.partial(beat_this.track, network))
+
+
+def find_bars(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int, beats_s: Sequence[float]) -> Rhythm:
+    """The downbeats among beats that are known, seconds: the learned network hears how likely each is one, and bars of
+    2 to 7 beats that mostly keep their length are laid over them (beats/decode.py)."""
+    magnitudes = spectra.Collector(spectra.FFT, spectra.HOP, spectra.band_magnitudes)
+    for samples in _mono(blocks, sample_rate_hz, n_samples):
+        magnitudes.push(samples)
+    return Rhythm(tuple(beats_s), learned.downbeats_among(beats_s, magnitudes.finish()))
+
+
+def _mono(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int) -> Iterator[np.ndarray]:
+    """The mean of the channels in blocks (n,) at the rate of beats/spectra.py."""
+    mono = (block.mean(axis=0, keepdims=True) for block in blocks)
+    length = resampled_length(n_samples, sample_rate_hz, spectra.RATE_HZ)
+    for block in resample_blocks(mono, sample_rate_hz, spectra.RATE_HZ, length):
+        yield block[0]
 
 
 def steady_rhythm(bpm: float, duration_s: float, downbeat_s: float = 0.0, beats_per_bar: int = 4) -> Rhythm:
@@ -97,63 +138,53 @@ def steady_rhythm(bpm: float, duration_s: float, downbeat_s: float = 0.0, beats_
 def read_rhythm(path: str | Path) -> Rhythm:
     """Beat times from a file.
 
-    JSON (a list, or {"beats": [...], "downbeats": [...]}), or lines of a time in seconds and, if known, the beat's
-    number in its bar (1 is a downbeat), as beat trackers and annotations write them.
+    JSON (a list of seconds, or {"beats": [...], "downbeats": [...]}), or lines of a time in seconds and, if known, the
+    beat's number in its bar (1 is a downbeat), as beat trackers and annotations write them; `#` begins a comment.
+    Where the file says nothing of bars, the result has no downbeats.
 
-    Raises AudioError naming the file and the line.
+    Raises AudioError naming the file and the line or entry.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        beats, downbeats = _json(text) if text.lstrip().startswith(("[", "{")) else _lines(text)
+    except (OSError, ValueError, RecursionError) as error:
         raise AudioError(f"cannot read the beats in '{path}': {error}") from None
-    try:
-        data = json.loads(text) if text.lstrip().startswith(("[", "{")) else _lines(text)
-        beats = data["beats"] if isinstance(data, dict) else data
-        downbeats = data.get("downbeats", []) if isinstance(data, dict) else []
-        beats_s, downbeats_s = (tuple(sorted({float(t) for t in times})) for times in (beats, downbeats))
-    except (ValueError, KeyError, TypeError) as error:
-        raise AudioError(f"cannot read the beats in '{path}': {error}") from None
-    wrong = [t for t in (*beats_s, *downbeats_s) if not 0 <= t < 1e7]
-    if wrong or not beats_s:
-        raise AudioError(f"cannot read the beats in '{path}': {f'{wrong[0]} is no time' if wrong else 'it has none'}")
-    return Rhythm(beats_s, downbeats_s or beats_s[::4])
+    if not beats:
+        raise AudioError(f"cannot read the beats in '{path}': it has none")
+    return Rhythm(tuple(sorted(set(beats))), tuple(sorted(set(downbeats))))
 
 
-def _lines(text: str) -> dict[str, list[float]]:
+def _json(text: str) -> tuple[list[float], list[float]]:
+    data = json.loads(text)
+    entries = data if isinstance(data, dict) else {"beats": data}
+    unknown = sorted(set(entries) - {"beats", "downbeats"})
+    if unknown or "beats" not in entries:
+        raise ValueError(f'write {{"beats": [...], "downbeats": [...]}}, not {unknown or list(entries)}')
+    lists = []
+    for name in ("beats", "downbeats"):
+        times = entries.get(name, [])
+        if not isinstance(times, list):
+            raise ValueError(f"{name} is {times!r}, not a list of seconds")
+        for number, time_s in enumerate(times):
+            if isinstance(time_s, bool) or not isinstance(time_s, (int, float)) or not 0 <= time_s < MAX_TIME_S:
+                raise ValueError(f"{name}[{number}] is {json.dumps(time_s)}, not a time from 0 s")
+        lists.append([float(t) for t in times])
+    return lists[0], lists[1]
+
+
+def _lines(text: str) -> tuple[list[float], list[float]]:
     beats, downbeats = [], []
     for number, line in enumerate(text.splitlines(), 1):
-        fields = line.split("#")[0].replace(",", " ").split()
+        fields = line.split("#")[0].replace(",", " ").replace(";", " ").split()
         if not fields:
             continue
         try:
-            time_s = float(fields[0])
-            is_first = len(fields) > 1 and float(fields[1]) == 1
+            time_s, place = float(fields[0]), float(fields[1]) if len(fields) > 1 else math.nan
         except ValueError:
-            raise ValueError(f"line {number} is {line.strip()!r}, not a time in seconds") from None
+            raise ValueError(f"line {number} is {line.strip()!r}; write TIME_IN_SECONDS [NUMBER_IN_THE_BAR]") from None
+        if not 0 <= time_s < MAX_TIME_S:
+            raise ValueError(f"line {number}: {fields[0]} is not a time from 0 s")
         beats.append(time_s)
-        if is_first:
+        if place == 1:
             downbeats.append(time_s)
-    return {"beats": beats, "downbeats": downbeats}
-
-
-def _mel_db(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int) -> np.ndarray:
-    """Mel spectra in dB (mels, frames), at most 80 dB below the loudest; frame k is centred on sample k * HOP."""
-    mono = (block.mean(axis=0, keepdims=True) for block in blocks)
-    resampled = resample_blocks(mono, sample_rate_hz, RATE_HZ, resampled_length(n_samples, sample_rate_hz, RATE_HZ))
-    parts = [
-        librosa.feature.melspectrogram(y=chunk, sr=RATE_HZ, n_fft=FFT, hop_length=HOP, n_mels=N_MELS, center=False)
-        for chunk in _chunks(resampled)
-    ]
-    return librosa.power_to_db(np.concatenate(parts, axis=1), ref=np.max)
-
-
-def _chunks(blocks: Iterable[Samples]) -> Iterator[np.ndarray]:
-    """Mono blocks (1, n) -> overlapping chunks that hold whole spectra, as if the signal were padded on both sides."""
-    pending = np.zeros(FFT // 2, dtype=np.float32)
-    for block in blocks:
-        pending = np.concatenate([pending, block[0]])
-        n_frames = (len(pending) - FFT) // HOP + 1
-        if n_frames > 0:
-            yield pending[: (n_frames - 1) * HOP + FFT]
-            pending = pending[n_frames * HOP :]
-    yield np.pad(pending, (0, max(FFT // 2, FFT - len(pending))))
+    return beats, downbeats

@@ -1,0 +1,38 @@
+"""What prompts and loops hear in a recording: events that are known already, or looked for when first asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vampnet.rhythm import Rhythm, Tracking, find_bars, find_rhythm
+from vampnet.streams import Source
+
+
+class Listener:
+    """Finds events in a source when first asked, and only what it was not told.
+
+    Given beats without downbeats get theirs from the audio (rhythm.find_bars).
+    """
+
+    def __init__(self, source: Source, rhythm: Rhythm | Tracking | None) -> None:
+        self.source = source
+        self.known = rhythm if isinstance(rhythm, Rhythm) else Rhythm((), ())
+        self.tracking = rhythm if isinstance(rhythm, Tracking) else Tracking()
+        self._asked: set[str] = set()
+
+    def events(self, kind: str) -> Sequence[float]:
+        """The moments, in seconds, of "beats", "downbeats" or "onsets"."""
+        if not self.known.events(kind) and kind not in self._asked:
+            self._listen(kind)
+            self._asked.add(kind)  # silence is listened to once
+        return self.known.events(kind)
+
+    def _listen(self, kind: str) -> None:
+        source, known = self.source, self.known
+        if kind == "downbeats" and known.beats_s:
+            found = find_bars(source.blocks(), source.sample_rate_hz, source.n_samples, known.beats_s)
+        else:
+            found = find_rhythm(source.blocks(), source.sample_rate_hz, source.n_samples, self.tracking)
+        self.known = Rhythm(
+            known.beats_s or found.beats_s, known.downbeats_s or found.downbeats_s, known.onsets_s or found.onsets_s
+        )
