@@ -9,8 +9,8 @@ import torch
 
 from vampnet.checkpoint import load_codec, save_bundle
 from vampnet.codec.magnitude import MAX_LOG_MAGNITUDE, MagnitudeCodec
+from vampnet.codec.magnitude_config import MagnitudeConfig
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
-from vampnet.config import MagnitudeConfig
 from vampnet.errors import SettingsError
 from vampnet.spectra import mel_distance
 

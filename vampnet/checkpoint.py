@@ -29,8 +29,9 @@ from vampnet.codec.base import Codec
 from vampnet.codec.dac import DacCodec
 from vampnet.codec.dac_weights import is_transformers_dac, load_dac
 from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.codec.magnitude_config import MagnitudeConfig
 from vampnet.codec.spectral import SpectralCodec
-from vampnet.config import CodecConfig, DacConfig, MagnitudeConfig, ModelConfig, from_dict, to_dict
+from vampnet.config import CodecConfig, DacConfig, ModelConfig, from_dict, to_dict
 from vampnet.errors import BundleError, SettingsError
 from vampnet.model import MaskedTransformer
 
