@@ -73,10 +73,10 @@ def test_plain_dac_equals_transformers(tmp_path: Path, rates: tuple[int, ...], w
 
 def original_file(path: Path, codec: DacCodec, **kwargs: object) -> Path:
     """The codec's weights under the names that the authors and Descript use, with weight normalisation."""
-    from vampnet.codec.dac_weights import _original_names
+    from vampnet.codec.dac_weights import original_names
 
     state, own = {}, codec.state_dict()
-    for ours, theirs in _original_names(codec.config):
+    for ours, theirs in original_names(codec.config):
         if f"{ours}.alpha" in own:
             state[f"{theirs}.alpha"] = own[f"{ours}.alpha"]
             continue

@@ -55,7 +55,7 @@ _PROJECTIONS = {
     "feed_forward.up": "feed_forward.w_1",
     "feed_forward.down": "feed_forward.w_2",
 }
-_NORMS = {"attention_norm": "norm_1", "feed_forward_norm": "norm_3"}
+NORM_NAMES = {"attention_norm": "norm_1", "feed_forward_norm": "norm_3"}
 
 Pairs = dict[str, tuple[Tensor, Tensor]]
 """Name of one of our projections -> its lora_A (rank, in) and lora_B (out, rank)."""
@@ -166,10 +166,10 @@ def _network_state(model: MaskedTransformer, source: ForeignState) -> dict[str, 
         "position_bias.table_NH": source.take(f"{first}.relative_attention_bias.weight", (c.n_buckets, c.n_heads)),
         "norm.weight": source.take("transformer.norm.weight", (c.dim,)),
     }
-    for ours, theirs in _projections(model):
+    for ours, theirs in projection_names(model):
         state[f"{ours}.weight"] = source.take(f"{theirs}.weight", _shape(model, ours))
     for n in range(c.n_layers):
-        for ours, theirs in _NORMS.items():
+        for ours, theirs in NORM_NAMES.items():
             state[f"layers.{n}.{ours}.weight"] = source.take(f"transformer.layers.{n}.{theirs}.weight", (c.dim,))
     # Their output channel is v * P + c, ours c * V + v.
     weight = source.take_weight("classifier.layers.0", (c.vocab_size * c.n_predicted, c.dim, 1)).squeeze(-1)
@@ -182,7 +182,7 @@ def _network_state(model: MaskedTransformer, source: ForeignState) -> dict[str, 
 def _take_pairs(model: MaskedTransformer, source: ForeignState) -> Pairs:
     """All LoRA pairs that the source has; a lone half is noted as missing its other."""
     pairs: Pairs = {}
-    for ours, theirs in _projections(model):
+    for ours, theirs in projection_names(model):
         if ours.endswith(".key"):
             continue  # theirs have none there; one that turns up is named as unexpected
         if f"{theirs}.lora_A" in source or f"{theirs}.lora_B" in source:
@@ -192,7 +192,7 @@ def _take_pairs(model: MaskedTransformer, source: ForeignState) -> Pairs:
     return pairs
 
 
-def _projections(model: MaskedTransformer) -> Iterator[tuple[str, str]]:
+def projection_names(model: MaskedTransformer) -> Iterator[tuple[str, str]]:
     """Our and their name of every projection of every layer."""
     for n in range(model.config.n_layers):
         for ours, theirs in _PROJECTIONS.items():

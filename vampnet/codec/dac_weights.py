@@ -69,7 +69,7 @@ def _from_pth(path: Path) -> DacCodec:
         codebook_size=argument(kwargs, "codebook_size", path),
         codebook_dim=dims,
     )
-    return _filled(config, ForeignState(tensors, path), _original_names(config))
+    return _filled(config, ForeignState(tensors, path), original_names(config))
 
 
 def _from_transformers(folder: Path) -> DacCodec:
@@ -138,7 +138,7 @@ def _filled(config: DacConfig, source: ForeignState, names: Iterator[NamePair]) 
     return codec.eval()
 
 
-def _original_names(config: DacConfig) -> Iterator[NamePair]:
+def original_names(config: DacConfig) -> Iterator[NamePair]:
     """Modules in the files of the authors and of Descript, which number everything."""
     n = len(config.encoder_rates)
     yield "encoder.enter", "encoder.block.0"
