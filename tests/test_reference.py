@@ -102,7 +102,7 @@ def test_a_folder_of_their_files_loads_and_equals_its_bundle(folder: Path, tmp_p
     assert convert(folder, tmp_path / "b") == 0
     direct, bundle = load_bundle(folder), load_bundle(tmp_path / "b")
     assert same_weights(direct, bundle)
-    assert set(direct.config["sha256"]) == {"coarse.safetensors", "c2f.safetensors"}  # as adapters look them up
+    assert set(direct.weight_digests()) == {"coarse.safetensors", "c2f.safetensors"}  # as adapters look them up
     assert direct.codec.id == bundle.codec.id == load_codec(folder).id == load_codec(folder / "codec.pth").id
     assert direct.coarse is not None and not direct.coarse.training and not direct.codec.training
 

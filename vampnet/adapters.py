@@ -107,7 +107,8 @@ def apply_adapter(bundle: Bundle, adapter: Adapter, strength: float = 1.0, name:
             f"{name}: made for tokens of codec {adapter.codec_id}, but {bundle.folder} has {bundle.codec.id}"
         )
     base = adapter.about.get("base", {})
-    changed = [part for part, digest in base.items() if bundle.config["sha256"].get(part) != digest]
+    digests = bundle.weight_digests() if base else {}
+    changed = [part for part, digest in base.items() if digests.get(part) != digest]
     if changed:
         log.warning("%s: was trained on other weights than %s has (%s)", name, bundle.folder, ", ".join(changed))
     pairs = []

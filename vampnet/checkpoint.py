@@ -5,7 +5,11 @@
     README.md            the model card
 
 Weights are stored as float32, bfloat16, or int8 with one scale per row (`storage` in the config); the codebooks are
-always float32, since they say what the codes mean. A bundle is checked in full before any of it is used.
+always float32, since they say what the codes mean. A bundle is checked before any of it is used: settings, codec id,
+names and shapes of all weights, and files up to 64 MiB by their SHA-256; `vampnet info --verify` does that for all.
+
+Float32 and bfloat16 files are mapped into memory, not read: weights that are used as they are stored cost no memory
+that the system cannot take back, and of those that are converted only the result stays.
 """
 
 from __future__ import annotations
@@ -15,14 +19,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vampnet.codec.base import Codec
@@ -33,7 +37,7 @@ from vampnet.codec.magnitude_config import MagnitudeConfig
 from vampnet.codec.spectral import SpectralCodec
 from vampnet.config import CodecConfig, DacConfig, ModelConfig, from_dict, to_dict
 from vampnet.errors import BundleError, SettingsError
-from vampnet.model import MaskedTransformer
+from vampnet.model import MaskedTransformer, in_format
 
 FORMAT_VERSION = 1
 STORAGES = ("float32", "bfloat16", "int8")
@@ -46,6 +50,8 @@ CODECS: dict[str, tuple[type, Callable[[Any], Codec]]] = {
     "dac": (DacConfig, DacCodec),
 }
 """Codec kind -> its settings and its class."""
+HASHED_AT_LOAD_MIB = 64
+"""Larger files are not hashed whenever they are loaded: that would take seconds of every run."""
 _SMALL = 2048
 """Tensors with fewer elements stay float32: they cost nothing and matter most."""
 
@@ -59,6 +65,12 @@ class Bundle:
     codec: Codec
     coarse: MaskedTransformer | None
     c2f: MaskedTransformer | None
+
+    def weight_digests(self) -> dict[str, str]:
+        """SHA-256 of each weight file; for the authors' files, whose digests nothing states, computed here."""
+        if "sha256" in self.config:
+            return self.config["sha256"]
+        return {name: sha256_of(self.folder / source) for name, source in self.config["sources"].items()}
 
 
 def find_bundle(name: str | os.PathLike[str]) -> Path:
@@ -85,19 +97,25 @@ def _download(repository: str) -> Path:
         raise BundleError(f"{repository}: no such folder, and the hub did not give it ({cause})") from None
 
 
-def load_bundle(name: str | os.PathLike[str]) -> Bundle:
+def load_bundle(name: str | os.PathLike[str], dtype: torch.dtype = torch.float32, verify: bool = False) -> Bundle:
     """Load and check a bundle, or a folder or hub repository that holds the authors' three `.pth` files.
 
-    Raises BundleError naming what is missing, damaged or does not belong together.
+    dtype: number format of the networks' matrices; what is not float32 is for inference only.
+    verify: hash every file, however large. Raises BundleError naming what is missing, damaged or does not belong
+    together.
     """
     from vampnet.reference import is_reference, load_reference  # which makes bundles, so it imports this module
 
     folder = find_bundle(name)
     if is_reference(folder):
-        return load_reference(folder)
+        return load_reference(folder, dtype)
     config = _read_config(folder)
+    if verify:
+        for part in PARTS:
+            if part in config:
+                _check_digest(folder / f"{part}.safetensors", config)
     codec = _load_codec(folder, config)
-    models = {part: _load_model(folder, config, part, codec) for part in ("coarse", "c2f")}
+    models = {part: _load_model(folder, config, part, codec, dtype) for part in ("coarse", "c2f")}
     return Bundle(folder, config, codec, models["coarse"], models["c2f"])
 
 
@@ -135,14 +153,21 @@ def _load_codec(folder: Path, config: dict[str, Any]) -> Codec:
     if kind not in CODECS:
         raise BundleError(f"{folder / 'config.json'}: codec kind {kind!r} is unknown; known: {', '.join(CODECS)}")
     settings, family = CODECS[kind]
-    codec = family(_settings(settings, config, "codec", folder))
-    _fill(codec, folder, config, "codec")
+    made = _settings(settings, config, "codec", folder)
+    if family is DacCodec:  # whose buffers all come from the file, so it can be built without memory of its own
+        with torch.device("meta"):
+            codec: Codec = DacCodec(made)
+    else:
+        codec = family(made)
+    _fill(codec, folder, config, "codec", {})
     if codec.id != config["codec_id"]:
         raise BundleError(f"{folder}: its codec has id {codec.id}, but config.json says {config['codec_id']}")
     return codec.eval()
 
 
-def _load_model(folder: Path, config: dict[str, Any], part: str, codec: Codec) -> MaskedTransformer | None:
+def _load_model(
+    folder: Path, config: dict[str, Any], part: str, codec: Codec, dtype: torch.dtype
+) -> MaskedTransformer | None:
     if part not in config:
         return None
     section = dict(config[part])
@@ -152,9 +177,12 @@ def _load_model(folder: Path, config: dict[str, Any], part: str, codec: Codec) -
     settings = _settings(ModelConfig, {part: section}, part, folder)
     if settings.n_codebooks > codec.n_codebooks or settings.vocab_size != codec.codebook_size:
         raise BundleError(f"{folder}: its {part} model reads more codebooks or entries than its codec has")
-    model = MaskedTransformer(settings)
-    model.set_codebooks(codec.codebooks()[: settings.n_codebooks])
-    _fill(model, folder, config, part)
+    with torch.device("meta"):
+        model = MaskedTransformer(settings)
+    codebooks_CVK = codec.codebooks()[: settings.n_codebooks]
+    if codebooks_CVK.shape != model.codebooks_CVK.shape:
+        raise BundleError(f"{folder}: its {part} model has not the codebook_dim of its codec")
+    _fill(model, folder, config, part, {"codebooks_CVK": codebooks_CVK}, dtype)
     return model.eval()
 
 
@@ -165,18 +193,25 @@ def _settings(kind: type, config: dict[str, Any], part: str, folder: Path) -> An
         raise BundleError(str(error)) from None
 
 
-def _fill(module: nn.Module, folder: Path, config: dict[str, Any], part: str) -> None:
-    """Load one weight file into a module, strictly."""
+def _fill(
+    module: nn.Module,
+    folder: Path,
+    config: dict[str, Any],
+    part: str,
+    given: dict[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Give a module the tensors of one weight file, strictly, besides those that are `given`."""
     path = folder / f"{part}.safetensors"
     if not path.is_file():
         raise BundleError(f"{folder}: {path.name} is missing")
-    if sha256_of(path) != config["sha256"].get(path.name):
-        raise BundleError(f"{path}: damaged or replaced, its SHA-256 is not the one in config.json")
+    if path.stat().st_size <= HASHED_AT_LOAD_MIB * 2**20:
+        _check_digest(path, config)
     try:
-        state = unpack(load_file(path))
+        state = dict(_tensors(path, dtype))
     except (SafetensorError, OSError, KeyError) as error:
         raise BundleError(f"{path}: damaged ({error})") from None
-    wanted = {name: t for name, t in module.state_dict().items() if not _from_codec(name, part)}
+    wanted = {name: t for name, t in module.state_dict().items() if name not in given}
     problems = [f"missing {name}" for name in wanted.keys() - state.keys()]
     problems += [f"unexpected {name}" for name in state.keys() - wanted.keys()]
     problems += [
@@ -186,7 +221,25 @@ def _fill(module: nn.Module, folder: Path, config: dict[str, Any], part: str) ->
     ]
     if problems:
         raise BundleError(f"{path}: does not fit its config.json: {'; '.join(sorted(problems)[:8])}")
-    module.load_state_dict(state, strict=False)
+    module.load_state_dict({**state, **given}, assign=True)
+
+
+def _tensors(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor of everything in a weight file, ready for use; mapped where the file holds it that way."""
+    file = safe_open(path, framework="pt")
+    for name in [name for name in file.keys() if not name.endswith(SCALE)]:  # noqa: SIM118  (not a dict)
+        stored = file.get_tensor(name)
+        scale = file.get_tensor(name + SCALE) if stored.dtype == torch.int8 else None
+        tensor = in_format(name, unpacked(stored, scale), dtype)
+        if tensor is not stored:  # the pages of what was converted go before the next ones come
+            del stored
+            file = safe_open(path, framework="pt")
+        yield name, tensor
+
+
+def _check_digest(path: Path, config: dict[str, Any]) -> None:
+    if path.is_file() and sha256_of(path) != config["sha256"].get(path.name):
+        raise BundleError(f"{path}: damaged or replaced, its SHA-256 is not the one in config.json")
 
 
 def _from_codec(name: str, part: str) -> bool:
@@ -248,17 +301,9 @@ def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     return packed
 
 
-def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Stored tensors as float32."""
-    state = {}
-    for name, tensor in packed.items():
-        if name.endswith(SCALE):
-            continue
-        if tensor.dtype == torch.int8:
-            state[name] = tensor.float() * packed[name + SCALE].float()
-        else:
-            state[name] = tensor.float()
-    return state
+def unpacked(stored: Tensor, scale: Tensor | None) -> Tensor:
+    """A tensor from its stored form: int8 with its scale as float32, all others as they are."""
+    return stored if scale is None else stored.float() * scale.float()
 
 
 def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:

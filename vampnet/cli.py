@@ -227,6 +227,7 @@ def _first_line(text: str | None) -> str:
 def _info_options(parser: ArgumentParser) -> None:
     parser.add_argument("what", type=str, nargs="?", default="default", help="bundle, adapter, audio or .vamp file")
     parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--verify", action="store_true", help="compare every weight file with its SHA-256")
 
 
 def run_info(options: Namespace) -> None:
@@ -238,7 +239,7 @@ def run_info(options: Namespace) -> None:
         readers = {".safetensors": adapter_info, ".vamp": vamp_info}
         facts = readers.get(what.suffix.lower(), audio_info)(what)
     else:
-        facts = bundle_info(options.what)
+        facts = bundle_info(options.what, options.verify)
     if options.json:
         print(json.dumps(facts, indent=1))
         return

@@ -69,9 +69,9 @@ def adapter_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     return facts | {f"about_{key}": value for key, value in adapter.about.items() if key != "rank"}
 
 
-def bundle_info(name: str) -> dict[str, Any]:
-    """Parts, sizes and origin of a bundle, which is checked in full. Raises BundleError."""
-    bundle = load_bundle(name)
+def bundle_info(name: str, verify: bool = False) -> dict[str, Any]:
+    """Parts, sizes and origin of a bundle, which is loaded; `verify`: every file's SHA-256 too. Raises BundleError."""
+    bundle = load_bundle(name, verify=verify)
     size = sum(p.stat().st_size for p in Path(bundle.folder).iterdir() if p.is_file())
     facts: dict[str, Any] = {
         "bundle": str(bundle.folder),

@@ -8,6 +8,7 @@ does not grow with the audio, but for the mask, 0.8 kB per second and variation.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,10 +80,11 @@ class Vampnet:
         if bundle.coarse is None or bundle.c2f is None:
             raise BundleError(f"{bundle.folder}: holds only a codec; vamping needs a coarse and a c2f model too")
         self.device = select_device(device)
-        self.dtype = torch.float32 if self.compat else inference_dtype(self.device)
-        self.bundle = bundle
+        self.dtype = _number_format(self.device, compat)
         self.codec = bundle.codec.to(self.device)
-        self.coarse, self.c2f = bundle.coarse.to(self.device), bundle.c2f.to(self.device)
+        # In the number format that they run in, once: casting at every use would be a slow second copy.
+        self.coarse, self.c2f = (m.in_format(self.dtype).to(self.device) for m in (bundle.coarse, bundle.c2f))
+        self.bundle = dataclasses.replace(bundle, coarse=self.coarse, c2f=self.c2f)
 
     def vamp(
         self,
@@ -220,8 +222,7 @@ class Vampnet:
         codes_BCT = torch.cat([request.codes_BCT for request in requests]).to(self.device)
         mask_BCT = torch.cat([request.mask_BCT for request in requests]).to(self.device)
         seeds = [seed for request in requests for seed in request.seeds]
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            filled_BCT = fill(stage.model, codes_BCT, mask_BCT, sampling, seeds, stage.steps, report)
+        filled_BCT = fill(stage.model, codes_BCT, mask_BCT, sampling, seeds, stage.steps, report)
         return list(filled_BCT.split([len(request.seeds) for request in requests]))
 
     def generate(
@@ -281,11 +282,17 @@ def load(
     `compat="reference"` prepares and cuts audio as the authors' code does (see `vampnet.compat`).
     Raises BundleError for a bundle or adapter that is missing, damaged or does not fit.
     """
-    bundle = load_bundle(name)
+    # Adapters are added to the weights as they were trained, in float32.
+    bundle = load_bundle(name, torch.float32 if lora else _number_format(select_device(device), compat))
     for text in lora:
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
     return Vampnet(bundle, device, compat)
+
+
+def _number_format(device: torch.device, compat: str) -> torch.dtype:
+    """What the networks compute in."""
+    return torch.float32 if compat else inference_dtype(device)
 
 
 def _within(progress: Progress | None, request: Request) -> Callable[[int, int], None] | None:

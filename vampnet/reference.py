@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vampnet.checkpoint import FORMAT_VERSION, Bundle, sha256_of
+from vampnet.checkpoint import FORMAT_VERSION, Bundle
 from vampnet.codec.base import Codec
 from vampnet.codec.dac_weights import load_dac
 from vampnet.config import ModelConfig, from_dict
 from vampnet.errors import BundleError, SettingsError
 from vampnet.foreign import ForeignState, argument, checkpoint_of, read_pth
-from vampnet.model import MaskedTransformer
+from vampnet.model import MaskedTransformer, in_format
 
 FILES = {"codec": "codec.pth", "coarse": "coarse.pth", "c2f": "c2f.pth"}
 LORA_RANK = 8
@@ -77,30 +77,36 @@ def is_reference(folder: str | os.PathLike[str]) -> bool:
     return not (folder / "config.json").exists() and any((folder / name).exists() for name in FILES.values())
 
 
-def load_reference(folder: str | os.PathLike[str]) -> Bundle:
+def load_reference(folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> Bundle:
     """The authors' three files in a folder as a loaded bundle, LoRA pairs inside them merged.
 
-    A `lora.pth` beside them is left alone: import it by name. Raises BundleError naming what does not fit.
+    dtype: number format of the networks' matrices. A `lora.pth` beside the files is left alone: import it by name.
+    Raises BundleError naming what does not fit.
     """
     folder = Path(folder)
     absent = [name for name in FILES.values() if not (folder / name).is_file()]
     if absent:
         raise BundleError(f"{folder}: lacks {', '.join(absent)}; the authors' model is {', '.join(FILES.values())}")
     codec = load_dac(folder / FILES["codec"])
-    coarse, c2f = (read_network(folder / FILES[part], codec).model for part in ("coarse", "c2f"))
+    coarse, c2f = (read_network(folder / FILES[part], codec, dtype=dtype).model for part in ("coarse", "c2f"))
     about = {"source": "the VampNet authors' files, as they are", "licence": LICENCE}
     config = {"format_version": FORMAT_VERSION, "storage": "float32", "about": about, "codec_id": codec.id}
-    # Under the names that a bundle has: by them an adapter knows what it was trained on.
-    digests = {f"{part}.safetensors": sha256_of(folder / FILES[part]) for part in ("coarse", "c2f")}
-    return Bundle(folder, {**config, "sha256": digests}, codec, coarse, c2f)
+    # Under the names that a bundle has: by their digests an adapter knows what it was trained on.
+    sources = {f"{part}.safetensors": FILES[part] for part in ("coarse", "c2f")}
+    return Bundle(folder, {**config, "sources": sources}, codec, coarse, c2f)
 
 
 def read_network(
-    path: str | os.PathLike[str], codec: Codec, lora: str | os.PathLike[str] | None = None, merge: bool = True
+    path: str | os.PathLike[str],
+    codec: Codec,
+    lora: str | os.PathLike[str] | None = None,
+    merge: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> ReferenceNetwork:
     """A network from `coarse.pth` or `c2f.pth`, its codebooks filled from the codec, for evaluation.
 
     lora: a LoRA file, whose pairs replace those in the checkpoint. merge: add the pairs to the weights.
+    dtype: number format of the matrices; what is not float32 is for inference only.
     Raises BundleError naming every key that is missing, misshapen or unexpected in either file.
     """
     tensors, kwargs = checkpoint_of(path)
@@ -119,9 +125,10 @@ def read_network(
     source.finish()
     if lora is not None:
         pairs |= read_lora(lora, model)
-    if merge:
-        for name, (a_RI, b_OR) in pairs.items():
-            state[f"{name}.weight"] = state[f"{name}.weight"] + b_OR @ a_RI / LORA_RANK
+    for name in list(state):  # one by one, so that never all of them are there twice
+        a_RI, b_OR = pairs.get(name.removesuffix(".weight"), (None, None)) if merge else (None, None)
+        merged = state[name] if a_RI is None or b_OR is None else state[name] + b_OR @ a_RI / LORA_RANK
+        state[name] = in_format(name, merged, dtype)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError:

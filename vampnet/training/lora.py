@@ -97,7 +97,7 @@ def finetune(
     work = Path(folder) if folder is not None else Path(f"{output}.run")
     _check_places(Path(audio_folder), Path(output), work)
     _claim(
-        work, {"settings": dataclasses.asdict(settings), "codec_id": loaded.codec.id, "base": loaded.config["sha256"]}
+        work, {"settings": dataclasses.asdict(settings), "codec_id": loaded.codec.id, "base": loaded.weight_digests()}
     )
     data = _prepare(audio_folder, work, loaded, settings)
     factors, changes, steps = {}, {}, {}
@@ -193,7 +193,7 @@ def _about(loaded: Bundle, settings: FinetuneSettings, report: FinetuneReport) -
     """What the file says of itself: the weights it belongs to, how it was made, and under which licence they are."""
     licence = loaded.config.get("about", {}).get("licence")
     return {
-        "base": {f"{part}.safetensors": loaded.config["sha256"][f"{part}.safetensors"] for part in ("coarse", "c2f")},
+        "base": {f"{part}.safetensors": loaded.weight_digests()[f"{part}.safetensors"] for part in ("coarse", "c2f")},
         "rank": settings.rank,
         "targets": settings.target_names,
         "settings": dataclasses.asdict(settings),
