@@ -128,3 +128,34 @@ def test_hub_failure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BundleError) as caught:
         load_bundle("someone/model")
     assert "no network here" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_networks_load_in_the_format_they_run_in(tmp_path: Path, storage: str) -> None:
+    folder = write_tiny_bundle(tmp_path / "b", storage)
+    plain, reduced = load_bundle(folder).coarse, load_bundle(folder, torch.bfloat16).coarse
+    assert plain is not None and reduced is not None
+    assert (plain.dtype, reduced.dtype) == (torch.float32, torch.bfloat16)
+    assert {t.dtype for t in plain.state_dict().values()} == {torch.float32}
+    converted = plain.in_format(torch.bfloat16).state_dict()
+    for name, tensor in reduced.state_dict().items():
+        assert tensor.dtype == converted[name].dtype and torch.equal(tensor, converted[name]), name
+    assert reduced.in_format(torch.bfloat16) is reduced
+    assert reduced.position_bias.table_NH.dtype == reduced.mask_vectors_CK.dtype == torch.float32
+
+
+def test_float32_weights_are_mapped_and_not_copied(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "b", "float32")
+    model = load_bundle(folder).coarse
+    assert model is not None
+    storages = {p.untyped_storage().data_ptr() for p in model.layers.parameters()}
+    assert len(storages) == 1  # all of them are views of the one mapped file
+
+
+def test_large_files_are_hashed_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tiny_bundle(tmp_path / "b")
+    damage(folder, "flipped")
+    monkeypatch.setattr("vampnet.checkpoint.HASHED_AT_LOAD_MIB", 0)
+    load_bundle(folder)
+    with pytest.raises(BundleError, match=r"coarse\.safetensors.*SHA-256"):
+        load_bundle(folder, verify=True)

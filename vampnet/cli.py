@@ -23,6 +23,7 @@ from vampnet.cli_shared import (
     add_beat_options,
     add_model_options,
     add_settings,
+    load_model,
     output_paths,
     parse_region,
     protect_input,
@@ -128,9 +129,8 @@ def run_vamp(options: Namespace) -> None:
     protect_input(options.input, outputs)
     if options.plot:
         _check_plot(options.plot)
-    from vampnet.pipeline import load
 
-    model = load(options.bundle, options.device, options.lora or [], options.compat)
+    model = load_model(options, options.compat)
     log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
     with ProgressBar() as bar:
         tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm, options.resume)

@@ -11,7 +11,12 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet.errors import AudioError, PromptError, SettingsError
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from vampnet.rhythm import Rhythm, Tracking
+=======
+    from vampnet.pipeline import Vampnet
+    from vampnet.rhythm import Rhythm
+>>>>>>> 1250cbd (OpenVINO backend; the convolutional codec in pieces that stay in the cache; benchmark of a full-size model)
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
@@ -38,6 +43,16 @@ def add_model_options(parser: ArgumentParser) -> None:
         "--lora", action="append", default=None, metavar="FILE[:STRENGTH]", help="adapter to add; repeatable"
     )
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--backend", type=str, default="torch", help="torch, or openvino (an extra; faster on many CPUs)"
+    )
+
+
+def load_model(options: Namespace, compat: str = "") -> Vampnet:
+    """The model that these flags ask for."""
+    from vampnet.pipeline import load
+
+    return load(options.bundle, options.device, options.lora or [], compat, options.backend)
 
 
 def protect_input(input_path: str, outputs: list[Path]) -> None:

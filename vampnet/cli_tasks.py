@@ -14,6 +14,7 @@ from vampnet.cli_shared import (
     add_beat_options,
     add_model_options,
     add_settings,
+    load_model,
     output_paths,
     parse_region,
     protect_input,
@@ -137,7 +138,6 @@ def run_loop(options: Namespace) -> None:
 
     from vampnet import loops
     from vampnet.audio import Audio, output_coding, probe, read, write
-    from vampnet.pipeline import load
     from vampnet.prompt_text import parse_prompt
 
     prompt, sampling, info = parse_prompt(options.prompt), settings_from(Sampling, options), probe(options.input)
@@ -150,7 +150,7 @@ def run_loop(options: Namespace) -> None:
     if options.bars is not None:
         audio = loops.cut_bars(audio, loops.rhythm_of(audio, rhythm), options.bars)
         rhythm = None
-    model = load(options.bundle, options.device, options.lora or [])
+    model = load_model(options)
     with ProgressBar() as bar:
         made = loops.loop(model, audio, options.variations, prompt, sampling, bar.update, rhythm)
     if options.join:
@@ -173,7 +173,6 @@ def _make(options: Namespace, task: Task) -> None:
     """Read, run the task once per variation, write."""
     from vampnet import tasks
     from vampnet.audio import output_coding, probe, read, write
-    from vampnet.pipeline import load
 
     sampling, paths = settings_from(Sampling, options), output_paths(options.output, options.variations)
     info: AudioInfo | None = probe(options.input) if "input" in options else None
@@ -182,7 +181,7 @@ def _make(options: Namespace, task: Task) -> None:
     for path in paths:
         output_coding(path, None, info)  # an output that cannot be written should fail before the work
     audio = read(options.input) if info is not None else None
-    model: Vampnet = load(options.bundle, options.device, options.lora or [])
+    model: Vampnet = load_model(options)
     done = []
     for number, path in enumerate(paths):
         drawn = dataclasses.replace(sampling, seed=(sampling.seed + number) % 2**63)

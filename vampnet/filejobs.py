@@ -155,6 +155,7 @@ def job_facts(
         **to_dict(sampling),
         "number of variations": n,
         "compat": model.compat,
+        "backend": model.backend,
         "number format": str(model.dtype),
         "device": model.device.type,
         "version": f"vampnet {__version__}, torch {torch.__version__}",

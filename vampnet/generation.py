@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vampnet.compat import reference_chunk, reference_windows
 from vampnet.frames import Window, windows
-from vampnet.model import MaskedTransformer
+from vampnet.sampling import TokenNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Stage:
 
     name: str
     """"coarse" or "c2f"."""
-    model: MaskedTransformer
+    model: TokenNetwork
     steps: int
     """Passes per window."""
     window_frames: int

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vampnet.adapters import apply_adapter, parse_adapter, read_adapter
 from vampnet.audio import Audio
+from vampnet.backends import OpenVinoNetwork, check_backend
 from vampnet.checkpoint import Bundle, load_bundle
 from vampnet.compat import check_compat, encode_like_reference
 from vampnet.config import Sampling, check
@@ -32,8 +33,6 @@ from vampnet.jobs import Clock, Job, Progress, Timings
 from vampnet.listener import Listener
 from vampnet.prompts import Periodic, Prompt, PromptContext, resolve
 from vampnet.resume import State, weights_digest
-from vampnet.rhythm import Rhythm, Tracking
-from vampnet.sampling import fill
 from vampnet.streams import Material, MemorySource, Source, Spool, Target, material_of, material_of_codes, restored
 
 COARSE_WINDOW_S, COARSE_CONTEXT_S = 10.0, 2.5
@@ -71,10 +70,11 @@ class Result:
 class Vampnet:
     """A loaded bundle on a device."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto", compat: str = "") -> None:
+    def __init__(self, bundle: Bundle, device: str = "auto", compat: str = "", backend: str = "torch") -> None:
         """`compat="reference"` prepares and cuts audio as the authors' code does, in float32 (see `vampnet.compat`).
 
-        Raises BundleError for a bundle that holds only a codec, SettingsError for a device that is not there.
+        `backend="openvino"` has OpenVINO run the networks (see `vampnet.backends`). Raises BundleError for a bundle
+        that holds only a codec, SettingsError for a device or backend that is not there.
         """
         self.compat = check_compat(compat)
         if bundle.coarse is None or bundle.c2f is None:
@@ -82,9 +82,15 @@ class Vampnet:
         self.device = select_device(device)
         self.dtype = _number_format(self.device, compat)
         self.codec = bundle.codec.to(self.device)
+        self.backend = check_backend(backend, self.device, self.compat)
         # In the number format that they run in, once: casting at every use would be a slow second copy.
-        self.coarse, self.c2f = (m.in_format(self.dtype).to(self.device) for m in (bundle.coarse, bundle.c2f))
-        self.bundle = dataclasses.replace(bundle, coarse=self.coarse, c2f=self.c2f)
+        held = _held_format(self.device, compat, backend)
+        coarse, c2f = (m.in_format(held).to(self.device) for m in (bundle.coarse, bundle.c2f))
+        self.bundle = dataclasses.replace(bundle, coarse=coarse, c2f=c2f)
+        self.coarse: TokenNetwork = coarse
+        self.c2f: TokenNetwork = c2f
+        if backend == "openvino":
+            self.coarse, self.c2f = OpenVinoNetwork(coarse, self.dtype), OpenVinoNetwork(c2f, self.dtype)
 
     def vamp(
         self,
@@ -255,7 +261,8 @@ class Vampnet:
     @cached_property
     def weights_digest(self) -> str:
         """Says whether two models are the same, adapters included."""
-        return weights_digest((self.codec, self.coarse, self.c2f))
+        assert self.bundle.coarse is not None and self.bundle.c2f is not None
+        return weights_digest((self.codec, self.bundle.coarse, self.bundle.c2f))
 
     def _stages(self, sampling: Sampling) -> tuple[Stage, Stage]:
         rate_hz, hop = self.codec.sample_rate_hz, self.codec.hop
@@ -273,6 +280,7 @@ def load(
     device: str = "auto",
     lora: Sequence[str | os.PathLike[str]] = (),
     compat: str = "",
+    backend: str = "torch",
 ) -> Vampnet:
     """Load a model: "default" (embedded), a folder, or OWNER/NAME on the hub.
 
@@ -280,19 +288,27 @@ def load(
 
     `lora` names adapter files, each with an optional strength: "jazz.safetensors:0.5"; several add up.
     `compat="reference"` prepares and cuts audio as the authors' code does (see `vampnet.compat`).
-    Raises BundleError for a bundle or adapter that is missing, damaged or does not fit.
+    `backend="openvino"` has OpenVINO run the networks (see `vampnet.backends`).
+    Raises BundleError for a bundle or adapter that is missing, damaged or does not fit, SettingsError for a device or
+    backend that is unknown or not there, DependencyError for a backend that is not installed.
     """
+    check_backend(backend, select_device(device), check_compat(compat))  # before seconds of loading
     # Adapters are added to the weights as they were trained, in float32.
-    bundle = load_bundle(name, torch.float32 if lora else _number_format(select_device(device), compat))
+    bundle = load_bundle(name, torch.float32 if lora else _held_format(select_device(device), compat, backend))
     for text in lora:
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
-    return Vampnet(bundle, device, compat)
+    return Vampnet(bundle, device, compat, backend)
 
 
 def _number_format(device: torch.device, compat: str) -> torch.dtype:
     """What the networks compute in."""
     return torch.float32 if compat else inference_dtype(device)
+
+
+def _held_format(device: torch.device, compat: str, backend: str) -> torch.dtype:
+    """What their matrices are held in; OpenVINO makes its own from float32."""
+    return torch.float32 if backend == "openvino" else _number_format(device, compat)
 
 
 def _within(progress: Progress | None, request: Request) -> Callable[[int, int], None] | None:

@@ -29,6 +29,8 @@ from vampnet.config import DacConfig, to_dict
 ENTER_KERNEL, LEAVE_KERNEL, UNIT_KERNEL = 7, 3, 7
 UNIT_DILATIONS = (1, 3, 9)
 BRANCH_DILATIONS = (1, 3, 5)
+PIECE_ELEMENTS = 1 << 20
+"""Values of a layer that are computed at once."""
 FADE_SHARE = 8
 """Where a silent frame meets a sounding one, the sound fades over 1 / FADE_SHARE of the silent frame."""
 
@@ -41,11 +43,17 @@ class Snake(nn.Module):
         self.alpha = nn.Parameter(torch.ones(1, width, 1))
 
     def forward(self, x_BDS: Tensor) -> Tensor:
-        return x_BDS + (self.alpha + 1e-9).reciprocal() * torch.sin(self.alpha * x_BDS).square()
+        alpha = self.alpha.to(x_BDS.dtype)
+        # In place where it can be: fresh memory costs more than the arithmetic.
+        squared_BDS = (alpha * x_BDS).sin_().square_()
+        return torch.addcmul(x_BDS, (alpha + 1e-9).reciprocal(), squared_BDS)
 
 
 class ResidualUnit(nn.Module):
-    """Snake, dilated convolution, snake, convolution, added to the input; keeps the length."""
+    """Snake, dilated convolution, snake, convolution, added to the input; keeps the length.
+
+    The convolutions may be in another number format than the input, and so than the sum.
+    """
 
     def __init__(self, width: int, kernel: int, dilation: int, last_kernel: int) -> None:
         super().__init__()
@@ -55,7 +63,13 @@ class ResidualUnit(nn.Module):
         self.last = nn.Conv1d(width, width, last_kernel, padding=last_kernel // 2)
 
     def forward(self, x_BDS: Tensor) -> Tensor:
-        return x_BDS + self.last(self.snake_out(self.dilated(self.snake_in(x_BDS))))
+        y_BDS = self.snake_out(self.dilated(self.snake_in(x_BDS).to(self.dilated.weight.dtype)))
+        return x_BDS + self.last(y_BDS)
+
+    @property
+    def reach(self) -> int:
+        """How many samples to each side a sample depends on."""
+        return self.dilated.dilation[0] * (self.dilated.kernel_size[0] // 2) + self.last.kernel_size[0] // 2
 
 
 class Branches(nn.Module):
@@ -80,6 +94,23 @@ def plain_units(width: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualUnit(width, UNIT_KERNEL, dilation, 1) for dilation in UNIT_DILATIONS))
 
 
+def in_pieces(units: nn.Module, x_BDS: Tensor) -> Tensor:
+    """What a stage's residual units give, computed in pieces that stay in the processor's cache.
+
+    The units see so few samples around each one that the pieces' overlap costs next to nothing. The result is that of
+    one pass, up to rounding.
+    """
+    rows = units.rows if isinstance(units, Branches) else [units]
+    reach = max(sum(unit.reach for unit in row) for row in rows)
+    n_samples, length = x_BDS.shape[2], max(PIECE_ELEMENTS // x_BDS.shape[1], 8 * reach)
+    out_BDS = torch.empty_like(x_BDS)
+    for start in range(0, n_samples, length):
+        stop, left = min(start + length, n_samples), max(start - reach, 0)
+        piece_BDS = units(x_BDS[:, :, left : stop + reach])
+        out_BDS[:, :, start:stop] = piece_BDS[:, :, start - left : stop - left]
+    return out_BDS
+
+
 class EncoderStage(nn.Module):
     """Residual units, then a strided convolution: (B, D, S) -> (B, 2D, S / stride)."""
 
@@ -90,7 +121,7 @@ class EncoderStage(nn.Module):
         self.down = nn.Conv1d(width, 2 * width, 2 * stride, stride, padding=-(-stride // 2))
 
     def forward(self, x_BDS: Tensor) -> Tensor:
-        return self.down(self.snake(self.units(x_BDS)))
+        return self.down(self.snake(in_pieces(self.units, x_BDS)))
 
 
 class DecoderStage(nn.Module):
@@ -103,7 +134,7 @@ class DecoderStage(nn.Module):
         self.units = Branches(width // 2, kernels) if kernels else plain_units(width // 2)
 
     def forward(self, x_BDS: Tensor) -> Tensor:
-        return self.units(self.up(self.snake(x_BDS)))
+        return in_pieces(self.units, self.up(self.snake(x_BDS)))
 
 
 class Encoder(nn.Module):
@@ -176,6 +207,16 @@ class DacCodec(BlockwiseCodec):
 
     def codebooks(self) -> Tensor:
         return self.quantizer.codebooks_CVK.detach().float().clone()
+
+    def decode_in(self, dtype: torch.dtype) -> None:
+        """Set the number format of the decoder's residual convolutions, which do nearly all of its work, for inference.
+
+        What they add up to stays float32.
+        """
+        for unit in self.decoder.modules():
+            if isinstance(unit, ResidualUnit):
+                unit.dilated.to(dtype)
+                unit.last.to(dtype)
 
     def encode_span(self, audio_BS: Tensor) -> Tensor:
         return self.quantizer.encode(self.encoder(audio_BS))

@@ -1,0 +1,56 @@
+"""OpenVINO as what runs the networks: the same logits and tokens, one compiled form for all shapes, clear refusals."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import tiny_codec, tiny_models, tone, write_tiny_bundle
+from vampnet.backends import OpenVinoNetwork, check_backend
+from vampnet.config import Sampling
+from vampnet.errors import DependencyError, SettingsError
+from vampnet.pipeline import load
+from vampnet.prompts import Periodic
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["coarse", "c2f"])
+def test_logits_are_those_of_torch(part: int) -> None:
+    pytest.importorskip("openvino")
+    model = tiny_models(tiny_codec())[part]
+    network = OpenVinoNetwork(model, torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    for n_items, n_frames in ((1, 33), (3, 7), (1, 1)):  # the first one compiles, for all of them
+        shape = (n_items, model.config.n_codebooks, n_frames)
+        codes_BCT = torch.randint(0, model.config.vocab_size + 1, shape, generator=generator)
+        with torch.no_grad():
+            expected_BCTV = model(codes_BCT)
+        logits_BCTV = network(codes_BCT)
+        assert logits_BCTV.shape == expected_BCTV.shape
+        assert (logits_BCTV - expected_BCTV).abs().max() < 1e-5
+
+
+def test_a_vamp_has_the_tokens_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("vampnet.pipeline.inference_dtype", lambda device: torch.float32)
+    folder, audio, settings = write_tiny_bundle(tmp_path / "b"), tone(0.5), Sampling(steps=3, c2f_steps=2, seed=1)
+    results = [load(folder, "cpu", backend=name).vamp(audio, Periodic(5), settings) for name in ("torch", "openvino")]
+    assert torch.equal(results[0].codes_NCT, results[1].codes_NCT)
+    assert (results[0].codes_NCT != results[0].codes_NCT[:, :, :1]).any()
+
+
+def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="'tpu', but must be one of torch, openvino"):
+        check_backend("tpu", CPU)
+    with pytest.raises(SettingsError, match="runs on the CPU"):
+        check_backend("openvino", torch.device("cuda"))
+    with pytest.raises(SettingsError, match="rounds otherwise"):
+        check_backend("openvino", CPU, "reference")
+    monkeypatch.setitem(sys.modules, "openvino", None)  # what an import finds where it is not installed
+    with pytest.raises(DependencyError, match=r"pip install 'vampnet\[openvino\]'"):
+        check_backend("openvino", CPU)
+    assert check_backend("torch", torch.device("mps")) == "torch"
