@@ -9,13 +9,17 @@ where it is installed, OpenVINO: milliseconds, GFLOP/s, and the share of what a 
 number format reached in the same run. Then the share of tokens that agree with PyTorch in float32.
 
 `--only` takes parts of the names of rows. Every figure is the best of `--repeats` runs after one to warm up, but for
-the whole vamp and what takes longer than 15 s, which run once.
+decoding and the whole vamp, which run once.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vampnet.audio import Audio
+from vampnet.audio import Audio, write
 from vampnet.backends import OpenVinoNetwork
 from vampnet.checkpoint import Bundle, load_bundle
 from vampnet.codec.dac import DacCodec
@@ -40,7 +44,6 @@ from vampnet.prompts import Nothing
 from vampnet.sampling import TokenNetwork, fill
 
 COARSE_FRAMES, C2F_FRAMES, SECONDS = 575, 173, 10.0
-LONG_S = 15.0
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -59,14 +62,12 @@ class Row:
 def best_s(run: Callable[[], object], repeats: int, once: bool = False) -> float:
     """Seconds of the fastest run."""
     times = []
-    for number in range(1 if once else repeats + 1):
+    if not once:
+        run()  # to warm up; OpenVINO compiles now
+    for _ in range(1 if once else repeats):
         started = time.perf_counter()
         run()
         times.append(time.perf_counter() - started)
-        if times[0] > LONG_S:
-            break
-        if number == 1:  # the first was to warm up
-            del times[0]
     return min(times)
 
 
@@ -138,14 +139,12 @@ def rows(bundle: Bundle, folder: str, steps: int) -> Iterator[Row]:
         for backend, name, network in networks(bundle, part):
             yield Row(f"{part} pass, {n_frames} frames, {backend}", name, lambda n=network, c=codes_BCT: n(c), gflop)
     encode_gflop, decode_gflop = codec_gflop(codec)
-    rng = np.random.default_rng(0)
-    audio = Audio((0.1 * rng.standard_normal((1, int(SECONDS * codec.sample_rate_hz)))).astype(np.float32), 44100)
-    audio_BS = torch.from_numpy(audio.samples)
+    audio_BS = torch.from_numpy(noise().samples)
     codes_BCT = torch.randint(0, codec.codebook_size, (1, codec.n_codebooks, n_frames_of(codec)))
     yield Row("encode 10 s, torch", "fp32", lambda: codec.encode(audio_BS), encode_gflop)
     for name in formats():
-        codec.decode_in(FORMATS[name])
-        yield Row("decode 10 s, torch", name, lambda: codec.decode(codes_BCT), decode_gflop)
+        decoder = codec.in_format(FORMATS[name])
+        yield Row("decode 10 s, torch", name, lambda c=decoder: c.decode(codes_BCT), decode_gflop, once=True)
     for backend in ("torch", "openvino"):
         name = formats()[-1]
         model = None  # the one before may go first
@@ -153,7 +152,13 @@ def rows(bundle: Bundle, folder: str, steps: int) -> Iterator[Row]:
             model = load(folder, "cpu", backend=backend)
         except DependencyError:
             continue
-        yield Row(f"vamp 10 s, {steps} steps, {backend}", name, lambda m=model: vamp(m, audio, steps), 0.0, once=True)
+        yield Row(f"vamp 10 s, {steps} steps, {backend}", name, lambda m=model: vamp(m, noise(), steps), 0.0, once=True)
+
+
+def noise() -> Audio:
+    """SECONDS of it."""
+    samples = 0.1 * np.random.default_rng(0).standard_normal((1, int(SECONDS * 44100)))
+    return Audio(samples.astype(np.float32), 44100)
 
 
 def vamp(model: Vampnet, audio: Audio, steps: int) -> None:
@@ -208,6 +213,26 @@ def print_row(name: str, form: str, n_threads: int, took_s: float, gflop: float,
     print(f"{name:<40}{form:>7}{n_threads:>8}{1000 * took_s:9.0f}{rate}", flush=True)
 
 
+def report_cold_start(folder: str) -> None:
+    """Seconds from the start of `vampnet vamp` on SECONDS of noise to its first sign of life and first progress."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "in.wav"
+        write(source, noise())
+        command = [sys.executable, "-m", "vampnet.cli", "vamp", str(source), "-o", f"{scratch}/out.wav"]
+        started = time.perf_counter()
+        process = subprocess.Popen([*command, "--bundle", folder, "--steps", "1"], stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        seen, moments = b"", {}
+        while len(moments) < 2 and (piece := os.read(process.stderr.fileno(), 4096)):
+            seen += piece
+            for word in (b"load", b"encode"):
+                if word in seen:
+                    moments.setdefault(word.decode(), time.perf_counter() - started)
+        process.kill()
+        process.wait()
+    print("cold start: " + ", ".join(f"{word!r} after {moment:.1f} s" for word, moment in moments.items()))
+
+
 def report_speed(folder: str, threads: list[int], only: list[str], repeats: int, steps: int) -> None:
     print(f"\n{'':<40}{'format':>7}{'threads':>8}{'ms':>9}{'GFLOP':>8}{'GFLOP/s':>9}{'of peak':>8}")
     for n_threads in threads:
@@ -230,11 +255,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", help="folder of a bundle, or of the authors' .pth files")
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
-    parser.add_argument("--only", nargs="+", default=[], help="parts of row names, such as coarse decode vamp agree")
+    parser.add_argument(
+        "--only", nargs="+", default=[], help="parts of row names, such as coarse decode vamp; cold, agree"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=36, help="coarse steps of the whole vamp")
     options = parser.parse_args()
     report_loading(options.bundle)
+    if not options.only or "cold" in options.only:
+        report_cold_start(options.bundle)
     report_speed(options.bundle, options.threads, options.only, options.repeats, options.steps)
     if not options.only or "agree" in options.only:
         print("\nsame tokens as torch fp32   1 step    12 steps")

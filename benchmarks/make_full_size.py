@@ -106,7 +106,9 @@ def make(folder: Path, storages: list[str], seed: int = 0) -> None:
     for storage in storages:
         import_reference(
             folder / f"bundle-{storage}",
-            **files,
+            files["codec"],
+            files["coarse"],
+            files["c2f"],
             storage=storage,
             licence="None needed: the weights are random.",
             overwrite=True,

@@ -143,6 +143,28 @@ def test_blocks_equal_one_pass(config: DacConfig, beyond: int) -> None:
 
 
 @BOTH
+def test_pieces_equal_one_pass(config: DacConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = small_codec(config)
+    codes = codec.encode(noise(30 * codec.hop))
+    whole = codec.decode(codes)
+    monkeypatch.setattr("vampnet.codec.dac.PIECE_ELEMENTS", 1)  # then they are as short as the layers' reach allows
+    assert (codec.decode(codes) - whole).abs().max() <= 1e-6
+    assert torch.equal(codec.encode(noise(30 * codec.hop)), codes)
+
+
+@BOTH
+def test_in_bfloat16_the_sound_is_nearly_the_same_and_codes_do_not_change(config: DacConfig) -> None:
+    codec = small_codec(config)
+    reduced, audio = codec.in_format(torch.bfloat16), noise(30 * codec.hop)
+    codes = codec.encode(audio)
+    assert torch.equal(reduced.encode(audio), codes) and reduced.id == codec.id
+    whole, rounded = codec.decode(codes), reduced.decode(codes)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - whole).norm() < 0.02 * whole.norm()
+    assert {t.dtype for t in codec.state_dict().values()} == {torch.float32}
+
+
+@BOTH
 def test_context_is_enough_and_not_far_more(config: DacConfig) -> None:
     """A change of one frame reaches no further than the context says, and more than half as far."""
     codec, middle, n_frames = small_codec(config), 40, 80

@@ -129,10 +129,10 @@ def run_vamp(options: Namespace) -> None:
     protect_input(options.input, outputs)
     if options.plot:
         _check_plot(options.plot)
-
-    model = load_model(options, options.compat)
-    log.info("device %s, %s, prompt %s", model.device, model.dtype, prompt)
     with ProgressBar() as bar:
+        bar.start("load")
+        model = load_model(options, options.compat)
+        log.info("device %s, %s, %s, prompt %s", model.device, model.dtype, model.backend, prompt)
         tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm, options.resume)
     if options.plot:
         from vampnet.plot import plot_vamp

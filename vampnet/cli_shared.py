@@ -142,12 +142,17 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def update(self, stage: str, done: int, total: int) -> None:
+    def start(self, what: str) -> None:
+        """Show the bar before there is progress to report."""
         from tqdm import tqdm
 
+        layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
+        self._bar = tqdm(total=1.0, desc=what, bar_format=layout, leave=False)
+
+    def update(self, stage: str, done: int, total: int) -> None:
         if self._bar is None:
-            layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
-            self._bar = tqdm(total=1.0, bar_format=layout, leave=False)
+            self.start(stage)
+        assert self._bar is not None
         self._done[stage] = done / max(total, 1)
         self._bar.set_description_str(stage, refresh=False)
         self._bar.update(sum(self._shares[name] * share for name, share in self._done.items()) - self._bar.n)

@@ -81,12 +81,12 @@ class Vampnet:
             raise BundleError(f"{bundle.folder}: holds only a codec; vamping needs a coarse and a c2f model too")
         self.device = select_device(device)
         self.dtype = _number_format(self.device, compat)
-        self.codec = bundle.codec.to(self.device)
+        self.codec = bundle.codec.in_format(self.dtype).to(self.device)
         self.backend = check_backend(backend, self.device, self.compat)
         # In the number format that they run in, once: casting at every use would be a slow second copy.
         held = _held_format(self.device, compat, backend)
         coarse, c2f = (m.in_format(held).to(self.device) for m in (bundle.coarse, bundle.c2f))
-        self.bundle = dataclasses.replace(bundle, coarse=coarse, c2f=c2f)
+        self.bundle = dataclasses.replace(bundle, codec=self.codec, coarse=coarse, c2f=c2f)
         self.coarse: TokenNetwork = coarse
         self.c2f: TokenNetwork = c2f
         if backend == "openvino":

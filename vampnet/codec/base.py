@@ -63,6 +63,10 @@ class Codec(nn.Module):
         """
         raise NotImplementedError
 
+    def in_format(self, dtype: torch.dtype) -> Codec:
+        """This codec as it decodes fastest on hardware that computes `dtype`; itself where there is nothing to gain."""
+        return self
+
     @property
     def frames_per_s(self) -> float:
         return self.sample_rate_hz / self.hop

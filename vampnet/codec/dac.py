@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 
 import torch
@@ -31,6 +32,8 @@ UNIT_DILATIONS = (1, 3, 9)
 BRANCH_DILATIONS = (1, 3, 5)
 PIECE_ELEMENTS = 1 << 20
 """Values of a layer that are computed at once."""
+_DECODER_CONVOLUTION = r"decoder\.stages\..*\.(dilated|last)\.(weight|bias)"
+"""Names in the state dict."""
 FADE_SHARE = 8
 """Where a silent frame meets a sounding one, the sound fades over 1 / FADE_SHARE of the silent frame."""
 
@@ -94,14 +97,14 @@ def plain_units(width: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualUnit(width, UNIT_KERNEL, dilation, 1) for dilation in UNIT_DILATIONS))
 
 
-def in_pieces(units: nn.Module, x_BDS: Tensor) -> Tensor:
+def in_pieces(units: Branches | nn.Sequential, x_BDS: Tensor) -> Tensor:
     """What a stage's residual units give, computed in pieces that stay in the processor's cache.
 
     The units see so few samples around each one that the pieces' overlap costs next to nothing. The result is that of
     one pass, up to rounding.
     """
     rows = units.rows if isinstance(units, Branches) else [units]
-    reach = max(sum(unit.reach for unit in row) for row in rows)
+    reach = max(sum(unit.reach for unit in row.modules() if isinstance(unit, ResidualUnit)) for row in rows)
     n_samples, length = x_BDS.shape[2], max(PIECE_ELEMENTS // x_BDS.shape[1], 8 * reach)
     out_BDS = torch.empty_like(x_BDS)
     for start in range(0, n_samples, length):
@@ -208,15 +211,19 @@ class DacCodec(BlockwiseCodec):
     def codebooks(self) -> Tensor:
         return self.quantizer.codebooks_CVK.detach().float().clone()
 
-    def decode_in(self, dtype: torch.dtype) -> None:
-        """Set the number format of the decoder's residual convolutions, which do nearly all of its work, for inference.
+    def in_format(self, dtype: torch.dtype) -> DacCodec:
+        """This codec with the decoder's residual convolutions, nearly all of its work, in another number format.
 
-        What they add up to stays float32.
+        For inference. What they add up to stays float32, and so does all of the encoder: codes do not change.
         """
-        for unit in self.decoder.modules():
-            if isinstance(unit, ResidualUnit):
-                unit.dilated.to(dtype)
-                unit.last.to(dtype)
+        with torch.device("meta"):
+            converted = DacCodec(self.config)
+        state = {
+            name: tensor.to(dtype) if re.fullmatch(_DECODER_CONVOLUTION, name) else tensor
+            for name, tensor in self.state_dict().items()
+        }
+        converted.load_state_dict(state, assign=True)
+        return converted.train(self.training)
 
     def encode_span(self, audio_BS: Tensor) -> Tensor:
         return self.quantizer.encode(self.encoder(audio_BS))
