@@ -14,6 +14,7 @@ from vampnet.cli_shared import (
     ProgressBar,
     add_model_options,
     add_settings,
+    load_model,
     output_paths,
     protect_input,
     settings_from,
@@ -24,7 +25,6 @@ from vampnet.errors import SettingsError
 if TYPE_CHECKING:
     from vampnet.codec.base import Codec
     from vampnet.compression.compress import CompressionReport
-    from vampnet.pipeline import Vampnet
 
 COMPRESS_SHARES = {"encode": 0.4, "code": 0.6}
 DECOMPRESS_SHARES = {"uncode": 0.1, "encode": 0.0, "coarse": 0.55, "c2f": 0.25, "decode": 0.1}
@@ -51,7 +51,7 @@ def run_compress(options: Namespace) -> None:
     check_ending(output)
     model = _codec(options)
     if needs_model(settings, model):
-        model = _model(options)
+        model = load_model(options)
     elif options.lora or sampling != Sampling():
         raise SettingsError("these settings keep all tokens, so --lora and the sampling flags would change nothing")
     with ProgressBar(COMPRESS_SHARES) as bar:
@@ -92,7 +92,7 @@ def run_decompress(options: Namespace) -> None:
     generation = read_header(options.input).generation
     if generation is None and (options.lora or options.any_model):
         raise SettingsError(f"{options.input} holds all tokens: --lora and --any-model would change nothing")
-    model = _codec(options) if generation is None else _model(options)
+    model = _codec(options) if generation is None else load_model(options)
     with ProgressBar(UNCODE_SHARES if generation is None else DECOMPRESS_SHARES) as bar:
         header = decompress_file(options.input, outputs, model, options.seed, options.any_model, bar.update)
     first = None if generation is None else generation.sampling.seed if options.seed is None else options.seed
@@ -110,12 +110,6 @@ def _codec(options: Namespace) -> Codec:
     from vampnet.device import select_device
 
     return load_codec(options.bundle).to(select_device(options.device))
-
-
-def _model(options: Namespace) -> Vampnet:
-    from vampnet.pipeline import load
-
-    return load(options.bundle, options.device, options.lora or [])
 
 
 def facts(report: CompressionReport) -> dict[str, object]:
