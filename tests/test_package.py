@@ -42,13 +42,8 @@ EXTRAS = {
 # A module may import modules of its own layer and of those before it. A folder stands for all of its modules.
 LAYERS = (
     "errors times config audio containers device foreign frames loudness spectra",
-<<<<<<< HEAD
     "codec model masks beats rhythm",
-    "prompts prompts_time presets prompt_text sampling",
-=======
-    "codec model masks rhythm",
     "backends prompts prompts_time presets prompt_text sampling",
->>>>>>> 0884837 (Backend flag for compression too; the backend has its layer)
     "checkpoint reference",
     "adapters convert",
     "pipeline streams listener generation jobs filejobs resume compat data training",

@@ -11,12 +11,8 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet.errors import AudioError, PromptError, SettingsError
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from vampnet.rhythm import Rhythm, Tracking
-=======
     from vampnet.pipeline import Vampnet
-    from vampnet.rhythm import Rhythm
->>>>>>> 1250cbd (OpenVINO backend; the convolutional codec in pieces that stay in the cache; benchmark of a full-size model)
+    from vampnet.rhythm import Rhythm, Tracking
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:

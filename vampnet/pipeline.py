@@ -33,6 +33,8 @@ from vampnet.jobs import Clock, Job, Progress, Timings
 from vampnet.listener import Listener
 from vampnet.prompts import Periodic, Prompt, PromptContext, resolve
 from vampnet.resume import State, weights_digest
+from vampnet.rhythm import Rhythm, Tracking
+from vampnet.sampling import TokenNetwork, fill
 from vampnet.streams import Material, MemorySource, Source, Spool, Target, material_of, material_of_codes, restored
 
 COARSE_WINDOW_S, COARSE_CONTEXT_S = 10.0, 2.5
