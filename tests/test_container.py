@@ -158,8 +158,9 @@ def test_foreign_payloads_under_checksums_that_fit(entropy: str, payloads: list[
         unpacked(file.getvalue())
 
 
-def test_a_long_claim_on_few_bytes_is_refused_at_once() -> None:
-    header = dataclasses.replace(HEADER, n_samples=47 * 3600 * 44100, channels=64, block_frames=8000)
+@pytest.mark.parametrize("block_frames", [1, 8000])
+def test_a_long_claim_on_few_bytes_is_refused_at_once(block_frames: int) -> None:
+    header = dataclasses.replace(HEADER, n_samples=47 * 3600 * 44100, channels=64, block_frames=block_frames)
     tracemalloc.start()
     with pytest.raises(VampFileError, match="cut short, at least"):
         unpacked(pack_header(header) + bytes(1000))

@@ -11,6 +11,7 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -135,7 +136,7 @@ class VampWriter:
 class VampReader:
     """Reads what VampWriter wrote; every difference is a VampFileError with the file's name.
 
-    `reader = VampReader(file, name); reader.header; reader.expect(n_tokens); reader.block(n_tokens) ...; reader.end()`
+    Use: `header`, then `expect([(n_blocks, n_tokens), ...])`, `block(n_tokens)` for each of them, `end()`.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -147,9 +148,14 @@ class VampReader:
     def fail(self, cause: str) -> VampFileError:
         return VampFileError(f"cannot read {self.name}: {cause}")
 
-    def expect(self, blocks: list[int]) -> None:
-        """Look whether there can be blocks of so many tokens each in what is left of the file."""
-        least = sum(1 + max(1, -(-n_tokens // MAX_TOKENS_PER_BYTE)) + _CRC.size for n_tokens in blocks) + _CRC.size
+    def expect(self, blocks: Sequence[tuple[int, int]]) -> None:
+        """Look whether there can be (so many) blocks of (so many tokens) in what is left of the file.
+
+        They are counted, not listed: a damaged header may claim millions of them.
+        """
+        least = _CRC.size
+        for n_blocks, n_tokens in blocks:
+            least += n_blocks * (1 + max(1, -(-n_tokens // MAX_TOKENS_PER_BYTE)) + _CRC.size)
         left = self.size - self._file.tell()
         if left < least:
             raise self.fail(f"it is cut short, at least {least - left} bytes are missing at its end")

@@ -86,16 +86,18 @@ def read_tokens(reader: VampReader, codec: Codec, progress: Callable[[int, int],
         raise reader.fail(f"damaged: keeps {header.codebooks} codebooks, but its codec has {codec.n_codebooks}")
     n_kept = -(-n_frames_of(header, codec) // header.period)
     per_frame, table_entries = header.channels * header.codebooks, header.codebooks * codec.codebook_size
-    sizes = [min(header.block_frames, n_kept - start) for start in range(0, n_kept, header.block_frames)]
+    n_full, rest = divmod(n_kept, header.block_frames)
     static = header.entropy == "static"
-    reader.expect([table_entries] * static + [size * per_frame for size in sizes])
+    blocks = [(n_full, header.block_frames * per_frame), (int(rest > 0), rest * per_frame)]
+    reader.expect([(int(static), table_entries), *blocks])
     parts, crc = [], 0
     try:
         levels = None
         if static:
             levels = unpack_levels(reader.block(table_entries), header.codebooks, codec.codebook_size)
         coder = _coder(header, codec, levels)
-        for size in sizes:
+        for start in range(0, n_kept, header.block_frames):
+            size = min(header.block_frames, n_kept - start)
             codes_FNK = coder.decode(reader.block(size * per_frame), size).astype("<u2")
             crc = zlib.crc32(codes_FNK.tobytes(), crc)
             parts.append(codes_FNK)
