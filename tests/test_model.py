@@ -208,3 +208,21 @@ def test_in_bfloat16_matrices_change_and_nothing_else():
     expected, logits = model(codes), reduced(codes)
     assert 0 < (logits - expected).abs().max() < 0.02 * expected.abs().max()
     assert torch.allclose(reduced(codes[1:2])[0], logits[1], atol=0.01)  # its own bias, whatever the batch
+
+
+def test_logits_of_chosen_tokens_are_those_of_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    model, codes = small_model(), torch.randint(12, (3, 5, 7), generator=generator)
+    chosen = torch.rand(3, 3, 7, generator=generator) < 0.4
+    logits = model(codes)
+    in_order = torch.cat([logits[:, p][chosen[:, p]] for p in range(3)])
+    assert torch.allclose(model(codes, chosen), in_order, atol=1e-6) and len(in_order) == chosen.sum()
+
+    class Adapted(torch.nn.Linear):  # what an adapter does: weight and bias alone do not say what comes out
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) + 1
+
+    adapted = Adapted(16, 33)
+    adapted.load_state_dict(model.classifier.state_dict())
+    model.classifier = adapted
+    assert torch.allclose(model(codes, chosen), in_order + 1, atol=1e-6)

@@ -54,7 +54,8 @@ def masked_recipe(root: Path, path: Path, model: str = "coarse") -> Path:
     tokens = str(root / "tokens")
     data = {"task": "masked", "train_tokens": tokens, "validation_tokens": tokens, "bundle": str(root / "codec")}
     config = {**dataclasses.asdict(COARSE if model == "coarse" else C2F), "dropout": 0.1}
-    path.write_text(yaml.safe_dump({**data, "crop_frames": 40, "model": config, "loop": LOOP}))
+    muon = {"optimizer": "muon"} if model == "c2f" and hasattr(torch.optim, "Muon") else {}
+    path.write_text(yaml.safe_dump({**data, "crop_frames": 40, "model": config, "loop": LOOP | muon}))
     return path
 
 
@@ -163,10 +164,11 @@ def test_loss_counts_masked_tokens_alone() -> None:
     mask[0, 1, 2] = mask[1, 2, 4] = True
     seen = []
 
-    def network(masked: torch.Tensor) -> torch.Tensor:
+    def network(masked: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         seen.append(masked)
-        logits = torch.zeros(2, 2, 5, 8)
-        logits[0, 0, 2, codes[0, 1, 2]] = 50.0  # sure and right at one of the two
+        assert torch.equal(chosen, mask[:, 1:])
+        logits = torch.zeros(2, 8)
+        logits[0, codes[0, 1, 2]] = 50.0  # sure and right at one of the two
         return logits
 
     loss, nats, hits = masked_loss(network, codes, mask, 1, 8)  # type: ignore[arg-type]

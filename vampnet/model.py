@@ -46,14 +46,21 @@ class MaskedTransformer(nn.Module):
         self.classifier = nn.Linear(c.dim, c.n_predicted * c.vocab_size)
         self._initialise()
 
-    def forward(self, codes_BCT: Tensor) -> Tensor:
+    def forward(self, codes_BCT: Tensor, chosen_BPT: Tensor | None = None) -> Tensor:
         """Codes (B, C, T), int64, 0..V with V the mask token -> logits_BCTV (B, P, T, V), predicted codebooks only.
 
-        The classes lie on the last axis, ready for gathering positions and for a softmax.
+        The classes lie on the last axis, ready for gathering positions and for a softmax. With `chosen_BPT`, bool, only
+        the N tokens where it is true: logits_NV, ordered by codebook, then item, then frame; training needs no others.
         Raises SettingsError for another number of codebooks or no frames, IndexError (CPU) for a code outside 0..V.
         """
-        logits_BTN = self.classifier(_as_weight(self.hidden(codes_BCT), self.classifier))
-        return logits_BTN.unflatten(-1, (self.config.n_predicted, self.config.vocab_size)).transpose(1, 2)
+        hidden_BTD = _as_weight(self.hidden(codes_BCT), self.classifier)
+        shape_PV = (self.config.n_predicted, self.config.vocab_size)
+        if chosen_BPT is not None and type(self.classifier) is nn.Linear:  # adapters compute more than weight and bias
+            weight_PVD, bias_PV = (p.unflatten(0, shape_PV) for p in (self.classifier.weight, self.classifier.bias))
+            parts = zip(chosen_BPT.unbind(1), weight_PVD, bias_PV, strict=True)
+            return torch.cat([F.linear(hidden_BTD[chosen_BT], w, b) for chosen_BT, w, b in parts])
+        logits_BPTV = self.classifier(hidden_BTD).unflatten(-1, shape_PV).transpose(1, 2)
+        return logits_BPTV if chosen_BPT is None else logits_BPTV.transpose(0, 1)[chosen_BPT.transpose(0, 1)]
 
     def hidden(self, codes_BCT: Tensor) -> Tensor:
         """What the classifier sees: codes (B, C, T) -> (B, T, D), after the final norm."""

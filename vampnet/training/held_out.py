@@ -122,7 +122,7 @@ def _nats(model: MaskedTransformer, codes_BCT: Tensor, seed: int) -> float:
         sum_P, count_P = torch.zeros(n_predicted, dtype=torch.float64), torch.zeros(n_predicted, dtype=torch.float64)
         for codes, mask in zip(codes_BCT.split(BATCH_SIZE), mask_BCT.split(BATCH_SIZE), strict=True):
             _, nats_N, _ = masked_loss(model, codes.to(device), mask.to(device), first, model.config.mask_token)
-            codebook_N = mask[:, first:].nonzero()[:, 1]
+            codebook_N = mask[:, first:].transpose(0, 1).nonzero()[:, 0]
             sum_P.index_add_(0, codebook_N, nats_N.double().cpu())
             count_P += torch.bincount(codebook_N, minlength=n_predicted)
         means.append((sum_P / count_P)[count_P > 0].mean())

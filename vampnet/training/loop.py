@@ -59,14 +59,31 @@ def learning_rate(settings: LoopSettings, step: int) -> float:
     return settings.learning_rate * min(warm, (settings.steps - step) / max(settings.decay_steps, 1))
 
 
-def optimizer_for(module: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:
-    """AdamW with weight decay on the matrices of linear and convolution layers only."""
+def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+    """AdamW with weight decay on the matrices of linear and convolution layers only; or Muon for the hidden ones.
+
+    Muon (Jordan 2024) orthogonalises the momentum of each matrix, which suits those that map activations to
+    activations: not embeddings, not the classifier. Its steps are scaled to AdamW's size, so one learning rate serves
+    both.
+    """
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
-    others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
+    hidden = []
+    if settings.optimizer == "muon":
+        if not hasattr(torch.optim, "Muon"):
+            raise DependencyError(f"loop.optimizer muon needs PyTorch 2.9 or later, this is {torch.__version__}")
+        hidden = [p for name, p in parameters.items() if p.ndim == 2 and ".layers." in f".{name}"]
+    rest = [p for p in parameters.values() if not any(p is h for h in hidden)]
+    decayed = [p for p in rest if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in rest if p.ndim < 2 or id(p) in embeddings]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
+    adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
+    if not hidden:
+        return [adamw]
+    muon = torch.optim.Muon(
+        hidden, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return [adamw, muon]
 
 
 @dataclasses.dataclass
@@ -100,7 +117,7 @@ class Run:
         self.fabric = _fabric(self.settings, self.device, self.devices)
         self.fabric.launch()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.optimizer = optimizer_for(self.task.module, self.settings)
+        self.optimizers = optimizers_for(self.task.module, self.settings)
         self.average = self._new_average()
         self.writer = _writer(self.folder) if self.fabric.is_global_zero else None
 
@@ -117,13 +134,13 @@ class Run:
         """
         if self.resume and (self.folder / "last.ckpt").exists():
             self._load()
-        module, optimizer = self.fabric.setup(self.task.module, self.optimizer)
+        module, *optimizers = self.fabric.setup(self.task.module, *self.optimizers)
         started, figures = time.monotonic(), {}
         if self.monitor and self.first is None:
             figures = self.validate()
         window_started, window_step = started, self.step
         while self.step < self.settings.steps and not self.stalled and time.monotonic() - started < self.stop_after_s:
-            scalars = self._one_step(module, optimizer)
+            scalars = self._one_step(module, optimizers)
             if self.step % self.settings.log_every == 0:
                 now = time.monotonic()
                 rate = (self.step - window_step) / (now - window_started)
@@ -156,20 +173,25 @@ class Run:
             if self.fabric.is_global_zero:
                 _save_whole(module.state_dict(), self.folder / "best.ckpt")
 
-    def _one_step(self, module: Any, optimizer: Any) -> dict[str, float]:
+    def _one_step(self, module: Any, optimizers: list[Any]) -> dict[str, float]:
         torch.manual_seed(hash((self.settings.seed, self.step, self.fabric.global_rank)) % 2**63)
         if self.task.begin_step(self.step):
             self.average = self._new_average()
         module.train()
         rate = learning_rate(self.settings, self.step)
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate
         scalars = self.task.loss(module, self.step, self.fabric.global_rank)
         self.fabric.backward(scalars["loss"])
-        norm = self.fabric.clip_gradients(module, optimizer, max_norm=self.settings.grad_clip, error_if_nonfinite=False)
-        if torch.isfinite(norm):  # one bad batch must not poison the weights
-            optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        norms = [
+            self.fabric.clip_gradients(module, o, max_norm=self.settings.grad_clip, error_if_nonfinite=False)
+            for o in optimizers
+        ]
+        norm = torch.stack(norms).norm()
+        for optimizer in optimizers:
+            if torch.isfinite(norm):  # one bad batch must not poison the weights
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.task.end_step(self.step)
         self.average.update_parameters(self.task.module)
         self.step += 1
@@ -214,7 +236,7 @@ class Run:
             "recipe": self.recipe,
             "model": self.task.module.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "task": self.task.state_dict(),
             "monitored": (self.first, self.best, self.looks_since_best),
         }
@@ -227,7 +249,8 @@ class Run:
         self.task.load_state_dict(state["task"])
         self.task.module.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step = state["step"]
         self.first, self.best, self.looks_since_best = state.get("monitored", (None, None, 0))
         if self.step >= self.settings.steps and not self.monitor:

@@ -52,13 +52,14 @@ def masked_loss(
     mask_token: int,
     smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,), ordered as the mask.
+    """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,).
 
-    `network` maps codes (B, C, T) to logits (B, P, T, V) of the codebooks after the `n_conditioning` first.
+    They are ordered by codebook, then item, then frame. `network` maps codes (B, C, T) and the choice of tokens
+    (B, P, T) to logits (N, V) in that order; the P codebooks are those after the `n_conditioning` first.
     """
-    logits_BPTV = network(apply_mask(codes_BCT, mask_BCT, mask_token))
-    chosen = mask_BCT[:, n_conditioning:]
-    logits_NV, target_N = logits_BPTV[chosen].float(), codes_BCT[:, n_conditioning:][chosen]
+    chosen_BPT = mask_BCT[:, n_conditioning:]
+    logits_NV = network(apply_mask(codes_BCT, mask_BCT, mask_token), chosen_BPT).float()
+    target_N = codes_BCT[:, n_conditioning:].transpose(0, 1)[chosen_BPT.transpose(0, 1)]
     nats_N = F.cross_entropy(logits_NV, target_N, reduction="none", label_smoothing=smoothing)
     return nats_N.mean(), nats_N.detach(), logits_NV.detach().argmax(-1) == target_N
 
@@ -125,7 +126,7 @@ def masked_figures(
             codes_BCT = data.batch((11, k), batch_size, crop_frames)[:, : config.n_codebooks].contiguous()
             mask_BCT = fixed_rate_mask(codes_BCT, first, rate, torch.Generator().manual_seed(k))
             _, nats_N, hit_N = masked_loss(model, codes_BCT.to(device), mask_BCT.to(device), first, config.mask_token)
-            codebook_N = mask_BCT[:, first:].nonzero()[:, 1] + first
+            codebook_N = mask_BCT[:, first:].transpose(0, 1).nonzero()[:, 0] + first
             for c in nats:
                 nats[c].append(nats_N[(codebook_N == c).to(device)])
                 hits[c].append(hit_N[(codebook_N == c).to(device)])

@@ -21,8 +21,10 @@ class LoopSettings:
     """Optimiser steps."""
     batch_size: int = 8
     """Items per step and device."""
+    optimizer: str = "adamw"
+    """"adamw"; or "muon": Muon for the matrices of the layers, AdamW for all else, at the same rate (PyTorch 2.9)."""
     learning_rate: float = 1e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     schedule: str = "stable-decay"
     """"stable-decay": warm-up, constant, linear fall over the last `decay_steps`; "noam": warm-up, then step**-0.5."""
     warmup_steps: int = 500
@@ -53,6 +55,8 @@ class LoopSettings:
         check("loop.batch_size", self.batch_size, 1, 10**6)
         check("loop.learning_rate", self.learning_rate, 0.0, 10.0)
         check("loop.ema_decay", self.ema_decay, 0.0, 1.0)
+        if self.optimizer not in ("adamw", "muon"):
+            raise SettingsError(f"loop.optimizer is {self.optimizer!r}; known: adamw, muon")
         if self.schedule not in ("stable-decay", "noam"):
             raise SettingsError(f"loop.schedule is {self.schedule!r}; known: stable-decay, noam")
         if self.precision not in ("auto", "32-true", "bf16-mixed"):
