@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet import __version__, cli_compression, cli_evaluation, cli_listen, cli_models, cli_tasks
+from vampnet import __version__, cli_compression, cli_evaluation, cli_experiments, cli_listen, cli_models, cli_tasks
 from vampnet.cli_shared import (
     ProgressBar,
     add_beat_options,
@@ -277,6 +277,12 @@ COMMANDS = (
         cli_evaluation.run_distance,
     ),
     ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
+    (
+        "evaluate",
+        "The paper's experiments on a model, and which of its findings hold.",
+        cli_experiments.evaluate_options,
+        cli_experiments.run_evaluate,
+    ),
     ("listen", "Listening tests: make, serve, analyse.", cli_listen.listen_options, cli_listen.run_listen),
     ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),
     ("tokenize", "Encode a folder of audio into token shards.", cli_models.tokenize_options, cli_models.run_tokenize),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,13 @@ def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_m
     rng = np.random.default_rng(np.random.SeedSequence((seed, 0)))
     order = [files[k] for k in rng.permutation(len(files))]
     counts = {path: int(probe(path).duration_s / length_s + 1e-9) for path in order}
+    waiting = deque(_sounding(path, rng.permutation(counts[path]), length_s) for path in order)
     chosen: list[Excerpt] = []
-    for path, slot in _places(order, counts, rng):
-        if len(chosen) == n:
-            break
-        excerpt = Excerpt(str(path), sha256_of(path)[:16], round(slot * length_s, 3), length_s)
-        if float(np.abs(read_excerpt(excerpt)[0]).max()) >= SILENT:
+    while waiting and len(chosen) < n:
+        places = waiting.popleft()
+        if (excerpt := next(places, None)) is not None:
             chosen.append(excerpt)
+            waiting.append(places)
     if not chosen or (len(chosen) < n and not at_most):
         raise CorpusError(
             f"{folder}: {n} excerpts of {length_s:g} s are asked for, but its {len(files)} files hold {len(chosen)}; "
@@ -91,10 +92,13 @@ def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_m
     return chosen
 
 
-def _places(order: list[Path], counts: dict[Path, int], rng: np.random.Generator) -> Iterator[tuple[Path, int]]:
-    slots = {path: rng.permutation(counts[path]) for path in order}
-    for turn in range(max(counts.values(), default=0)):
-        yield from ((path, int(slots[path][turn])) for path in order if turn < counts[path])
+def _sounding(path: Path, slots: Sequence[int] | np.ndarray, length_s: float) -> Iterator[Excerpt]:
+    """Excerpts of a file in this order, silent ones left out."""
+    digest = sha256_of(path)[:16]
+    for slot in slots:
+        excerpt = Excerpt(str(path), digest, round(int(slot) * length_s, 3), length_s)
+        if float(np.abs(read_excerpt(excerpt)[0]).max()) >= SILENT:
+            yield excerpt
 
 
 def read_excerpt(excerpt: Excerpt, sample_rate_hz: int | None = None) -> tuple[Samples, int]:

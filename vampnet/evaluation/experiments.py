@@ -170,11 +170,11 @@ def parse_experiment(data: Any, where: str) -> Experiment:
     shared = from_dict(Sampling, data.get("sampling", {}), f"{where}: sampling")
     made = [c for entry in data["conditions"] for c in _expand(entry, shared, where)]
     texts = [str(data.get(key, "")).strip() for key in ("name", "title", "view", "about")]
-    return Experiment(*texts, tuple(made))
+    return Experiment(texts[0], texts[1], texts[2], texts[3], tuple(made))
 
 
 def condition_to_dict(condition: Condition) -> dict[str, Any]:
-    """Plain data of everything that decides a condition's output, apart from model and excerpts; the name is not in it."""
+    """Plain data of all that decides a condition's output, apart from model and excerpts."""
     data = dataclasses.asdict(condition)
     del data["name"]
     if condition.kind != "vamp":
@@ -206,9 +206,7 @@ def _condition(entry: Mapping[str, Any], values: Mapping[str, Any], shared: Samp
         elif key in {f.name for f in dataclasses.fields(Condition)}:
             data[key] = value
         elif f"{{{key}}}" not in texts:
-            raise SettingsError(
-                f"{where}: vary names {key!r}, which is no setting and stands nowhere in name or prompt"
-            )
+            raise SettingsError(f"{where}: vary names {key!r}, which is no setting and not in name or prompt")
     try:
         data |= {key: data[key].format(**values) for key in ("name", "prompt") if isinstance(data.get(key), str)}
     except (KeyError, IndexError, ValueError) as error:

@@ -98,7 +98,7 @@ class _Table:
         return self.scores(experiment, name).metrics["mel"]
 
 
-_Made = tuple[str, str, list[Claim]]
+_Made = list[Claim]
 
 
 def _finding(number: int, maker: Callable[[_Table], _Made], table: _Table) -> Finding:
@@ -132,11 +132,11 @@ STATEMENTS = (
         "Neither FAD exceeds the other by more than a quarter.",
     ),
     (
-        "Combining compression and periodic prompts moves smoothly from reconstruction (600 bit/s and up) to generation "
-        "(200 bit/s and below).",
+        "Combining compression and periodic prompts moves smoothly from reconstruction (600 bit/s and up) to "
+        "generation (200 bit/s and below).",
         "Over the grid: the rank correlation of mel distance with falling kept rate is above 0.8; with the middle half "
-        "way between the best and the worst mel distance, conditions labelled 600 bit/s and up by B / (P (N - N_k)) lie "
-        "below it on average and those of 200 and below above it; and no doubling of P makes more than half of the way.",
+        "way between the best and the worst mel distance, conditions labelled 600 bit/s and up by B / (P (N - N_k)) "
+        "lie below it on average, those of 200 and below above it; no doubling of P goes more than half of the way.",
     ),
 )
 
@@ -222,8 +222,11 @@ def _rates(table: _Table, codec: CodecFacts) -> list[Claim]:
     if not (high and low and steps):
         raise _Missing("a grid with rates of 600 and 200 bit/s and doublings of P")
 
-    def middle(mel: Floats) -> float:
-        return float(mel.min() + mel.max()) / 2
+    def reconstructs(mel: Floats) -> float:
+        return float(mel.min() + mel.max()) / 2 - float(mel[high].mean())
+
+    def generates(mel: Floats) -> float:
+        return float(mel[low].mean()) - float(mel.min() + mel.max()) / 2
 
     def jump(mel: Floats) -> float:
         return max(float(mel[b] - mel[a]) for a, b in steps) / float(np.ptp(mel))
@@ -234,12 +237,8 @@ def _rates(table: _Table, codec: CodecFacts) -> list[Claim]:
     bounds = f"mel {min(m.value for m in mels):.3f} to {max(m.value for m in mels):.3f}"
     return [
         _claim("rank correlation - 0.8", _minus(correlation, MIN_CORRELATION), f"correlation {correlation.value:.3f}"),
-        _claim(
-            "middle - mean mel at 600 bit/s and up", combine(lambda m: middle(m) - float(m[high].mean()), mels), bounds
-        ),
-        _claim(
-            "mean mel at 200 bit/s and below - middle", combine(lambda m: float(m[low].mean()) - middle(m), mels), ""
-        ),
+        _claim("middle - mean mel at 600 bit/s and up", combine(reconstructs, mels), bounds),
+        _claim("mean mel at 200 bit/s and below - middle", combine(generates, mels), ""),
         _claim(
             "0.5 - largest step", _minus(largest, MAX_JUMP) * -1.0, f"largest step {largest.value:.2f} of the range"
         ),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vampnet.audio import Samples
-from vampnet.evaluation.distances import loudness_difference, stft_distance, token_accuracy
+from vampnet.evaluation.distances import loudness_difference, token_accuracy
 from vampnet.evaluation.embeddings import Embedding
 from vampnet.evaluation.frechet import Moments
 from vampnet.evaluation.harmony import Chroma, Key, chroma_of, chroma_similarity, key_agreement, key_of
@@ -47,7 +47,6 @@ class Metric:
 
 METRICS = (
     Metric("mel", "mel distance", "log10", "lower", "the paper's: L1 of log10 mel magnitudes, FFT 2048 and 512"),
-    Metric("stft", "STFT distance", "", "lower", "multi-resolution STFT: spectral convergence + log magnitude (nats)"),
     Metric("beat_f", "beat F", "", "higher", "F-measure of the output's tracked beats against the input's, 70 ms"),
     Metric("tempo", "tempo kept", "share", "higher", "same tempo within 4 %, or an octave of it"),
     Metric("onsets", "onset ratio", "", "", "onsets per second, output over input; 1 is alike"),
@@ -111,7 +110,6 @@ def measure_outputs(made: Made, reference: Reference, rate_hz: int, n_coarse: in
         outputs_BS = audio_BVS[:, v]
         found = {
             "mel": mel_distance(outputs_BS, inputs_BS, rate_hz).double().numpy(),
-            "stft": stft_distance(outputs_BS, inputs_BS).double().numpy(),
             "loudness": loudness_difference(outputs_BS, inputs_BS, rate_hz).double().numpy(),
             "tokens": _tokens_hit(made, reference.codes_BCT, v, n_coarse),
         }
@@ -132,7 +130,7 @@ def embed(audio_VS: Samples, rate_hz: int, embedding: Embedding) -> Embedded:
     found = builder.finish()
     vectors_ND = np.concatenate(found.vectors).astype(np.float64)
     mean_D = vectors_ND.mean(axis=0)
-    factor_KD = np.linalg.qr(vectors_ND - mean_D, mode="r")
+    factor_KD = np.asarray(np.linalg.qr(vectors_ND - mean_D, mode="r"))
     step = max(len(vectors_ND) // KERNEL_VECTORS, 1)
     few_ND = vectors_ND[::step][:KERNEL_VECTORS]  # a builder's vectors are in random order, variation by variation
     return Embedded(len(vectors_ND), mean_D, factor_KD.astype(np.float32), few_ND.astype(np.float32))

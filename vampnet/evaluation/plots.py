@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import math
 import re
@@ -55,7 +56,7 @@ def _svg(figure: Any, title: str) -> str:
     # Ids are unique in a file, but several plots share a page.
     mark = re.sub(r"\W", "", title)
     text = re.sub(r'(id="|url\(#|xlink:href="#)', rf"\g<1>{mark}-", text[text.index("<svg") :])
-    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title, quote=True)}" ', 1)
 
 
 def _series(rows: list[dict[str, Any]], get: Any) -> tuple[list[float], list[list[float]]]:
@@ -87,7 +88,7 @@ def _steps(figure: Any, experiment: dict[str, Any], names: list[str]) -> None:
         values, ends = _series(rows, get)
         axis.errorbar(steps, values, yerr=ends, color=colour, marker="o", markersize=5, capsize=3, linewidth=1.6)
         axis.set_xscale("log", base=2)
-        axis.set_xticks(steps, [str(s) for s in steps], fontsize=8)
+        axis.set_xticks(steps, ["" if s == 64 else str(s) for s in steps], fontsize=8)  # 64 and 72 would collide
         axis.minorticks_off()
         axis.set_xlabel("steps")
         axis.set_title(label, loc="left", fontsize=10)

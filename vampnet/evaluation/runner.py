@@ -70,7 +70,7 @@ class RunSettings:
     batch: int = 8
     """Excerpts per batch, 1 to 256."""
     examples: int = 2
-    """Excerpts of which outputs are kept to listen to, 0 to 20; those of the first batch, so at most as many as it has."""
+    """Excerpts of which outputs are kept to listen to, 0 to 20 and at most a batch."""
     seed: int = 0
     """Seed of the first excerpt; excerpt k uses seed + k."""
 
@@ -136,7 +136,7 @@ def bundle_digest(name: str, lora: Sequence[str]) -> str:
     files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".pth") or p.name == "config.json")
     if not files:
         raise BundleError(f"{folder}: holds no model")
-    adapters = [(sha256_of(path), strength) for path, strength in map(parse_adapter, lora)]
+    adapters = [(sha256_of(Path(path)), strength) for path, strength in map(parse_adapter, lora)]
     return content_key([[(p.name, sha256_of(p)) for p in files], adapters])
 
 
