@@ -139,6 +139,7 @@ class _Reference:
     """The excerpts in one embedding, resampled."""
 
     number: int
+    grouped: GroupedMoments
     total: Moments
     resampled: list[Moments]
     vectors: list[Floats]
@@ -146,7 +147,7 @@ class _Reference:
     @staticmethod
     def of(result: BatchResult, number: int, weights_RE: Floats) -> _Reference:
         grouped = _grouped(result, number)
-        return _Reference(number, grouped.total(), list(grouped.totals(weights_RE)), _vectors(result, number))
+        return _Reference(number, grouped, grouped.total(), list(grouped.totals(weights_RE)), _vectors(result, number))
 
 
 def _grouped(result: BatchResult, embedding: int) -> GroupedMoments:
@@ -179,7 +180,7 @@ def _set_scores(result: BatchResult, reference: _Reference, weights_RE: Floats) 
     pairs = zip(reference.resampled, grouped.totals(weights_RE), strict=True)
     draws_R = np.array([frechet_distance(one, other) for one, other in pairs])
     fad = Statistic(frechet_distance(reference.total, grouped.total()), draws_R)
-    infinite = frechet_infinite(reference.total, grouped)
+    infinite = frechet_infinite(reference.grouped, grouped, paired=True)
     kad = kernel_distance(reference.vectors, _vectors(result, reference.number), paired=True)
     return SetScores(fad, infinite.value if infinite else np.nan, kad)
 
