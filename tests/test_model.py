@@ -226,3 +226,12 @@ def test_logits_of_chosen_tokens_are_those_of_all() -> None:
     adapted.load_state_dict(model.classifier.state_dict())
     model.classifier = adapted
     assert torch.allclose(model(codes, chosen), in_order + 1, atol=1e-6)
+
+
+def test_no_weights_are_drawn_for_a_model_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(*_: object, **__: object) -> None:
+        raise AssertionError("random weights are drawn only to be replaced by those of the file")
+
+    monkeypatch.setattr(torch.nn.init, "normal_", drawn)
+    with torch.device("meta"):
+        assert MaskedTransformer(SMALL).classifier.weight.is_meta

@@ -129,6 +129,8 @@ class MaskedTransformer(nn.Module):
         Outputs that add to the residual stream shrink with depth, so that its variance at the top does not grow with
         the number of layers; the projection keeps the variance of its input.
         """
+        if self.mask_vectors_CK.is_meta:  # weights from a file follow; drawing here would import PyTorch's compiler
+            return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=INIT_STD)
