@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -45,6 +46,7 @@ ENDINGS = {
 _UNCLAMPED = ("FLOAT", "DOUBLE")
 # Codings that an output takes over from its input; the compressed ones would add noise or change the length.
 _LINEAR = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+_WIDER_THAN_FLOAT32 = ("PCM_32", "DOUBLE")
 _MAX_WAV_BYTES = 2**32 - 1  # WAV and AIFF hold sizes as 32-bit numbers
 _QUALITY = "VHQ"
 
@@ -135,10 +137,11 @@ class AudioReader:
     """Reads a file in blocks: `with AudioReader(path) as reader: for block in reader: ...`.
 
     Blocks are float32 (channels, n), together exactly `info.n_samples` long. Iterating goes on where it stopped.
+    With `exact` they are float64 where float32 cannot hold all values of the coding (32-bit integers, 64-bit floats).
     Raises AudioError: on making it for a file that cannot be opened, in the iteration for damage and NaN samples.
     """
 
-    def __init__(self, path: str | os.PathLike[str], block_samples: int = BLOCK_SAMPLES) -> None:
+    def __init__(self, path: str | os.PathLike[str], block_samples: int = BLOCK_SAMPLES, exact: bool = False) -> None:
         self._name = quoted(path)
         self._block_samples = block_samples
         self._done = 0
@@ -149,6 +152,8 @@ class AudioReader:
                 self._file.samplerate, self._file.channels, self._file.frames, self._file.format, self._file.subtype
             )
             self._check_header()
+            self._dtype: Literal["float32", "float64"]
+            self._dtype = "float64" if exact and self.info.subtype in _WIDER_THAN_FLOAT32 else "float32"
         except BaseException:
             self._source.close()
             raise
@@ -166,6 +171,20 @@ class AudioReader:
     def __iter__(self) -> Iterator[Samples]:
         while self._done < self.info.n_samples:
             yield self._next_block()
+
+    def skip(self, n_samples: int) -> None:
+        """Leave out the next samples."""
+        n_samples = min(n_samples, self.info.n_samples - self._done)
+        if self.info.subtype in _LINEAR:
+            self._file.seek(self._done + n_samples)
+            self._done += n_samples
+            return
+        # Decoders of lossy formats start with other values after a jump than they have when they come by.
+        stop, size = self._done + n_samples, self._block_samples
+        while self._done < stop:
+            self._block_samples = min(size, stop - self._done)
+            self._next_block()
+        self._block_samples = size
 
     def _decoder(self) -> soundfile.SoundFile:
         try:
@@ -187,7 +206,7 @@ class AudioReader:
 
     def _next_block(self) -> Samples:
         try:
-            data = self._file.read(self._block_samples, dtype="float32", always_2d=True)
+            data = self._file.read(self._block_samples, dtype=self._dtype, always_2d=True)
         except soundfile.LibsndfileError:
             raise AudioError(f"cannot read {self._name}: damaged or truncated after {self._at_s():.3f} s") from None
         if not len(data):
@@ -195,7 +214,7 @@ class AudioReader:
                 f"cannot read {self._name}: damaged or truncated, it ends after {self._at_s():.3f} s"
                 f" of {self.info.duration_s:.3f} s"
             )
-        block = np.ascontiguousarray(data.T, dtype=np.float32)
+        block = np.ascontiguousarray(data.T)
         _check_finite(self._name, block, self._done, self.info.sample_rate_hz)
         self._done += block.shape[1]
         return block
@@ -251,10 +270,11 @@ class AudioWriter:
             block = np.clip(block, -1.0, 1.0)
         # Long runs in one call overflow the stack of libsndfile's Vorbis coder.
         for start in range(0, block.shape[1], BLOCK_SAMPLES):
-            self._append(np.ascontiguousarray(block[:, start : start + BLOCK_SAMPLES].T, dtype=np.float32))
+            part = block[:, start : start + BLOCK_SAMPLES].T
+            self._append(np.ascontiguousarray(part, dtype=np.float64 if part.dtype == np.float64 else np.float32))
         self._n_samples += block.shape[1]
 
-    def _append(self, data: Samples) -> None:
+    def _append(self, data: NDArray[Any]) -> None:
         """Write samples of shape (n, channels)."""
         try:
             # A float sample of 8 bytes is the longest there is.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from vampnet import __version__, cli_compression, cli_evaluation, cli_experiments, cli_listen, cli_models, cli_tasks
+from vampnet.cli_batch import is_batch, run_batch
 from vampnet.cli_shared import (
     ProgressBar,
     add_beat_options,
@@ -85,8 +86,14 @@ def build_parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None
 
 
 def _vamp_options(parser: ArgumentParser) -> None:
-    parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
-    parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
+    parser.add_argument("input", type=str, nargs="+", help="audio files: WAV, FLAC, OGG, MP3 or AIFF")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=str,
+        required=True,
+        help="audio file to write, its ending is the format; with several inputs, a folder",
+    )
     add_model_options(parser)
     parser.add_argument(
         "--compat", type=str, default="", help="'reference': prepare and cut audio as the authors' code does"
@@ -95,7 +102,10 @@ def _vamp_options(parser: ArgumentParser) -> None:
         "--variations", type=int, default=1, help="how many; above 1 they are numbered OUT-1, OUT-2, ..."
     )
     parser.add_argument(
-        "--plot", type=str, default=None, help="PNG of input and output spectrogram and the kept tokens"
+        "--plot",
+        type=str,
+        default=None,
+        help="PNG of input and output spectrogram and the kept tokens; a folder if -o is one",
     )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     parser.add_argument(
@@ -123,12 +133,16 @@ def _vamp_options(parser: ArgumentParser) -> None:
 
 def run_vamp(options: Namespace) -> None:
     """`vampnet vamp`: variations of a recording."""
-    prompt, rhythm = _prompt_of(options), rhythm_from(options)
-    sampling = settings_from(Sampling, options)
+    prompt, sampling = _prompt_of(options), settings_from(Sampling, options)
+    if options.plot:
+        _check_plot(options)
+    if is_batch(options.input, options.output):
+        run_batch(options, prompt, sampling)
+        return
+    options.input = options.input[0]
+    rhythm = rhythm_from(options)
     outputs = output_paths(options.output, options.variations)
     protect_input(options.input, outputs)
-    if options.plot:
-        _check_plot(options.plot)
     with ProgressBar() as bar:
         bar.start("load")
         model = load_model(options, options.compat)
@@ -190,10 +204,10 @@ def _report_vamp(
     print(f"{timings.audio_s:.1f} s of audio in {timings.total_s:.1f} s: {factor:.2f} times real time")
 
 
-def _check_plot(path: str) -> None:
+def _check_plot(options: Namespace) -> None:
     from vampnet.plot import require_matplotlib
 
-    require_matplotlib(path)
+    require_matplotlib(options.plot, folder=is_batch(options.input, options.output))
 
 
 # --- info ------------------------------------------------------------------------------------------------------------

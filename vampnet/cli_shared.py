@@ -120,7 +120,7 @@ def rhythm_from(options: Namespace) -> Rhythm | Tracking | None:
 
 
 STAGE_SHARES = {"encode": 0.05, "coarse": 0.55, "c2f": 0.25, "decode": 0.1, "write": 0.05}
-"""Rough share of each stage in the whole work, for the progress bar. The stages take turns."""
+"""Rough share of each stage in the whole work, for the progress bar. The stages take turns; any other is all of it."""
 
 
 class ProgressBar:
@@ -151,4 +151,5 @@ class ProgressBar:
         assert self._bar is not None
         self._done[stage] = done / max(total, 1)
         self._bar.set_description_str(stage, refresh=False)
-        self._bar.update(sum(self._shares[name] * share for name, share in self._done.items()) - self._bar.n)
+        shares = (self._shares.get(name, 1.0) * share for name, share in self._done.items())
+        self._bar.update(sum(shares) - self._bar.n)

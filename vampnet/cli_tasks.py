@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -25,9 +26,16 @@ from vampnet.config import Sampling
 from vampnet.errors import PromptError, SettingsError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vampnet.audio import AudioInfo
     from vampnet.pipeline import Vampnet
-    from vampnet.tasks import Made
+    from vampnet.prompts import Prompt
+    from vampnet.streams import Source
+    from vampnet.takes import Desk, Take
+
+PLOT_LEAD_S = 10.0
+"""A picture of a long file begins so much before the first new audio, seconds."""
 
 
 def _common(parser: ArgumentParser, with_input: bool = True) -> None:
@@ -36,6 +44,9 @@ def _common(parser: ArgumentParser, with_input: bool = True) -> None:
     parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
     add_model_options(parser)
     parser.add_argument("--variations", type=int, default=1, help="how many; above 1: OUT-1, OUT-2, ...")
+    parser.add_argument(
+        "--plot", type=str, default=None, help="PNG of input, output and kept tokens (of the first variation)"
+    )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     add_settings(parser, Sampling, "Sampling")
 
@@ -44,6 +55,7 @@ def inpaint_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--region", action="append", default=None, metavar="A:B", help="seconds to generate anew; repeatable"
     )
+    parser.add_argument("--prompt", type=str, default=None, help="what is kept within the regions (default: nothing)")
     _common(parser)
 
 
@@ -52,7 +64,11 @@ def run_inpaint(options: Namespace) -> None:
     regions = [parse_region(text, "region") for text in options.region or []]
     if not regions:
         raise SettingsError("inpaint needs what to fill in: --region START:END in seconds")
-    _make(options, lambda tasks, model, audio, s, p: tasks.inpaint(model, audio, regions, s, p))
+    from vampnet import takes
+
+    prompt = _prompt(options.prompt)
+    from_s = min(start_s for start_s, _ in regions) - PLOT_LEAD_S
+    _make(options, "inpaint", lambda d, i, s: takes.inpaint(d, i, regions, s, prompt), from_s=from_s)
 
 
 def outpaint_options(parser: ArgumentParser) -> None:
@@ -63,7 +79,10 @@ def outpaint_options(parser: ArgumentParser) -> None:
 
 def run_outpaint(options: Namespace) -> None:
     """`vampnet outpaint`: music before and after a recording."""
-    _make(options, lambda tasks, model, audio, s, p: tasks.outpaint(model, audio, options.before, options.after, s, p))
+    from vampnet import takes
+
+    before_s, after_s = options.before, options.after
+    _make(options, "outpaint", lambda d, i, s: takes.outpaint(d, i, before_s, after_s, s), before_s=before_s)
 
 
 def continue_options(parser: ArgumentParser) -> None:
@@ -73,7 +92,11 @@ def continue_options(parser: ArgumentParser) -> None:
 
 def run_continue(options: Namespace) -> None:
     """`vampnet continue`: how it could go on."""
-    _make(options, lambda tasks, model, audio, s, p: tasks.outpaint(model, audio, 0.0, options.seconds, s, p))
+    from vampnet import takes
+    from vampnet.audio import probe
+
+    from_s = probe(options.input).duration_s - PLOT_LEAD_S
+    _make(options, "continue", lambda d, i, s: takes.outpaint(d, i, 0.0, options.seconds, s), from_s=from_s)
 
 
 def stretch_options(parser: ArgumentParser) -> None:
@@ -83,7 +106,9 @@ def stretch_options(parser: ArgumentParser) -> None:
 
 def run_stretch(options: Namespace) -> None:
     """`vampnet stretch`: tokens spread out, the gaps generated."""
-    _make(options, lambda tasks, model, audio, s, p: tasks.stretch(model, audio, options.factor, s, p))
+    from vampnet import takes
+
+    _make(options, "stretch", lambda d, i, s: takes.stretch(d, i, options.factor, s))
 
 
 def telephone_options(parser: ArgumentParser) -> None:
@@ -94,10 +119,16 @@ def telephone_options(parser: ArgumentParser) -> None:
 
 def run_telephone(options: Namespace) -> None:
     """`vampnet telephone`: the result of many rounds."""
-    from vampnet.prompt_text import parse_prompt
+    from vampnet import takes
 
-    prompt = parse_prompt(options.prompt)
-    _make(options, lambda tasks, model, audio, s, p: tasks.telephone(model, audio, options.rounds, prompt, s, p)[-1])
+    prompt = _prompt(options.prompt)
+    assert prompt is not None  # it has a default
+
+    def last_round(desk: Desk, source: Source, sampling: Sampling) -> Take:
+        *_, last = takes.telephone(desk, source, options.rounds, prompt, sampling)
+        return last
+
+    _make(options, "telephone", last_round)
 
 
 def generate_options(parser: ArgumentParser) -> None:
@@ -109,14 +140,20 @@ def generate_options(parser: ArgumentParser) -> None:
 
 def run_generate(options: Namespace) -> None:
     """`vampnet generate`: new audio, from nothing or like a clip."""
+    from vampnet import takes
     from vampnet.audio import read
-    from vampnet.prompt_text import parse_prompt
 
     if options.prompt is not None and options.like is None:
         raise PromptError("--prompt says what is kept of a clip; name the clip with --like")
     like = read(options.like) if options.like is not None else None
-    prompt = parse_prompt(options.prompt) if options.prompt is not None else None
-    _make(options, lambda tasks, model, audio, s, p: tasks.generate(model, options.seconds, like, prompt, s, p))
+    prompt = _prompt(options.prompt)
+    _make(options, "generate", lambda d, i, s: takes.generate(d, options.seconds, like, prompt, s))
+
+
+def _prompt(text: str | None) -> Prompt | None:
+    from vampnet.prompt_text import parse_prompt
+
+    return parse_prompt(text) if text is not None else None
 
 
 def loop_options(parser: ArgumentParser) -> None:
@@ -135,6 +172,7 @@ def loop_options(parser: ArgumentParser) -> None:
 def run_loop(options: Namespace) -> None:
     """`vampnet loop`: variations of a loop that join themselves and each other."""
     import numpy as np
+    import torch
 
     from vampnet import loops
     from vampnet.audio import Audio, output_coding, probe, read, write
@@ -144,6 +182,7 @@ def run_loop(options: Namespace) -> None:
     paths = output_paths(options.output, 1 if options.join else options.variations)
     protect_input(options.input, paths)
     codings = [output_coding(path, None, info) for path in paths]
+    _check_outputs(options, paths, info)
     if options.loop_points and any(format_ != "WAV" for format_, _ in codings):
         raise SettingsError("--loop-points needs WAV files; choose an output that ends in .wav")
     audio, rhythm = read(options.input), rhythm_from(options)
@@ -155,46 +194,86 @@ def run_loop(options: Namespace) -> None:
         made = loops.loop(model, audio, options.variations, prompt, sampling, bar.update, rhythm)
     if options.join:
         joined = Audio(np.concatenate([m.audio.samples for m in made], axis=1), audio.sample_rate_hz)
-        made = [dataclasses.replace(made[0], audio=joined)]
+        joined_mask_CT = torch.cat([m.mask_CT for m in made], dim=1)
+        made = [dataclasses.replace(made[0], audio=joined, mask_CT=joined_mask_CT)]
     for path, item in zip(paths, made, strict=True):
         write(path, item.audio, like=info)
         if options.loop_points:
             loops.mark_loop(path, item.audio.n_samples, item.audio.sample_rate_hz)
     pairs = zip(paths, made, strict=True)
-    _report(
-        [{"output": str(p), "seed": m.seed, "seconds": round(m.audio.duration_s, 6)} for p, m in pairs], options.json
-    )
+    done = [_facts(path, item.seed, item.audio.duration_s, item.mask_CT) for path, item in pairs]
+    if options.plot:
+        # Bars that were cut out of the input have no picture of their own to be compared with.
+        beside = options.input if options.bars is None else None
+        _plot(options.plot, f"loop: {prompt}", beside, paths[0], made[0].mask_CT)
+    _report(options, "loop", done)
 
 
-Task = Callable[..., "Made"]
+Task = Callable[["Desk", Any, Sampling], "Take"]
+"""A task: desk, input source (None without an input) and sampling settings -> what it made."""
 
 
-def _make(options: Namespace, task: Task) -> None:
-    """Read, run the task once per variation, write."""
-    from vampnet import tasks
-    from vampnet.audio import output_coding, probe, read, write
+def _make(options: Namespace, name: str, task: Task, before_s: float = 0.0, from_s: float = 0.0) -> None:
+    """Run the task once per variation, from file to file in bounded memory.
+
+    `before_s`: where the input begins in the output; `from_s`: where a picture begins, seconds.
+    """
+    from vampnet.audio import AudioWriter, probe
+    from vampnet.streams import FileSource
+    from vampnet.takes import Desk
 
     sampling, paths = settings_from(Sampling, options), output_paths(options.output, options.variations)
     info: AudioInfo | None = probe(options.input) if "input" in options else None
-    if info is not None:
-        protect_input(options.input, paths)
-    for path in paths:
-        output_coding(path, None, info)  # an output that cannot be written should fail before the work
-    audio = read(options.input) if info is not None else None
+    _check_outputs(options, paths, info)
+    source = FileSource(options.input) if info is not None else None
     model: Vampnet = load_model(options)
     done = []
     for number, path in enumerate(paths):
         drawn = dataclasses.replace(sampling, seed=(sampling.seed + number) % 2**63)
-        with ProgressBar() as bar:
-            made: Made = task(tasks, model, audio, drawn, bar.update)
-        write(path, made.audio, like=info)
-        done.append({"output": str(path), "seed": made.seed, "seconds": round(made.audio.duration_s, 6)})
-    _report(done, options.json)
+        with ProgressBar() as bar, Desk(model, bar.update, path.parent) as desk:
+            take = task(desk, source, drawn)
+            sound = take.sound
+            with AudioWriter(path, sound.sample_rate_hz, sound.channels, like=info) as writer:
+                for block in sound.blocks(exact=True):
+                    writer.write(block)
+        done.append(_facts(path, drawn.seed, sound.n_samples / sound.sample_rate_hz, take.mask_CT))
+        if options.plot and number == 0:
+            beside = options.input if info is not None else options.get("like")
+            title = f"{name}: {options.prompt}" if options.get("prompt") else name
+            _plot(options.plot, title, beside, path, take.mask_CT, before_s, max(from_s, 0.0))
+    _report(options, name, done)
 
 
-def _report(done: Sequence[dict[str, object]], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(done, indent=1))
+def _check_outputs(options: Namespace, paths: Sequence[Path], info: AudioInfo | None) -> None:
+    """What cannot be written should fail before the work."""
+    from vampnet.audio import output_coding
+    from vampnet.plot import require_matplotlib
+
+    if info is not None:
+        protect_input(options.input, list(paths))
+    for path in paths:
+        output_coding(path, None, info)
+    if options.plot:
+        require_matplotlib(options.plot)
+
+
+def _facts(path: Path, seed: int, seconds: float, mask_CT: Tensor) -> dict[str, Any]:
+    kept_share = round(1 - float(mask_CT.float().mean()), 4)
+    return {"file": str(path), "seed": seed, "seconds": round(seconds, 6), "kept_share": kept_share}
+
+
+def _plot(
+    plot: str, title: str, beside: str | None, path: Path, mask_CT: Tensor, before_s: float = 0.0, from_s: float = 0.0
+) -> None:
+    from vampnet.plot import plot_vamp
+
+    plot_vamp(plot, beside, path, mask_CT, title, input_at_s=before_s, from_s=from_s)
+
+
+def _report(options: Namespace, name: str, done: Sequence[dict[str, Any]]) -> None:
+    if options.json:
+        report = {"task": name, "input": options.get("input"), "outputs": done, "prompt": options.get("prompt")}
+        print(json.dumps({key: value for key, value in report.items() if value is not None}, indent=1))
         return
     for item in done:
-        print(f"{item['output']}: {item['seconds']:g} s, seed {item['seed']}")
+        print(f"{item['file']}: {item['seconds']:g} s, seed {item['seed']}")

@@ -43,5 +43,11 @@ class VampFileError(VampnetError):
     """A compressed file (.vamp) that is damaged, cut short, of another version or made with another model."""
 
 
+class BatchError(VampnetError):
+    """Some files of several could not be done; the others were."""
+
+    exit_code = 1
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during long work; the message says what is finished and how to go on."""

@@ -44,7 +44,9 @@ class FileJob:
         progress: Progress | None = None,
         rhythm: Rhythm | Tracking | None = None,
         resume: bool = False,
+        facts: dict[str, Any] | None = None,
     ) -> None:
+        """`facts`: what `job_facts` gives for the same arguments, where it is known."""
         self.model, self.outputs, self.clock, self._progress = model, output_paths, Clock(), progress
         self.source = FileSource(input_path)
         self.material = model.prepare(self.source, self.clock)
@@ -55,7 +57,7 @@ class FileJob:
         self._work: WorkFolder | None = None
         # Only what takes several windows can be left off between two of them.
         if model.takes_windows(self.material.n_frames) or resume:
-            facts = job_facts(model, input_path, len(output_paths), prompt, sampling, rhythm)
+            facts = facts or job_facts(model, input_path, len(output_paths), prompt, sampling, rhythm)
             self._work = WorkFolder(output_paths[0], facts)
         state = self._work.load() if self._work is not None and resume else None
         with contextlib.ExitStack() as stack:
@@ -68,6 +70,7 @@ class FileJob:
             ]
             if self._work is not None and state is None:
                 self._work.start()
+                stack.callback(self._work.remove_if_empty)
             self._spools = [stack.enter_context(self._spool(k, state)) for k in range(len(self.drawn))]
             self._open = stack.pop_all()
         generation = model.generation(masks_VCT, self.material.n_items, sampling, seeds, state)
@@ -81,17 +84,21 @@ class FileJob:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        kept = kind is not None and self._work is not None and self.job.decoded > 0
         try:
-            if kept and kind is KeyboardInterrupt:
+            if kind is KeyboardInterrupt and self._worth_keeping:
                 self._leave_parts()
         finally:
-            self._open.__exit__(kind, error, trace)
-            if self._work is not None and not kept:
-                self._work.remove()
+            self.close(finished=kind is None)
+
+    def close(self, finished: bool = False) -> None:
+        """Let go of the files; of unfinished work, keep what is worth it."""
+        kind = None if finished else KeyboardInterrupt  # with an exception, writers discard
+        self._open.__exit__(kind, None, None)
+        if self._work is not None and (finished or not self._worth_keeping):
+            self._work.remove()
 
     def finish(self) -> tuple[list[Drawn], Timings]:
-        """Write the outputs."""
+        """Write the outputs, once the job is done."""
         with self.clock.stage("decode"):
             for number, (spool, writer) in enumerate(zip(self._spools, self._writers, strict=True)):
                 self._write(spool, writer, number)
@@ -99,6 +106,15 @@ class FileJob:
         for path in self.outputs:
             part_path(path).unlink(missing_ok=True)
         return self.drawn, self.clock.timings(len(self.outputs) * self.duration_s)
+
+    @property
+    def share_done(self) -> float:
+        """0 to 1."""
+        return self.job.decoded / self.material.n_frames
+
+    @property
+    def _worth_keeping(self) -> bool:
+        return self._work is not None and self.job.decoded > 0
 
     @property
     def duration_s(self) -> float:

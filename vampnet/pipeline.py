@@ -184,11 +184,17 @@ class Vampnet:
         return [Drawn(seed, self.mask(prompt, n_frames, seed, heard.events)) for seed in seeds]
 
     def mask(
-        self, prompt: Prompt, n_frames: int, seed: int, find_events: Callable[[str], Sequence[float]] | None = None
+        self,
+        prompt: Prompt,
+        n_frames: int,
+        seed: int,
+        find_events: Callable[[str], Sequence[float]] | None = None,
+        start_frame: int = 0,
     ) -> Tensor:
         """The mask (C, T), True = regenerate, that a prompt gives for material of `n_frames` frames.
 
         `find_events` gives the moments (seconds) of "beats", "downbeats" and "onsets" to prompts that need them.
+        `start_frame`: the material's first frame within the file that times and periods count from.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "prompt", 0))
         context = PromptContext(
@@ -197,6 +203,7 @@ class Vampnet:
             self.codec.sample_rate_hz,
             self.codec.hop,
             generator=generator,
+            start_frame=start_frame,
             find_events=find_events,
         )
         return resolve(prompt, context)

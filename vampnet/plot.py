@@ -19,12 +19,14 @@ MAX_PLOT_S = 60.0
 N_FFT, N_MELS = 2048, 128
 
 
-def require_matplotlib(path: str | os.PathLike[str]) -> None:
-    """Fail before the work, not after it. Raises DependencyError or AudioError."""
+def require_matplotlib(path: str | os.PathLike[str], folder: bool = False) -> None:
+    """Fail before the work, not after it; `folder`: it will be made. Raises DependencyError or AudioError."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise DependencyError("plots need the extra `plot`: pip install 'vampnet[plot]'") from None
+    if folder:
+        return
     if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise AudioError(f"{path}: a plot is written as .png, .svg or .pdf")
     if not Path(path).absolute().parent.is_dir():
@@ -33,42 +35,50 @@ def require_matplotlib(path: str | os.PathLike[str]) -> None:
 
 def plot_vamp(
     path: str | os.PathLike[str],
-    input_path: str | os.PathLike[str],
+    input_path: str | os.PathLike[str] | None,
     output_path: str | os.PathLike[str],
     mask_CT: Tensor,
     title: str,
     frames_per_s: float = 44100 / 768,
+    input_at_s: float = 0.0,
+    from_s: float = 0.0,
 ) -> None:
-    """Draw the first `MAX_PLOT_S` seconds. `mask_CT` is bool, True where tokens were regenerated."""
+    """Draw `MAX_PLOT_S` seconds of the output from `from_s` on, above it the input (None: there is none).
+
+    `mask_CT` is bool, True where tokens were regenerated. `input_at_s`: where in the output the input begins.
+    """
     from matplotlib.figure import Figure
 
-    mels = [_mel(input_path), _mel(output_path)]
-    duration_s = min(mels[0][1], MAX_PLOT_S)
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
-    axes: Any = figure.subplots(3, 1, sharex=True, height_ratios=[1.1, 2, 2])
-    kept_CT = (~mask_CT[:, : max(int(duration_s * frames_per_s), 1)]).numpy().astype(float)
-    n_codebooks = len(kept_CT)
-    extent = (0, kept_CT.shape[1] / frames_per_s, n_codebooks + 0.5, 0.5)
+    pictures = [("output", from_s, _mel(output_path, from_s))]
+    if input_path is not None:
+        starts_at_s = max(from_s, input_at_s)
+        pictures.insert(0, ("input", starts_at_s, _mel(input_path, starts_at_s - input_at_s)))
+    until_s = from_s + pictures[-1][2][1]
+    figure = Figure(figsize=(11, 2.5 + 2 * len(pictures)), layout="constrained")
+    axes: Any = figure.subplots(1 + len(pictures), 1, sharex=True, height_ratios=[1.1, *[2] * len(pictures)])
+    first, stop = int(from_s * frames_per_s), max(int(until_s * frames_per_s), int(from_s * frames_per_s) + 1)
+    kept_CT = (~mask_CT[:, first:stop]).numpy().astype(float)
+    extent = (first / frames_per_s, (first + kept_CT.shape[1]) / frames_per_s, len(kept_CT) + 0.5, 0.5)
     axes[0].imshow(kept_CT, aspect="auto", cmap="Greys", vmin=0, vmax=1.3, extent=extent, interpolation="nearest")
     axes[0].set_title(f"{title}   (dark: kept tokens)", loc="left", fontsize=10)
     axes[0].set_ylabel("codebook")
-    top = max(float(m.max()) for m, _ in mels)
-    for axis, (mel_MU, length_s), name in zip(axes[1:], mels, ("input", "output"), strict=True):
-        axis.imshow(
-            mel_MU, aspect="auto", origin="lower", cmap="magma", vmin=top - 4, vmax=top, extent=(0, length_s, 0, N_MELS)
-        )
+    top = max(float(mel_MU.max()) for _, _, (mel_MU, _) in pictures)
+    for axis, (name, start_s, (mel_MU, length_s)) in zip(axes[1:], pictures, strict=True):
+        extent = (start_s, start_s + length_s, 0, N_MELS)
+        axis.imshow(mel_MU, aspect="auto", origin="lower", cmap="magma", vmin=top - 4, vmax=top, extent=extent)
         axis.set_ylabel(f"{name}\nmel band")
-    axes[0].set_xlim(0, duration_s)
-    axes[2].set_xlabel("seconds")
+    axes[0].set_xlim(from_s, until_s)
+    axes[-1].set_xlabel("seconds")
     temporary = Path(path).with_name(f".{Path(path).stem}.tmp{Path(path).suffix}")
     figure.savefig(temporary, dpi=110)
     os.replace(temporary, path)
 
 
-def _mel(path: str | os.PathLike[str]) -> tuple[np.ndarray, float]:
-    """log10 mel magnitudes (mels, frames) of the beginning of a file, mixed to mono, and its length in seconds."""
+def _mel(path: str | os.PathLike[str], from_s: float = 0.0) -> tuple[np.ndarray, float]:
+    """log10 mel magnitudes (mels, frames) of `MAX_PLOT_S` seconds of a file, mixed to mono, and their length."""
     with AudioReader(path) as reader:
         rate_hz, wanted, parts = reader.info.sample_rate_hz, int(MAX_PLOT_S * reader.info.sample_rate_hz), []
+        reader.skip(min(int(from_s * rate_hz), reader.info.n_samples - 1))
         for block in reader:
             parts.append(block.mean(axis=0))
             if sum(map(len, parts)) >= wanted:

@@ -94,6 +94,11 @@ class WorkFolder:
     def spool(self, number: int, channels: int, n_kept: int) -> Spool:
         return Spool(channels, self.path / f"audio-{number + 1}.f32", n_kept)
 
+    def remove_if_empty(self) -> None:
+        """Remove the folder if no state was ever saved in it."""
+        if not (self.path / _STATE).exists():
+            self.remove()
+
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 

@@ -32,13 +32,15 @@ MAX_CORRECTION_DB = 12.0
 
 
 class Source(Protocol):
-    """Audio that can be read from the start as often as needed."""
+    """Audio that can be read as often as needed."""
 
     sample_rate_hz: int
     channels: int
     n_samples: int
 
-    def blocks(self) -> Iterator[Samples]: ...
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, n) from sample `first` on, float32; with `exact`, float64 where that alone holds them."""
+        ...
 
 
 class MemorySource:
@@ -48,8 +50,8 @@ class MemorySource:
         self.audio = audio
         self.sample_rate_hz, self.channels, self.n_samples = audio.sample_rate_hz, audio.channels, audio.n_samples
 
-    def blocks(self) -> Iterator[Samples]:
-        for start in range(0, self.n_samples, BLOCK_SAMPLES):
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        for start in range(first, self.n_samples, BLOCK_SAMPLES):
             yield self.audio.samples[:, start : start + BLOCK_SAMPLES]
 
 
@@ -65,9 +67,35 @@ class FileSource:
         if self.n_samples == 0:
             raise AudioError(f"{path}: holds no samples")
 
-    def blocks(self) -> Iterator[Samples]:
-        with AudioReader(self.path) as reader:
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        with AudioReader(self.path, exact=exact) as reader:
+            reader.skip(first)
             yield from reader
+
+
+class SpoolSource:
+    """Audio that was spooled at some rate."""
+
+    def __init__(self, spool: Spool, sample_rate_hz: int) -> None:
+        self.spool, self.sample_rate_hz = spool, sample_rate_hz
+        self.channels, self.n_samples = spool.channels, spool.n_samples
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        for start in range(first, self.n_samples, BLOCK_SAMPLES):
+            yield self.spool.read(start, min(start + BLOCK_SAMPLES, self.n_samples))
+
+
+class RepeatedSource:
+    """Audio in memory, over and over up to a length."""
+
+    def __init__(self, audio: Audio, n_samples: int) -> None:
+        self.audio, self.n_samples = audio, n_samples
+        self.sample_rate_hz, self.channels = audio.sample_rate_hz, audio.channels
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        for start in range(first, self.n_samples, BLOCK_SAMPLES):
+            stop = min(start + BLOCK_SAMPLES, self.n_samples)
+            yield self.audio.samples[:, np.arange(start, stop) % self.audio.n_samples]
 
 
 @dataclass(frozen=True)
@@ -165,14 +193,15 @@ def decode_blocks(codes_NCT: Tensor, codec: Codec, sample_rate_hz: int, n_sample
 class Spool:
     """Decoded audio on disk, at the codec's rate, until it is known how loud it is: `with Spool(channels) as spool`."""
 
-    def __init__(self, channels: int, path: Path | None = None, n_kept: int = 0) -> None:
+    def __init__(self, channels: int, path: Path | None = None, n_kept: int = 0, folder: Path | None = None) -> None:
         """`path`: a file that stays, of which the first `n_kept` samples per channel count; without it a temporary one.
 
+        `folder`: where the temporary one lies; the system's folder for such files may be held in memory.
         Raises AudioError when the file holds fewer, or cannot be made.
         """
         self.channels, self.n_samples = channels, n_kept
         if path is None:
-            self._file: IO[bytes] = tempfile.TemporaryFile(prefix="vampnet-")  # noqa: SIM115  (closed by __exit__)
+            self._file: IO[bytes] = tempfile.TemporaryFile(prefix=".vampnet-", dir=folder)  # noqa: SIM115  (closed by __exit__)
             return
         try:
             self._file = open(path, "r+b" if n_kept else "w+b")  # noqa: SIM115
@@ -190,6 +219,9 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     def add(self, block: Samples) -> None:
@@ -201,16 +233,17 @@ class Spool:
             raise AudioError(f"cannot keep decoded audio: {error.strerror}; free some disk space") from None
         self.n_samples += block.shape[1]
 
+    def read(self, first: int, stop: int) -> Samples:
+        """Samples `first` to `stop` - 1 of what was added, (channels, n)."""
+        self._file.seek(4 * self.channels * first)
+        data = self._file.read(4 * self.channels * (stop - first))
+        self._file.seek(0, 2)
+        return np.frombuffer(bytearray(data), np.float32).reshape(-1, self.channels).T
+
     def blocks(self) -> Iterator[Samples]:
         """All that was added, from the start."""
-        self._file.seek(0)
-        left = self.n_samples
-        while left:
-            chunk = self._file.read(4 * self.channels * min(left, BLOCK_SAMPLES))
-            block = np.frombuffer(chunk, np.float32).reshape(-1, self.channels).T
-            left -= block.shape[1]
-            yield block
-        self._file.seek(0, 2)
+        for start in range(0, self.n_samples, BLOCK_SAMPLES):
+            yield self.read(start, min(start + BLOCK_SAMPLES, self.n_samples))
 
 
 def restored(spool: Spool, codec_hz: int, target: Target) -> Iterator[Samples]:
