@@ -170,21 +170,16 @@ class AudioReader:
 
     def __iter__(self) -> Iterator[Samples]:
         while self._done < self.info.n_samples:
-            yield self._next_block()
+            yield self._next_block(self._block_samples)
 
     def skip(self, n_samples: int) -> None:
         """Leave out the next samples."""
-        n_samples = min(n_samples, self.info.n_samples - self._done)
+        stop = min(self._done + n_samples, self.info.n_samples)
         if self.info.subtype in _LINEAR:
-            self._file.seek(self._done + n_samples)
-            self._done += n_samples
-            return
+            self._done = self._file.seek(stop)
         # Decoders of lossy formats start with other values after a jump than they have when they come by.
-        stop, size = self._done + n_samples, self._block_samples
         while self._done < stop:
-            self._block_samples = min(size, stop - self._done)
-            self._next_block()
-        self._block_samples = size
+            self._next_block(min(self._block_samples, stop - self._done))
 
     def _decoder(self) -> soundfile.SoundFile:
         try:
@@ -204,9 +199,9 @@ class AudioReader:
             )
         _check_rate(self._name, self.info.sample_rate_hz)
 
-    def _next_block(self) -> Samples:
+    def _next_block(self, n_samples: int) -> Samples:
         try:
-            data = self._file.read(self._block_samples, dtype=self._dtype, always_2d=True)
+            data = self._file.read(n_samples, dtype=self._dtype, always_2d=True)
         except soundfile.LibsndfileError:
             raise AudioError(f"cannot read {self._name}: damaged or truncated after {self._at_s():.3f} s") from None
         if not len(data):
