@@ -26,7 +26,7 @@ from vampnet.generation import Request
 from vampnet.jobs import Progress, Timings
 from vampnet.pipeline import Drawn, Vampnet
 from vampnet.prompts import Prompt
-from vampnet.rhythm import Rhythm
+from vampnet.rhythm import Rhythm, Tracking
 
 MAX_ITEMS = 8
 """Items (channels x variations) of a batch; files are taken up until there are so many."""
@@ -84,7 +84,7 @@ def vamp_files(
     sampling: Sampling,
     progress: Progress | None = None,
     resume: bool = False,
-    rhythm_of: Callable[[Path], Rhythm | None] | None = None,
+    rhythm_of: Callable[[Path], Rhythm | Tracking | None] | None = None,
 ) -> Generator[Outcome, None, None]:
     """Vamp each file; yields what became of it as it is finished. Close the iterator to stop early.
 
@@ -137,7 +137,7 @@ def _take_up(
     sampling: Sampling,
     done: _DoneList,
     resume: bool,
-    rhythm_of: Callable[[Path], Rhythm | None] | None,
+    rhythm_of: Callable[[Path], Rhythm | Tracking | None] | None,
 ) -> _Active | Outcome:
     """Open a file, unless it cannot be or need not be."""
     try:

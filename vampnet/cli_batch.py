@@ -17,7 +17,7 @@ from vampnet.errors import AudioError, BatchError, Interrupted, SettingsError
 if TYPE_CHECKING:
     from vampnet.batch import Outcome
     from vampnet.prompts import Prompt
-    from vampnet.rhythm import Rhythm
+    from vampnet.rhythm import Rhythm, Tracking
 
 
 def is_batch(inputs: list[str], output: str) -> bool:
@@ -37,7 +37,7 @@ def run_batch(options: Namespace, prompt: Prompt, sampling: Sampling) -> None:
     model = load_model(options, options.compat)
     errors, n_done = [], 0
 
-    def rhythm_of(path: Path) -> Rhythm | None:
+    def rhythm_of(path: Path) -> Rhythm | Tracking | None:
         single = options.clone()
         single.input = str(path)
         return rhythm_from(single)

@@ -23,7 +23,8 @@ from vampnet.errors import SettingsError
 from vampnet.frames import resampled_length, samples_to_frames, samples_to_seconds, seconds_to_samples
 from vampnet.generation import derive_seed
 from vampnet.jobs import Clock, Job, Progress
-from vampnet.pipeline import Drawn, Listener, Vampnet
+from vampnet.listener import Listener
+from vampnet.pipeline import Drawn, Vampnet
 from vampnet.prompts import Keep, Nothing, Periodic, Prompt
 from vampnet.prompts_time import Prefix
 from vampnet.rhythm import Rhythm
