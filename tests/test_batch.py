@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import shorten_windows, tiny_vampnet, tone, write_tiny_bundle
+from tests.tiny import in_float32, shorten_windows, tiny_vampnet, tone, write_tiny_bundle
 from vampnet.audio import probe, write
 from vampnet.batch import MAX_ITEMS, plan, vamp_files
 from vampnet.cli import main
@@ -28,14 +28,13 @@ LENGTHS_S = (2.6, 1.3, 0.2, 2.1, 1.8)
 def short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         shorten_windows(patch)
+        in_float32(patch)
         yield
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
-    made = tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
-    made.dtype = torch.float32
-    return made
+    return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from tests.tiny import CODEC, shorten_windows, tiny_vampnet
+from tests.tiny import CODEC, in_float32, shorten_windows, tiny_vampnet
 from vampnet.config import Sampling
 from vampnet.generation import Generation
 from vampnet.pipeline import Vampnet
@@ -89,10 +91,12 @@ def test_going_on_from_any_window(model: Vampnet, codes: torch.Tensor, n_windows
     assert torch.equal(again.codes(start, N_FRAMES), whole[:, :, start:])
 
 
-def test_windows_of_several_inputs_in_one_batch(model: Vampnet, codes: torch.Tensor) -> None:
+def test_windows_of_several_inputs_in_one_batch(
+    tmp_path: Path, codes: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In float32, exactly what each gives alone."""
-    model_32 = Vampnet(model.bundle, "cpu")
-    model_32.dtype = torch.float32
+    in_float32(monkeypatch)
+    model_32 = tiny_vampnet(tmp_path / "b")
     alone = [model_32.generate(codes[k : k + 1], masks(), FAST, [seed])[0] for k, seed in enumerate((3, 8))]
     jobs = [model_32.generation(masks(), 1, FAST, [seed]) for seed in (3, 8)]
     for k, job in enumerate(jobs):

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.tiny import shorten_windows, tiny_vampnet, tone, write_tiny_bundle
+from tests.tiny import in_float32, shorten_windows, tiny_vampnet, tone, write_tiny_bundle
 from vampnet import takes
 from vampnet.audio import Audio, probe, read, write
 from vampnet.canvas import Canvas, Patch
@@ -29,12 +29,14 @@ CODINGS = (
     ("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "PCM_32"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("wav", "PCM_U8"),
     ("flac", "PCM_16"), ("flac", "PCM_24"), ("aiff", "PCM_32"),
 )  # fmt: skip
+OUTPAINTED = (("wav", "DOUBLE"), ("flac", "PCM_24"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         shorten_windows(patch)
+        in_float32(patch)
         yield
 
 
@@ -73,6 +75,8 @@ def test_files_stay_bit_for_bit(bundle: Path, tmp_path: Path, ending: str, subty
         new[start:stop] = True
     assert np.array_equal(before[:, ~new], after[:, ~new])
     assert (before[:, new] != after[:, new]).mean() > 0.9
+    if (ending, subtype) not in OUTPAINTED:  # what holds one holds the other
+        return
     assert run(bundle, "outpaint", str(source), "-o", str(longer), "--before", "0.2", "--after", "0.3") == 0
     after = soundfile.read(longer, dtype="float64", always_2d=True)[0].T
     assert after.shape == (2, N + 22050)

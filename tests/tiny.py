@@ -57,6 +57,11 @@ def shorten_windows(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"vampnet.{module}.BLOCK_FRAMES", 32)
 
 
+def in_float32(patch: pytest.MonkeyPatch) -> None:
+    """Models loaded from here on compute in float32: the same on any CPU, and no time goes into preparing bfloat16."""
+    patch.setattr("vampnet.pipeline.inference_dtype", lambda device: torch.float32)
+
+
 def tone(duration_s: float, rate_hz: int = 44100, channels: int = 1, level: float = 0.1, seed: int = 0) -> Audio:
     """A chord with a little noise."""
     rng = np.random.default_rng(seed)
