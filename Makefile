@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 	@echo "Both drawn:   out/loop-vamp.png"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,9 +1,9 @@
-"""Settings for all tests: two threads, so that the figures do not depend on the machine."""
+"""Settings for all tests: one thread, so that figures do not depend on the machine; `make test` runs a worker per core."""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("MKL_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
