@@ -1,4 +1,4 @@
-"""Settings for all tests: one thread each, so that figures do not depend on the machine; `make test` has a worker a core."""
+"""Settings for all tests: one thread, so that figures do not depend on the machine; `make test` has a worker a core."""
 
 from __future__ import annotations
 
