@@ -8,16 +8,20 @@ token; flat is log2(V) = 10. The second: at most `--excerpts` excerpts of each f
 compressed to files and opened again; the rate is that of the file, all of it counted, and so is that of Opus (an Ogg
 file by `opusenc`; without that tool its rows are left out). "mel" is the paper's distance to the excerpt. "FAD" is the
 Fréchet distance of mel statistics between all excerpts of a set and their outputs; it is biased upwards in small sets,
-so compare rows of one run only. Time grows with `--excerpts` and `--seconds`: about a minute per 10 s excerpt and core.
+so compare rows of one run only. All 25 pairs of N_k and P are run; the log on stderr says after each how long the rest
+will take. Time grows with `--excerpts` and `--seconds`; `--steps 4 --c2f-steps 1` is a quick look.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,8 +185,10 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=12, help="whole files of each folder in the coding table")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an excerpt")
     parser.add_argument("--bundle", default="default")
+    parser.add_argument("--steps", type=int, default=Sampling().steps, help="of generation, coarse")
+    parser.add_argument("--c2f-steps", type=int, default=Sampling().c2f_steps)
     options = parser.parse_args()
-    model, sampling = load(options.bundle, "cpu"), Sampling()
+    model, sampling = load(options.bundle, "cpu"), Sampling(steps=options.steps, c2f_steps=options.c2f_steps)
     if options.files:
         coding_table(options.audio, options.files, model.codec)
     if not options.excerpts:
@@ -209,10 +215,13 @@ def main() -> None:
     if shutil.which("opusenc"):
         for kbps in OPUS_KBPS:
             add({"system": "opus"}, lambda excerpt, kbps=kbps: opus(excerpt, kbps))
-    for n_kept in CODEBOOKS:
-        for period in PERIODS:
-            facts = {"system": "vamp", "codebooks": n_kept, "period": period, **rates_of(model, n_kept, period)}
-            add(facts, vamp_coder(model, n_kept, period, sampling))
+    pairs, started = list(itertools.product(CODEBOOKS, PERIODS)), time.monotonic()
+    for done, (n_kept, period) in enumerate(pairs, 1):
+        facts = {"system": "vamp", "codebooks": n_kept, "period": period, **rates_of(model, n_kept, period)}
+        add(facts, vamp_coder(model, n_kept, period, sampling))
+        took_min = (time.monotonic() - started) / 60
+        left_min = took_min / done * (len(pairs) - done)
+        print(f"N_k {n_kept}, P {period}: {took_min:.1f} min, {left_min:.1f} left", file=sys.stderr, flush=True)
     counts = ", ".join(f"{len(items)} of {name}" for name, items in sets.items())
     plot(
         options.output / "rate-distortion.png",

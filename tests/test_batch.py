@@ -133,6 +133,16 @@ def test_a_bad_file_does_not_stop_the_rest(
     assert probe(out / "1.wav").n_samples == probe(songs[1]).n_samples
 
 
+def test_nothing_but_bad_files(songs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    (tmp_path / "empty").mkdir()
+    assert main(command([tmp_path / "missing.wav", tmp_path / "empty"], bundle, tmp_path / "o")) == 1
+    error = capsys.readouterr().err
+    assert "2 of 2 files" in error and "no such file" in error and "is a folder" in error and "Traceback" not in error
+    last_is_bad = [*songs[2:3], tmp_path / "missing.wav"]
+    assert main(command(last_is_bad, bundle, tmp_path / "o")) == 1 and (tmp_path / "o" / "2.wav").exists()
+
+
 def test_a_folder_for_one_file(songs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = write_tiny_bundle(tmp_path / "bundle")
     assert main(command(songs[2:3], bundle, tmp_path / "o", "--variations", "2").copy()) == 2  # no ending

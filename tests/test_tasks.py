@@ -120,6 +120,10 @@ def test_telephone(model: Vampnet) -> None:
         (["loop", "{in}", "-o", "{out}", "--bpm", "90", "--beat-tracker", "librosa"], "give one of them"),
         (["loop", "{in}", "-o", "{out}", "--beat-tracker", "drums"], "learned, librosa"),
         (["outpaint", "missing.wav", "-o", "{out}"], "missing.wav"),
+        (["stretch", "{in}", "-o", "nowhere/out.wav"], "no folder 'nowhere'"),
+        (["loop", "{in}", "-o", "nowhere/out.wav"], "no folder 'nowhere'"),
+        (["generate", "-o", "nowhere/out.wav"], "no folder 'nowhere'"),
+        (["continue", "{in}", "-o", "{in}.opus"], "Opus takes"),
     ],
 )
 def test_bad_task_flags_are_named(

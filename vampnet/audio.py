@@ -225,8 +225,7 @@ class AudioWriter:
     if it is an uncompressed one that the format has, else the format's default (`ENDINGS`). Values beyond full scale
     are clamped unless the coding is a float one. The file appears under its name when the `with` block ends well; if
     it ends with an exception, nothing is left and a file that was there before stays as it was. Raises AudioError for
-    an ending, coding, rate or number of channels that cannot be written, for no samples at all, and for a folder or a
-    disk that takes no file.
+    an ending, coding, rate or number of channels that cannot be written, no samples, a folder or disk without room.
     """
 
     def __init__(
@@ -296,6 +295,9 @@ class AudioWriter:
             with contextlib.suppress(OSError):
                 self._temporary.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        self.__exit__(KeyboardInterrupt, None, None)
+
     def _make_temporary(self) -> Path:
         """An empty file beside the output, with the permissions that a new file gets here."""
         temporary = self._path.with_name(f".{self._path.name[:100]}.{secrets.token_hex(6)}.tmp")
@@ -315,8 +317,8 @@ class AudioWriter:
             hint = "; Opus takes 8000, 12000, 16000, 24000 or 48000 Hz, use another ending for others"
         elif self._format == "MP3":
             hint = "; MP3 takes one or two channels and rates of 8000 to 48000 Hz, use another ending for others"
-        coding = f"{self._format} {self._subtype}"
-        return f"cannot write {self._name}: no {coding} with {self._channels} channels at {self._rate_hz} Hz{hint}"
+        what = f"{self._format} {self._subtype} with {self._channels} channels at {self._rate_hz} Hz"
+        return f"cannot write {self._name}: no {what}{hint}"
 
 
 def output_coding(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vampnet.audio import ENDINGS
+from vampnet.audio import ENDINGS, probe
 from vampnet.config import Sampling
 from vampnet.errors import AudioError, VampnetError
 from vampnet.filejobs import FileJob, job_facts
@@ -104,7 +104,7 @@ def vamp_files(
                 else:
                     n_done += 1
                     yield taken_up
-            for outcome in _fill(model, active, sampling, done):
+            for outcome in _fill(model, active, sampling, done) if active else ():
                 n_done += 1
                 yield outcome
             if progress is not None:
@@ -141,6 +141,7 @@ def _take_up(
 ) -> _Active | Outcome:
     """Open a file, unless it cannot be or need not be."""
     try:
+        probe(planned.input)  # what cannot be read is named as everywhere else
         rhythm = rhythm_of(planned.input) if rhythm_of is not None else None
         facts = job_facts(model, planned.input, len(planned.outputs), prompt, sampling, rhythm)
         if done.has(planned, facts):
@@ -189,7 +190,7 @@ def _largest_group(active: Sequence[_Active]) -> list[_Active]:
     for one in active:
         assert one.request is not None
         groups.setdefault(one.request.kind, []).append(one)
-    return max(groups.values(), key=lambda group: sum(one.n_items for one in group), default=[])
+    return max(groups.values(), key=lambda group: sum(one.n_items for one in group))
 
 
 class _DoneList:

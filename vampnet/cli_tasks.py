@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from vampnet.streams import Source
     from vampnet.takes import Desk, Take
 
+NEW_HZ = 44100
+"""Rate that music made from nothing is assumed to have when its output is tried out, before a model is loaded."""
 PLOT_LEAD_S = 10.0
 """A picture of a long file begins so much before the first new audio, seconds."""
 
@@ -180,9 +182,8 @@ def run_loop(options: Namespace) -> None:
 
     prompt, sampling, info = parse_prompt(options.prompt), settings_from(Sampling, options), probe(options.input)
     paths = output_paths(options.output, 1 if options.join else options.variations)
-    protect_input(options.input, paths)
-    codings = [output_coding(path, None, info) for path in paths]
     _check_outputs(options, paths, info)
+    codings = [output_coding(path, None, info) for path in paths]
     if options.loop_points and any(format_ != "WAV" for format_, _ in codings):
         raise SettingsError("--loop-points needs WAV files; choose an output that ends in .wav")
     audio, rhythm = read(options.input), rhythm_from(options)
@@ -246,13 +247,15 @@ def _make(options: Namespace, name: str, task: Task, before_s: float = 0.0, from
 
 def _check_outputs(options: Namespace, paths: Sequence[Path], info: AudioInfo | None) -> None:
     """What cannot be written should fail before the work."""
-    from vampnet.audio import output_coding
+    from vampnet.audio import AudioWriter, probe
     from vampnet.plot import require_matplotlib
 
     if info is not None:
         protect_input(options.input, list(paths))
+    like = info if info is not None or options.get("like") is None else probe(options.like)
+    rate_hz, channels = (like.sample_rate_hz, like.channels) if like is not None else (NEW_HZ, 1)
     for path in paths:
-        output_coding(path, None, info)
+        AudioWriter(path, rate_hz, channels, like=info).discard()
     if options.plot:
         require_matplotlib(options.plot)
 

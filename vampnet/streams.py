@@ -200,10 +200,11 @@ class Spool:
         Raises AudioError when the file holds fewer, or cannot be made.
         """
         self.channels, self.n_samples = channels, n_kept
-        if path is None:
-            self._file: IO[bytes] = tempfile.TemporaryFile(prefix=".vampnet-", dir=folder)  # noqa: SIM115  (closed by __exit__)
-            return
+        place = path or folder or tempfile.gettempdir()
         try:
+            if path is None:  # closed by __exit__, as the other
+                self._file: IO[bytes] = tempfile.TemporaryFile(prefix=".vampnet-", dir=folder)  # noqa: SIM115
+                return
             self._file = open(path, "r+b" if n_kept else "w+b")  # noqa: SIM115
             n_bytes = 4 * channels * n_kept
             if self._file.seek(0, 2) < n_bytes:
@@ -211,7 +212,7 @@ class Spool:
             self._file.truncate(n_bytes)
             self._file.seek(n_bytes)
         except OSError as error:
-            raise AudioError(f"{path}: cannot keep unfinished audio ({error.strerror})") from None
+            raise AudioError(f"{place}: cannot keep unfinished audio ({error.strerror})") from None
 
     def __enter__(self) -> Spool:
         return self

@@ -132,7 +132,8 @@ def decompress_file(
             writers = [
                 stack.enter_context(AudioWriter(out, header.sample_rate_hz, header.channels)) for out in output_paths
             ]
-            spools = [stack.enter_context(Spool(header.channels)) for _ in writers]
+            folder = Path(output_paths[0]).absolute().parent
+            spools = [stack.enter_context(Spool(header.channels, folder=folder)) for _ in writers]
             target = _decompress(reader, spools, model, seed, any_model, progress)
             for writer, spool in zip(writers, spools, strict=True):
                 for block in restored(spool, _codec_of(model).sample_rate_hz, target):
