@@ -3,9 +3,9 @@
     python benchmarks/batch_speed.py AUDIO_FOLDER [--files 8] [--seconds 6] [--rounds 2]
 
 Each file is cut to mono of the length. Speed: all files by `vamp_files` against one `vamp_file` after the other, in
-turns in one process, so that the ratio holds even where the machine is not quiet. Tokens: the same inputs through the
-models as one batch and alone, in float32, where they shall be equal, and in bfloat16, where batches of another size
-round differently; from the first token that differs, later windows hear something else.
+turns in one process; the ratio of CPU times holds even where the machine is not quiet. Tokens: the same inputs
+through the models as one batch and alone, in float32, where they shall be equal, and in bfloat16, where batches of
+another size may round differently; from the first token that differs, later windows hear something else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,18 +48,25 @@ def take_turns(model: Vampnet, files: list[Path], sampling: Sampling, rounds: in
     with tempfile.TemporaryDirectory() as folder:
         planned = plan(files, Path(folder), 1)
         for number in range(rounds):
-            started = time.perf_counter()
+            times = [_now()]
             for one in planned:
                 model.vamp_file(one.input, list(one.outputs), DEFAULT_PROMPT, sampling)
-            alone_s = time.perf_counter() - started
+            times.append(_now())
             errors = [outcome.error for outcome in vamp_files(model, planned, DEFAULT_PROMPT, sampling)]
-            together_s = time.perf_counter() - started - alone_s
+            times.append(_now())
             assert not any(errors), errors
+            alone, together = times[1] - times[0], times[2] - times[1]
             print(
-                f"round {number + 1}: {len(files)} files alone {alone_s:.1f} s, together {together_s:.1f} s, "
-                f"{alone_s / together_s:.2f} times as fast",
+                f"round {number + 1}: {len(files)} files alone {alone[0]:.1f} s ({alone[1]:.1f} s of CPU), together "
+                f"{together[0]:.1f} s ({together[1]:.1f}): {alone[0] / together[0]:.2f} times as fast "
+                f"({alone[1] / together[1]:.2f} in CPU time)",
                 flush=True,
             )
+
+
+def _now() -> np.ndarray:
+    """Seconds of the clock and of the CPU, all threads together."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def tokens(model: Vampnet, files: Sequence[Path], sampling: Sampling) -> Tensor:

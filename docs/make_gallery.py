@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib import colormaps
 from PIL import Image
 
 from vampnet.cli import main as vampnet
@@ -105,11 +106,20 @@ def shrink(picture: Path, target: Path) -> None:
     """A picture of WIDTH and few enough colours for MAX_BYTES, so that the repository stays small."""
     image = Image.open(picture).convert("RGB")
     image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    for n_colours in (64, 48, 32, 24, 16, 12, 8):
-        image.quantize(n_colours, dither=Image.Dither.NONE).save(target, optimize=True)
+    for n_colours in (56, 40, 28, 20, 14, 10):
+        image.quantize(palette=palette(n_colours), dither=Image.Dither.NONE).save(target, optimize=True)
         if target.stat().st_size <= MAX_BYTES:
             return
-    raise SystemExit(f"{target}: takes more than {MAX_BYTES} bytes even in 8 colours")
+    raise SystemExit(f"{target}: takes more than {MAX_BYTES} bytes even in few colours")
+
+
+def palette(n_colours: int) -> Image.Image:
+    """Colours of the spectrograms, and greys of the rest."""
+    colours = [colormaps["magma"](k / (n_colours - 1))[:3] for k in range(n_colours)]
+    colours += [(k / 7, k / 7, k / 7) for k in range(1, 8)]
+    found = Image.new("P", (1, 1))
+    found.putpalette([round(255 * value) for colour in colours for value in colour])
+    return found
 
 
 def page() -> str:
