@@ -174,13 +174,13 @@ real = runner.run_task
 
 def _one_result(folder: Path) -> tuple[str, str]:
     """A result of the condition "codec" of the shared run."""
-    tasks = runner._plan(
+    batches = runner._plan(
         {condition_key(CONDITIONS[2]): CONDITIONS[2]},
         choose_excerpts(folder / "audio", 3, 1.0, 0),
         settings(folder, "out"),
         _base(folder),
-    )[1]
-    path = Path(tasks[0].path)
+    )
+    path = Path(batches[0][1].path)
     return path.parent.name, path.name
 
 
@@ -191,9 +191,34 @@ def _base(folder: Path) -> dict[str, Any]:
         "code": runner.code_digest(),
         "embeddings": list(s.embeddings),
         "dtype": str(runner.inference_dtype(torch.device("cpu"))),
+        "backend": s.backend,
         "seed": s.seed,
         "examples": s.examples,
     }
+
+
+def test_batches_are_prepared_ahead_and_done_in_order(folder: Path) -> None:
+    excerpts = choose_excerpts(folder / "audio", 4, 1.0, 0)
+    wanted = {condition_key(c): c for c in CONDITIONS}
+    batches = runner._plan(wanted, excerpts, settings(folder, "x", batch=1), _base(folder))
+    order = [(t.first, t.condition.name if t.condition else "") for t in runner._in_order(batches, 2)]
+    assert order[:4] == [(0, ""), (1, ""), (2, ""), (0, "two")]  # the longest condition first
+    assert sorted(order) == sorted((t.first, t.condition.name if t.condition else "") for b in batches for t in b)
+    assert [first for first, name in order if name] == sorted(first for first, name in order if name)
+
+
+def test_when_the_time_is_up_whole_batches_count(
+    folder: Path, result: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10**6, 10))
+    monkeypatch.setattr(runner.time, "monotonic", lambda: next(clock))
+    own = settings(folder, "short", batch=1, minutes=0.7)  # 42 s, and each look at the clock takes 10
+    some = run([experiment(CONDITIONS[2])], result.excerpts, own)
+    assert 0 < len(some.excerpts) < 3 and some.excerpts == result.excerpts[: len(some.excerpts)]
+    key = condition_key(CONDITIONS[2])
+    assert some.results[key].metrics["mel"] == pytest.approx(result.results[key].metrics["mel"][: len(some.excerpts)])
+    with pytest.raises(SettingsError, match="not one batch of 3"):
+        run([experiment()], result.excerpts, settings(folder, "none", batch=3, minutes=0.1))
 
 
 def test_figures_do_not_depend_on_the_batch(folder: Path, result: RunResult) -> None:

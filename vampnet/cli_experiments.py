@@ -49,9 +49,21 @@ def evaluate_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--lora", action="append", default=None, metavar="FILE[:STRENGTH]", help="adapter; repeatable")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--backend",
+        type=str,
+        default="torch",
+        help="what runs the networks: torch, or openvino (extra), faster on CPUs",
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0: one per core, one on a GPU")
     parser.add_argument("--batch", type=int, default=8, help="excerpts that are generated together, 1 to 256")
     parser.add_argument("--examples", type=int, default=2, help="excerpts to listen to in the report, 0 to 20")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="begin nothing after so many minutes and report on the excerpts that every condition was run on by then",
+    )
     parser.add_argument("--list", action="store_true", help="list what would be run and leave")
 
 
@@ -77,10 +89,12 @@ def run_evaluate(options: Namespace) -> None:
         lora=tuple(options.lora or ()),
         embeddings=tuple(options.embedding or RunSettings.embeddings),
         device=options.device,
+        backend=options.backend,
         workers=options.workers,
         batch=options.batch,
         examples=options.examples,
         seed=options.seed,
+        minutes=options.minutes,
     )
     all_there = options.excerpts is None
     n = PAPER_EXCERPTS if all_there else options.excerpts

@@ -152,7 +152,9 @@ def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[
 def _decoded(model: Vampnet, codes_BVCT: Tensor, n_samples: int) -> Samples:
     """Waveforms (B, V, S)."""
     codes_NCT = codes_BVCT.flatten(0, 1).to(model.device, torch.int64)
-    audio_NS = torch.cat([model.codec.decode(codes) for codes in codes_NCT.split(8)])
+    n_frames = codes_NCT.shape[2]  # in one block: excerpts are short, and the context of several would cost a third
+    blocks = [block for codes in codes_NCT.split(8) for block in model.codec.decode_blocks(codes, n_frames)]
+    audio_NS = torch.cat(blocks)
     return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BVCT.shape[:2], n_samples)
 
 

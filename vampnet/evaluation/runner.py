@@ -1,17 +1,20 @@
 """Run experiments: every condition on every batch of excerpts, over worker processes or on one GPU, resumable.
 
-Work is cut into tasks (condition, batch of excerpts). A worker loads the model once, and keeps the batch that it works
-on: encoding, rhythm and harmony of the excerpts are found once, in tasks of their own, and shared through the cache.
+Work is cut into tasks (condition, batch of excerpts), done batch by batch, so that a run which is stopped leaves whole
+batches. A worker loads the model once, and keeps the batch that it works on: encoding, rhythm and harmony of the
+excerpts are found once, in tasks of their own, and shared through the cache.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,8 @@ class RunSettings:
     embeddings: tuple[str, ...] = ("mel", "codec")
     """What the set distances compare; verdicts rest on the first."""
     device: str = "auto"
+    backend: str = "torch"
+    """What runs the networks, see `vampnet.backends`."""
     workers: int = 0
     """Processes; 0: one per core on a CPU, one on a GPU."""
     batch: int = 8
@@ -73,12 +78,15 @@ class RunSettings:
     """Excerpts of which outputs are kept to listen to, 0 to 20 and at most a batch."""
     seed: int = 0
     """Seed of the first excerpt; excerpt k uses seed + k."""
+    minutes: float = 0.0
+    """No task is begun after so many; the result is that of the batches that are whole by then. 0: no limit."""
 
     def __post_init__(self) -> None:
         check("workers", self.workers, 0, 256)
         check("batch", self.batch, 1, 256)
         check("examples", self.examples, 0, min(20, self.batch))
         check("seed", self.seed, 0, 2**31)
+        check("minutes", self.minutes, 0.0, 1e6)
         if not self.embeddings:
             raise SettingsError("at least one embedding is needed")
 
@@ -113,6 +121,7 @@ class RunResult:
     """Everything that was measured."""
 
     excerpts: tuple[Excerpt, ...]
+    """Those that every condition was run on: all, unless time ran out."""
     embeddings: tuple[str, ...]
     """Ids."""
     results: dict[str, BatchResult]
@@ -153,63 +162,87 @@ def run(
         "code": code_digest(),
         "embeddings": list(settings.embeddings),
         "dtype": str(inference_dtype(device)),
+        "backend": settings.backend,
         "seed": settings.seed,
         "examples": settings.examples,
     }
     unlike = {condition_key(c): c for e in experiments for c in e.conditions}
     missing = {c.name: opus_missing() for c in unlike.values() if c.kind == "opus" and opus_missing()}
     wanted = {key: c for key, c in unlike.items() if c.name not in missing}
-    prepare, tasks = _plan(wanted, excerpts, settings, base)
-    _run_all(prepare, tasks, settings, progress)
-    paths = {REFERENCE: [t.path for t in prepare]}
-    for task in tasks:
-        assert task.condition is not None
-        paths.setdefault(condition_key(task.condition), []).append(task.path)
-    sizes = [len(task.batch) for task in prepare]
+    batches = _plan(wanted, excerpts, settings, base)
+    _run_all(batches, settings, progress)
+    whole = _whole(batches, settings)
+    paths: dict[str, list[Path]] = {}
+    for task in itertools.chain(*whole):
+        paths.setdefault(condition_key(task.condition) if task.condition else REFERENCE, []).append(Path(task.path))
+    done = [excerpt for prepare, *_ in whole for excerpt in prepare.batch]
+    sizes = [len(prepare.batch) for prepare, *_ in whole]
     results = {
-        key: joined([load_result(Path(p), n, len(settings.embeddings)) for p, n in zip(own, sizes, strict=True)])
+        key: joined([load_result(p, n, len(settings.embeddings)) for p, n in zip(own, sizes, strict=True)])
         for key, own in paths.items()
     }
-    examples = {key: _example_paths(Path(own[0]), settings, sizes[0]) for key, own in paths.items()}
+    examples = {key: _example_paths(own[0], settings, sizes[0]) for key, own in paths.items()}
     facts = base | {"device": str(device), "workers": settings.n_workers, "batch": settings.batch}
     ids = tuple(open_embedding(spec, settings.bundle, settings.device).id for spec in settings.embeddings)
-    return RunResult(tuple(excerpts), ids, results, missing, examples, facts)
+    return RunResult(tuple(done), ids, results, missing, examples, facts)
 
 
 def _plan(
     wanted: dict[str, Condition], excerpts: Sequence[Excerpt], settings: RunSettings, base: dict[str, Any]
-) -> tuple[list[Task], list[Task]]:
-    """Tasks that prepare batches, and those of conditions, batch by batch."""
-    folder, prepare, tasks = Path(settings.folder), [], []
+) -> list[list[Task]]:
+    """The tasks of each batch: the one that prepares it, then the conditions, long ones first."""
+    folder, batches = Path(settings.folder), []
     for first in range(0, len(excerpts), settings.batch):
         batch = tuple(excerpts[first : first + settings.batch])
         content = base | {"excerpts": excerpts_digest(list(batch)), "first": first}
         keep = {"examples": settings.examples if first == 0 else 0}
         prepared = str(result_path(folder, content_key(content | keep | {"condition": REFERENCE})))
-        prepare.append(Task(None, batch, first, prepared, prepared))
+        tasks = []
         for condition in wanted.values():
             key = content_key(content | keep | {"condition": condition_to_dict(condition)})
             tasks.append(Task(condition, batch, first, str(result_path(folder, key)), prepared))
-    return prepare, tasks
+        tasks.sort(key=lambda task: -task.weight)  # so that workers end together
+        batches.append([Task(None, batch, first, prepared, prepared), *tasks])
+    return batches
 
 
-def _run_all(prepare: list[Task], tasks: list[Task], settings: RunSettings, progress: Progress | None) -> None:
-    todo = [[t for t in group if not Path(t.path).exists()] for group in (prepare, tasks)]
-    total, done = sum(t.weight for group in todo for t in group), 0
-    for group in todo:
-        # Long tasks of a batch first, so that workers end together.
-        ordered = sorted(group, key=lambda t: (t.first, -t.weight))
-        for task in _carried_out(ordered, settings):
-            done += task.weight
-            if progress is not None:
-                progress("evaluate", done, total)
+def _in_order(batches: list[list[Task]], n_workers: int) -> Iterator[Task]:
+    """Batch by batch, each prepared while those before it are worked on."""
+    prepare, ahead = [batch[0] for batch in batches], n_workers
+    yield from prepare[:ahead]
+    for number, (_, *tasks) in enumerate(batches):
+        yield from prepare[number + ahead : number + ahead + 1]
+        yield from tasks
+
+
+def _whole(batches: list[list[Task]], settings: RunSettings) -> list[list[Task]]:
+    """The batches up to the first that is not whole, because time ran out."""
+    whole = list(itertools.takewhile(lambda batch: all(Path(task.path).exists() for task in batch), batches))
+    if not whole:
+        raise SettingsError(
+            f"minutes is {settings.minutes:g}, in which not one batch of {settings.batch} excerpts was done; what was "
+            "is kept: run again, with more time or a smaller batch"
+        )
+    return whole
+
+
+def _run_all(batches: list[list[Task]], settings: RunSettings, progress: Progress | None) -> None:
+    todo = [task for task in _in_order(batches, settings.n_workers) if not Path(task.path).exists()]
+    total, done = sum(task.weight for task in todo), 0
+    for task in _carried_out(todo, settings):
+        done += task.weight
+        if progress is not None:
+            progress("evaluate", done, total)
 
 
 def _carried_out(tasks: list[Task], settings: RunSettings) -> Iterator[Task]:
-    """Tasks as they are done."""
+    """Tasks as they are done, until the time is up."""
+    until_s = time.monotonic() + 60 * settings.minutes if settings.minutes else math.inf
     n_workers = min(settings.n_workers, len(tasks))
     if n_workers <= 1:
         for task in tasks:
+            if time.monotonic() >= until_s:
+                return
             run_task(task, settings)
             yield task
         return
@@ -217,14 +250,18 @@ def _carried_out(tasks: list[Task], settings: RunSettings) -> Iterator[Task]:
     # "spawn": a forked process would share the state of PyTorch's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, torch.set_num_threads, (threads,)) as pool:
-        futures: dict[Future[None], Task] = {pool.submit(run_task, task, settings): task for task in tasks}
+        pending: dict[Future[None], Task] = {pool.submit(run_task, task, settings): task for task in tasks}
         try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)  # what is done is kept
-            raise
+            while pending:
+                left_s = None if until_s == math.inf else max(until_s - time.monotonic(), 0.0)
+                done, _ = wait(pending, left_s, FIRST_COMPLETED)
+                if not done:  # the time is up
+                    return
+                for future in done:
+                    future.result()
+                    yield pending.pop(future)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # what was begun is ended and kept
 
 
 def run_task(task: Task, settings: RunSettings) -> None:
@@ -257,7 +294,7 @@ class _Worker:
     """What a process loads once."""
 
     def __init__(self, settings: RunSettings) -> None:
-        self.model: Vampnet = load(settings.bundle, settings.device, settings.lora)
+        self.model: Vampnet = load(settings.bundle, settings.device, settings.lora, backend=settings.backend)
         self.embeddings: list[Embedding] = [
             open_embedding(spec, settings.bundle, settings.device) for spec in settings.embeddings
         ]

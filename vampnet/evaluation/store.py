@@ -27,7 +27,20 @@ from vampnet.evaluation.harmony import Chroma, Key
 from vampnet.evaluation.measures import METRICS, Embedded, Floats, Reference
 from vampnet.rhythm import Rhythm
 
-GENERATION_CODE = ("config", "generation", "masks", "model", "prompts", "prompts_time", "rhythm", "sampling")
+GENERATION_CODE = (
+    "backends",
+    "beats",
+    "codec",
+    "config",
+    "generation",
+    "masks",
+    "model",
+    "pipeline",
+    "prompts",
+    "prompts_time",
+    "rhythm",
+    "sampling",
+)
 METRIC_CODE = (
     "evaluation.distances",
     "evaluation.embeddings",
@@ -41,7 +54,7 @@ METRIC_CODE = (
     "loudness",
     "spectra",
 )
-"""Modules whose code decides a result: one that changes (comments and layout apart) makes results anew."""
+"""Modules and packages whose code decides a result: one that changes (comments and layout apart) makes results anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +75,9 @@ def code_digest() -> str:
     for name in GENERATION_CODE + METRIC_CODE:
         spec = find_spec(f"vampnet.{name}")
         assert spec is not None and spec.origin is not None, name
-        digest.update(ast.dump(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))).encode())
+        origin = Path(spec.origin)
+        for path in sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]:
+            digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()[:16]
 
 
