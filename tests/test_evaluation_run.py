@@ -21,7 +21,7 @@ from vampnet.cli import main
 from vampnet.config import Sampling
 from vampnet.errors import SettingsError
 from vampnet.evaluation import runner
-from vampnet.evaluation.analysis import Statistic, analyse, matched_diversity, mean_of, piece_weights
+from vampnet.evaluation.analysis import Statistic, analyse, choose, matched_diversity, mean_of, piece_weights
 from vampnet.evaluation.embeddings import MelStatistics
 from vampnet.evaluation.excerpts import choose_excerpts
 from vampnet.evaluation.experiments import Condition, Experiment, parse_experiment
@@ -289,6 +289,8 @@ def test_matched_diversity_compares_with_the_temperature_curve(result: RunResult
     ranking = matched_diversity(x, {name: scores(name, *pair) for name, pair in table.items()}, 0)
     assert ranking[0].name == "top-p" and ranking[0].excess.value == pytest.approx(-0.5)
     assert [m.on_curve for m in ranking] == [False, True, True, True]
+    assert choose(ranking).name == "top-p" and "0.5" in choose(ranking).reason
+    assert choose(ranking[1:]).name == "t1.0" and "no setting" in choose(ranking[1:]).reason
 
 
 # --- report ----------------------------------------------------------------------------------------------------------

@@ -11,10 +11,12 @@ from vampnet.errors import SettingsError
 from vampnet.evaluation.frechet import (
     GroupedMoments,
     Moments,
+    factor,
     fit_inverse,
     frechet,
     frechet_distance,
     frechet_infinite,
+    quick_distance,
 )
 
 
@@ -59,6 +61,15 @@ def test_deficient_rank() -> None:
     assert frechet_distance(Moments.of(vectors), Moments.of(vectors)) == pytest.approx(0, abs=1e-9)
     constant = Moments.of(np.ones((9, 4)))
     assert frechet_distance(constant, Moments.of(np.zeros((9, 4)))) == pytest.approx(4)
+
+
+def test_the_quick_distance_is_the_distance() -> None:
+    rng = np.random.default_rng(5)
+    for n, dim in ((400, 24), (10, 24)):  # full and deficient rank
+        one, other = (Moments.of(rng.standard_normal((n, dim)) @ rng.standard_normal((dim, dim))) for _ in range(2))
+        quick = quick_distance(one, factor(one.covariance_DD), other)
+        assert quick == pytest.approx(frechet_distance(one, other), abs=1e-5 * np.trace(one.covariance_DD))
+        assert quick_distance(one, factor(one.covariance_DD), one) < 1e-5 * np.trace(one.covariance_DD)
 
 
 def test_invariances() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 
 from vampnet.errors import SettingsError
-from vampnet.evaluation.kernel import kernel_distance, median_distance
+from vampnet.evaluation.kernel import KernelReference, kernel_distance, median_distance
 
 Groups = list[NDArray[np.float64]]
 
@@ -72,6 +72,14 @@ def test_invariances_and_identical_sets() -> None:
     near = kernel_distance(x, [v + 0.01 for v in x], paired=True)
     apart = kernel_distance(x, [v + 0.01 for v in x])
     assert near.standard_error < 0.5 * apart.standard_error
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "polynomial"])
+def test_a_prepared_reference_gives_the_same(kernel: str) -> None:
+    known, other = KernelReference.of(groups(0), kernel), groups(1, shift=0.5)
+    prepared, at_once = kernel_distance(known, other), kernel_distance(groups(0), other, kernel=kernel)
+    assert prepared.kernel == kernel and prepared.value == at_once.value
+    assert prepared.standard_error == at_once.standard_error
 
 
 def test_refusals() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet.errors import SettingsError
+from vampnet.errors import Interrupted, SettingsError
 
 if TYPE_CHECKING:
     from vampnet.evaluation.experiments import Experiment
@@ -27,7 +27,7 @@ def evaluate_options(parser: ArgumentParser) -> None:
         "--experiments",
         type=str,
         default=PAPER_EXPERIMENTS,
-        help="names (steps, prompts, rates, sampler) or YAML files, commas between",
+        help="names (steps, prompts, rates, periods, sampler) or YAML files, commas between",
     )
     parser.add_argument(
         "--excerpts", type=int, default=None, help=f"how many; none given: all there are, {PAPER_EXCERPTS} at most"
@@ -104,7 +104,10 @@ def run_evaluate(options: Namespace) -> None:
     command = shlex.join(["vampnet", *sys.argv[1:]])
     occasion = Occasion(command, options.bundle, options.audio, options.seed, disjoint)
     with _Bars() as bars:
-        result = run(experiments, excerpts, settings, bars.update)
+        try:
+            result = run(experiments, excerpts, settings, bars.update)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; what was done is in {options.output}, the same command goes on") from None
         _report(experiments, result, settings, occasion, bars)
 
 
@@ -158,6 +161,9 @@ def _report(
     paths = write_report(Path(settings.folder), data, examples)
     for finding in data["findings"][0]:
         print(f"{finding['number']}. {finding['statement']} {finding['verdict'].upper()}")
+    for experiment in data["experiments"]:
+        for embedding, choice in zip(data["embeddings"], experiment.get("choice", ()), strict=False):
+            print(f"{experiment['name']}, {embedding['id']}: {choice['name']}: {choice['reason']}")
     for name, why in result.missing.items():
         print(f"not run: {name}: {why}", file=sys.stderr)
     print("wrote " + ", ".join(str(path) for path in paths))

@@ -6,7 +6,9 @@ differences between conditions are paired. Axis letters: R resample, E excerpt.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +19,13 @@ from vampnet.evaluation.frechet import (
     Floats,
     GroupedMoments,
     Moments,
+    factor,
     frechet_distance,
     frechet_infinite,
+    quick_distance,
     rank_warnings,
 )
-from vampnet.evaluation.kernel import KernelResult, kernel_distance
+from vampnet.evaluation.kernel import KernelReference, KernelResult, kernel_distance
 from vampnet.evaluation.measures import METRICS
 from vampnet.evaluation.runner import REFERENCE, RunResult, condition_key
 from vampnet.evaluation.statistics import LEVEL, Interval, recentred, resample_counts
@@ -106,24 +110,29 @@ def analyse(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Analysis:
-    """Figures of every condition. Takes about 2 s for a condition and an embedding of 128 dimensions."""
+    """Figures of every condition, on as many threads as there are cores."""
     weights_RE, n_pieces = piece_weights(run, n_resamples, seed)
     references = [_Reference.of(run.results[REFERENCE], e, weights_RE) for e in range(len(run.embeddings))]
     keys = {condition_key(c): c.name for x in experiments for c in x.conditions}
     keys = {key: name for key, name in keys.items() if key in run.results}
+
+    def score(key: str) -> Scores:
+        return _scores(keys[key], run.results[key], references, weights_RE)
+
     found: dict[str, Scores] = {}
-    for key, name in keys.items():
-        found[key] = _scores(name, run.results[key], references, weights_RE)
-        if progress is not None:
-            progress("analyse", len(found), len(keys))
-    scores = {
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # NumPy computes without holding Python's lock
+        for key, scores in zip(keys, pool.map(score, keys), strict=True):
+            found[key] = scores
+            if progress is not None:
+                progress("analyse", len(found), len(keys))
+    by_name = {
         x.name: {c.name: found[condition_key(c)] for c in x.conditions if condition_key(c) in found}
         for x in experiments
     }
     totals = [(name, r.total) for name, r in zip(run.embeddings, references, strict=True)]
     warnings = [f"{name}: {text}" for name, total in totals for text in rank_warnings(total, "reference")]
     vectors = tuple((name, total.n, total.dim) for name, total in totals)
-    return Analysis(scores, tuple(warnings), n_pieces, n_resamples, vectors)
+    return Analysis(by_name, tuple(warnings), n_pieces, n_resamples, vectors)
 
 
 def piece_weights(run: RunResult, n_resamples: int, seed: int) -> tuple[Floats, int]:
@@ -141,13 +150,16 @@ class _Reference:
     number: int
     grouped: GroupedMoments
     total: Moments
-    resampled: list[Moments]
-    vectors: list[Floats]
+    resampled: list[tuple[Moments, Floats]]
+    """Moments of each resample, and the factor of their covariance."""
+    kernel: KernelReference
 
     @staticmethod
     def of(result: BatchResult, number: int, weights_RE: Floats) -> _Reference:
         grouped = _grouped(result, number)
-        return _Reference(number, grouped, grouped.total(), list(grouped.totals(weights_RE)), _vectors(result, number))
+        resampled = [(moments, factor(moments.covariance_DD)) for moments in grouped.totals(weights_RE)]
+        kernel = KernelReference.of(_vectors(result, number))
+        return _Reference(number, grouped, grouped.total(), resampled, kernel)
 
 
 def _grouped(result: BatchResult, embedding: int) -> GroupedMoments:
@@ -178,10 +190,10 @@ def mean_of(values_E: Floats, weights_RE: Floats) -> Statistic:
 def _set_scores(result: BatchResult, reference: _Reference, weights_RE: Floats) -> SetScores:
     grouped = _grouped(result, reference.number)
     pairs = zip(reference.resampled, grouped.totals(weights_RE), strict=True)
-    draws_R = np.array([frechet_distance(one, other) for one, other in pairs])
+    draws_R = np.array([quick_distance(*one, other) for one, other in pairs])
     fad = Statistic(frechet_distance(reference.total, grouped.total()), draws_R)
     infinite = frechet_infinite(reference.grouped, grouped, paired=True)
-    kad = kernel_distance(reference.vectors, _vectors(result, reference.number), paired=True)
+    kad = kernel_distance(reference.kernel, _vectors(result, reference.number), paired=True)
     return SetScores(fad, infinite.value if infinite else np.nan, kad)
 
 
@@ -230,3 +242,34 @@ def matched_diversity(experiment: Experiment, scores: dict[str, Scores], embeddi
         difference = combine(excess, pair, *points).interval()
         found.append(Matched(name, pair[0].interval(), pair[1].interval(), difference, own in curve))
     return sorted(found, key=lambda m: (np.isnan(m.excess.value), m.excess.value))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The setting that a sampler experiment speaks for."""
+
+    name: str
+    reason: str
+
+
+def choose(ranking: Sequence[Matched]) -> Choice:
+    """Of conditions ranked by `matched_diversity`: the best of those that are surely below the temperature curve.
+
+    "Surely": the whole interval of the difference. With none, the point of the curve with the lowest FAD.
+    """
+    better = [m for m in ranking if not m.on_curve and m.excess.high < 0]
+    if better:
+        m = better[0]
+        reason = (
+            f"FAD {m.fad.value:.4g} at diversity {m.diversity.value:.3f} is {-m.excess.value:.3g} "
+            f"[{-m.excess.high:.3g}, {-m.excess.low:.3g}] below what temperature alone gives at that diversity"
+        )
+        return Choice(
+            m.name, reason + (f"; also below it: {', '.join(o.name for o in better[1:])}" * (len(better) > 1))
+        )
+    m = min((m for m in ranking if m.on_curve), key=lambda m: m.fad.value)
+    reason = (
+        f"no setting is surely below the temperature curve at its diversity, and on the curve its FAD is the lowest: "
+        f"{m.fad.value:.4g} [{m.fad.low:.4g}, {m.fad.high:.4g}] at diversity {m.diversity.value:.3f}"
+    )
+    return Choice(m.name, reason)

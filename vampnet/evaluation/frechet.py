@@ -167,6 +167,20 @@ def _distance(one: Moments, one_factor_DD: Floats, other: Moments) -> float:
     return max(float(step_D @ step_D + spread - 2 * cross), 0.0)
 
 
+def quick_distance(one: Moments, one_factor_DD: Floats, other: Moments) -> float:
+    """`frechet_distance` without a factor of `other`, several times as fast: for many resamples.
+
+    The root's trace is that of (F1^T C2 F1)^(1/2), from eigenvalues; rounding in the smallest of them can change the
+    distance by about 1e-6 of tr(C1 + C2).
+    """
+    step_D = one.mean_D - other.mean_D
+    values_D = np.linalg.eigvalsh(one_factor_DD.T @ other.covariance_DD @ one_factor_DD)
+    floor = len(values_D) * np.finfo(np.float64).eps * max(float(values_D[-1]), 0.0)
+    cross = np.sqrt(np.where(values_D > floor, values_D, 0.0)).sum()
+    spread = np.trace(one.covariance_DD) + np.trace(other.covariance_DD)
+    return max(float(step_D @ step_D + spread - 2 * cross), 0.0)
+
+
 def frechet(
     reference: GroupedMoments,
     evaluated: GroupedMoments,

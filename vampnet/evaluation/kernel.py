@@ -52,6 +52,28 @@ class KernelResult:
 
 
 @dataclass(frozen=True, eq=False)
+class KernelReference:
+    """A reference set, with all that does not depend on what is compared with it."""
+
+    vectors_ND: Floats
+    groups_N: NDArray[np.int64]
+    """Number of the group of each vector."""
+    own: _Sums
+    kernel: str
+    bandwidth: float
+    """NaN for the polynomial kernel."""
+
+    @staticmethod
+    def of(groups: Sequence[Floats], kernel: str = "rbf", bandwidth: float | None = None) -> KernelReference:
+        """Groups (N_g, D). Raises SettingsError as `kernel_distance` does."""
+        if kernel not in KERNELS:
+            raise SettingsError(f"kernel is {kernel!r}, but must be one of {', '.join(KERNELS)}")
+        vectors_ND, groups_N = _joined(groups, "reference")
+        width = _bandwidth(kernel, bandwidth, vectors_ND)
+        return KernelReference(vectors_ND, groups_N, _own(vectors_ND, groups_N, width), kernel, width)
+
+
+@dataclass(frozen=True, eq=False)
 class _Sums:
     """Kernel sums of two sets by group; the diagonal (a vector with itself) is left out within a set."""
 
@@ -68,7 +90,7 @@ def median_distance(vectors_ND: Floats, seed: int = 0) -> float:
 
 
 def kernel_distance(
-    reference: Sequence[Floats],
+    reference: Sequence[Floats] | KernelReference,
     evaluated: Sequence[Floats],
     *,
     kernel: str = "rbf",
@@ -79,25 +101,25 @@ def kernel_distance(
     """Kernel distance of two sets, each a sequence of groups (N_g, D). Time and memory grow with N * M in blocks.
 
     `bandwidth`: s of the Gaussian kernel, the reference's median distance when None; give the same one to values that
-    are to be compared. `paired`: group k of both belongs to the same excerpt, so the jackknife leaves both out.
+    are to be compared. `paired`: group k of both belongs to the same excerpt, so the jackknife leaves both out. A
+    reference that many sets are compared with is prepared once, `KernelReference.of`, which then says the kernel too.
     Raises SettingsError for an unknown kernel, a bandwidth that is not positive, or fewer than 2 vectors.
     """
-    if kernel not in KERNELS:
-        raise SettingsError(f"kernel is {kernel!r}, but must be one of {', '.join(KERNELS)}")
-    if paired and len(reference) != len(evaluated):
-        raise SettingsError(f"paired sets need the same excerpts, but there are {len(reference)} and {len(evaluated)}")
-    (x_ND, x_groups), (y_MD, y_groups) = _joined(reference, "reference"), _joined(evaluated, "evaluated")
-    if x_ND.shape[1] != y_MD.shape[1]:
-        raise SettingsError(f"embeddings have {x_ND.shape[1]} and {y_MD.shape[1]} dimensions, but need the same number")
-    bandwidth = _bandwidth(kernel, bandwidth, x_ND)
-    scale = SCALE if kernel == "rbf" else 1.0
-    x, y = (_own(v, g, bandwidth) for v, g in ((x_ND, x_groups), (y_MD, y_groups)))
-    cross_GG = _group_sums(x_ND, x_groups, y_MD, y_groups, bandwidth)
+    known = reference if isinstance(reference, KernelReference) else KernelReference.of(reference, kernel, bandwidth)
+    x, width, n_dims = known.own, known.bandwidth, known.vectors_ND.shape[1]
+    if paired and len(x.n_G) != len(evaluated):
+        raise SettingsError(f"paired sets need the same excerpts, but there are {len(x.n_G)} and {len(evaluated)}")
+    y_MD, y_groups = _joined(evaluated, "evaluated")
+    if n_dims != y_MD.shape[1]:
+        raise SettingsError(f"embeddings have {n_dims} and {y_MD.shape[1]} dimensions, but need the same number")
+    scale = SCALE if known.kernel == "rbf" else 1.0
+    y = _own(y_MD, y_groups, width)
+    cross_GG = _group_sums(known.vectors_ND, known.groups_N, y_MD, y_groups, width)
     value = scale * float(_mmd2(x.own_GG.sum(), x.n_G.sum(), y.own_GG.sum(), y.n_G.sum(), cross_GG.sum()))
     error = scale * _jackknife_error(x, y, cross_GG, paired)
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     interval = Interval(value, value - reach, value + reach, level, min(len(x.n_G), len(y.n_G)))
-    return KernelResult(value, error, interval, kernel, bandwidth, len(x_ND), len(y_MD), x_ND.shape[1])
+    return KernelResult(value, error, interval, known.kernel, width, len(known.vectors_ND), len(y_MD), n_dims)
 
 
 def _bandwidth(kernel: str, given: float | None, reference_ND: Floats) -> float:

@@ -137,7 +137,10 @@ def _verdict(text: str) -> str:
 
 def _experiment(experiment: dict[str, Any], data: dict[str, Any], examples: Examples) -> str:
     plot = plot_of(experiment, data["embeddings"])
-    caption = "<figcaption>Bars: 95 % intervals over pieces.</figcaption>"
+    caption = (
+        "<figcaption>Bars: 95 % intervals over pieces. All conditions have the same pieces, so differences between "
+        "them are surer than the bars suggest; the claims above use the differences.</figcaption>"
+    )
     figure = f"<figure class='scroll'>{plot}{caption}</figure>" if plot else ""
     return (
         f"<h2>{_text(experiment['title'])}</h2><p>{_text(experiment['about'])}</p>{figure}"
@@ -170,14 +173,15 @@ def _ranking(experiment: dict[str, Any], data: dict[str, Any]) -> str:
     if "matched" not in experiment:
         return ""
     tables = []
-    for embedding, ranking in zip(data["embeddings"], experiment["matched"], strict=True):
+    for embedding, ranking, choice in zip(data["embeddings"], experiment["matched"], experiment["choice"], strict=True):
         rows = [
             [f"<b>{_text(m['name'])}</b>{_small('on the curve' if m['on_curve'] else '')}"]
             + [_with_interval(m[key]) for key in ("diversity", "fad", "excess")]
             for m in ranking
         ]
         head = ["Condition", "diversity", "FAD", "FAD − curve's"]
-        tables.append(f"<h4>{_text(_short(embedding['id']))}</h4>{_html_table(head, rows)}")
+        chosen = f"<p>Choice: <b>{_text(choice['name'])}</b>: {_text(choice['reason'])}.</p>"
+        tables.append(f"<h4>{_text(_short(embedding['id']))}</h4>{chosen}{_html_table(head, rows)}")
     return (
         "<h3>At matched diversity</h3><p>FAD minus that of the temperature curve at the same diversity; below 0 is "
         f"better. Empty where the curve does not reach.</p>{''.join(tables)}"

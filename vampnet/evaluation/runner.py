@@ -12,6 +12,7 @@ import itertools
 import math
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -229,13 +230,19 @@ def _whole(batches: list[list[Task]], settings: RunSettings) -> list[list[Task]]
 def _run_all(batches: list[list[Task]], settings: RunSettings, progress: Progress | None) -> None:
     todo = [task for task in _in_order(batches, settings.n_workers) if not Path(task.path).exists()]
     total, done = sum(task.weight for task in todo), 0
-    for task in _carried_out(todo, settings):
+    for task in _carried_out(todo, settings, progress):
         done += task.weight
         if progress is not None:
             progress("evaluate", done, total)
 
 
-def _carried_out(tasks: list[Task], settings: RunSettings) -> Iterator[Task]:
+def _start_worker(threads: int) -> None:
+    """In a new process. Ctrl-C goes to all processes of a terminal; the first one alone decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+
+
+def _carried_out(tasks: list[Task], settings: RunSettings, progress: Progress | None) -> Iterator[Task]:
     """Tasks as they are done, until the time is up."""
     until_s = time.monotonic() + 60 * settings.minutes if settings.minutes else math.inf
     n_workers = min(settings.n_workers, len(tasks))
@@ -249,7 +256,7 @@ def _carried_out(tasks: list[Task], settings: RunSettings) -> Iterator[Task]:
     threads = max((os.cpu_count() or 1) // n_workers, 1)
     # "spawn": a forked process would share the state of PyTorch's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, torch.set_num_threads, (threads,)) as pool:
+    with ProcessPoolExecutor(n_workers, context, _start_worker, (threads,)) as pool:
         pending: dict[Future[None], Task] = {pool.submit(run_task, task, settings): task for task in tasks}
         try:
             while pending:
@@ -260,6 +267,10 @@ def _carried_out(tasks: list[Task], settings: RunSettings) -> Iterator[Task]:
                 for future in done:
                     future.result()
                     yield pending.pop(future)
+        except KeyboardInterrupt:
+            if progress is not None:
+                progress("stopping", 0, n_workers)  # ending what was begun can take a while
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)  # what was begun is ended and kept
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vampnet import __version__
-from vampnet.evaluation.analysis import Analysis, Scores, Statistic, matched_diversity
+from vampnet.evaluation.analysis import Analysis, Scores, Statistic, choose, matched_diversity
 from vampnet.evaluation.excerpts import Disjointness, excerpts_digest
 from vampnet.evaluation.experiments import Condition, Experiment, bit_rates, condition_to_dict, period_of
 from vampnet.evaluation.findings import CodecFacts, judge
@@ -81,6 +81,7 @@ def _experiment(experiment: Experiment, run: RunResult, analysis: Analysis, code
     if experiment.view == "sampler" and scores:
         found = [matched_diversity(experiment, scores, e) for e in range(len(run.embeddings))]
         data["matched"] = [[dataclasses.asdict(m) for m in ranking] for ranking in found]
+        data["choice"] = [dataclasses.asdict(choose(ranking)) for ranking in found]
     return data
 
 
