@@ -274,7 +274,9 @@ def test_matched_diversity_compares_with_the_temperature_curve(result: RunResult
         },
         "here",
     )  # fmt: skip
-    real_scores = analyse([experiment()], result, n_resamples=20).scores["tiny"]["two"]
+    analysis = analyse([experiment()], result, n_resamples=20)
+    assert any(warning.startswith("2 pieces") for warning in analysis.warnings)
+    real_scores = analysis.scores["tiny"]["two"]
 
     def scores(name: str, diversity: float, fad: float) -> Any:
         import dataclasses

@@ -32,6 +32,8 @@ from vampnet.evaluation.statistics import LEVEL, Interval, recentred, resample_c
 from vampnet.evaluation.store import BatchResult
 
 RESAMPLES = 200
+MIN_PIECES = 20
+"""With fewer, the report warns: the bootstrap knows too little of how pieces vary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +133,8 @@ def analyse(
     }
     totals = [(name, r.total) for name, r in zip(run.embeddings, references, strict=True)]
     warnings = [f"{name}: {text}" for name, total in totals for text in rank_warnings(total, "reference")]
+    if n_pieces < MIN_PIECES:
+        warnings.append(f"{n_pieces} pieces: intervals from so few are too narrow, so trust no verdict; use more music")
     vectors = tuple((name, total.n, total.dim) for name, total in totals)
     return Analysis(by_name, tuple(warnings), n_pieces, n_resamples, vectors)
 
