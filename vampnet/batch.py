@@ -2,7 +2,7 @@
 
 A few files are open at a time, as many as fill a batch; when one is finished the next is taken up. Windows go together
 when model and length agree, which all but those of short files and the last ones do; whatever they go with, they come
-out as they would alone in float32. In bfloat16, batches of another size round differently, so some tokens differ.
+out as they would alone in float32. In bfloat16, batches of another size may round differently: other tokens.
 A file that cannot be read or written does not stop the others.
 """
 
