@@ -10,26 +10,25 @@ import torch
 
 from vampnet.audio import Audio
 from vampnet.checkpoint import load_bundle, save_bundle
-from vampnet.codec.spectral import SpectralCodec
-from vampnet.config import CodecConfig, ModelConfig
+from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.config import MagnitudeConfig, ModelConfig
 from vampnet.model import MaskedTransformer
 from vampnet.pipeline import Vampnet
 
-CODEC = CodecConfig(
-    phase_bins=8, width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1,
-    latent_dim=24, codebook_size=64, n_codebooks=6, waveform_codebooks=3, waveform_bins=20, waveform_width=16,
-    waveform_depth=1,
+CODEC = MagnitudeConfig(
+    width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1, latent_dim=24,
+    codebook_size=64, n_codebooks=6, low_rounds=3, high_rounds=2,
 )  # fmt: skip
 COARSE = ModelConfig(n_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=2, learned_embedding=True)
 C2F = ModelConfig(n_codebooks=6, n_conditioning_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=1)
 
 
-def tiny_codec(seed: int = 0, config: CodecConfig = CODEC) -> SpectralCodec:
+def tiny_codec(seed: int = 0, config: MagnitudeConfig = CODEC) -> MagnitudeCodec:
     torch.manual_seed(seed)
-    return SpectralCodec(config).eval()
+    return MagnitudeCodec(config).eval()
 
 
-def tiny_models(codec: SpectralCodec) -> tuple[MaskedTransformer, MaskedTransformer]:
+def tiny_models(codec: MagnitudeCodec) -> tuple[MaskedTransformer, MaskedTransformer]:
     models = []
     for config in (COARSE, C2F):
         model = MaskedTransformer(config).eval()

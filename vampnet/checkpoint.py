@@ -33,9 +33,7 @@ from vampnet.codec.base import Codec
 from vampnet.codec.dac import DacCodec
 from vampnet.codec.dac_weights import is_transformers_dac, load_dac
 from vampnet.codec.magnitude import MagnitudeCodec
-from vampnet.codec.magnitude_config import MagnitudeConfig
-from vampnet.codec.spectral import SpectralCodec
-from vampnet.config import CodecConfig, DacConfig, ModelConfig, from_dict, to_dict
+from vampnet.config import DacConfig, MagnitudeConfig, ModelConfig, from_dict, to_dict
 from vampnet.errors import BundleError, SettingsError
 from vampnet.model import MaskedTransformer, in_format
 
@@ -45,7 +43,6 @@ PARTS = ("codec", "coarse", "c2f")
 SCALE = "::scale"
 """Suffix of the key that holds an int8 tensor's row scales."""
 CODECS: dict[str, tuple[type, Callable[[Any], Codec]]] = {
-    "spectral": (CodecConfig, SpectralCodec),
     "magnitude": (MagnitudeConfig, MagnitudeCodec),
     "dac": (DacConfig, DacCodec),
 }

@@ -23,35 +23,43 @@ def check(name: str, value: float, low: float, high: float, hint: str = "") -> N
 
 
 @dataclass(frozen=True)
-class CodecConfig:
-    """The embedded spectral codec (design: short STFT in, ConvNeXt blocks at the frame rate, inverse STFT out)."""
+class MagnitudeConfig:
+    """The magnitude codec (`vampnet.codec.magnitude`): two grids of magnitudes in, the same out, phases made up."""
 
-    kind: str = "spectral"
-    """Codec family; "spectral" is the embedded one."""
+    kind: str = "magnitude"
+    """Codec family."""
     sample_rate_hz: int = 44100
     """Sample rate of the waveform, Hz."""
     hop: int = 768
     """Samples per token frame; 57.4 frames/s at 44.1 kHz."""
-    stft_hop: int = 192
-    """Hop of the codec's own STFT, samples; divides `hop`. The window is four times as long."""
-    long_fft: int = 2048
-    """Window of the second analysis STFT (hop `hop`), samples; its low bins resolve bass notes."""
+    low_fft: int = 2048
+    """Window of the transform below the crossover, samples."""
+    low_hop: int = 384
+    """Its hop, samples; divides `hop`."""
+    high_fft: int = 768
+    """Window of the transform above the crossover, samples."""
+    high_hop: int = 192
+    """Its hop, samples; divides `hop`."""
+    crossover_hz: float = 1900.0
+    """Where the two transforms meet, each with half of the magnitude, Hz."""
+    crossover_width_hz: float = 150.0
+    """Width of the fade between them (a hyperbolic tangent), Hz."""
+    long_fft: int = 4096
+    """Window of a third transform that only the encoder sees, for bass notes, samples."""
     long_bins: int = 256
-    """Number of low bins of the long STFT that the encoder sees."""
-    phase_bins: int = 0
-    """Number of low STFT bins whose phase the encoder sees as well (0: magnitudes only)."""
+    """Number of its low bins that the encoder sees."""
     width: int = 320
-    """Channels of the encoder's blocks at the frame rate."""
+    """Channels of the encoder's blocks at the token frame rate."""
     encoder_depth: int = 4
     """ConvNeXt blocks of the encoder."""
     decoder_width: int = 448
-    """Channels of the decoder's blocks at the frame rate."""
+    """Channels of the decoder's blocks at the token frame rate."""
     decoder_depth: int = 5
-    """ConvNeXt blocks of the decoder at the frame rate."""
-    fine_width: int = 224
-    """Channels of the decoder's blocks at the STFT rate."""
+    """ConvNeXt blocks of the decoder at the token frame rate."""
+    fine_width: int = 192
+    """Channels of the decoder's blocks at the rate of the high transform."""
     fine_depth: int = 2
-    """ConvNeXt blocks of the decoder at the STFT rate."""
+    """ConvNeXt blocks of the decoder at that rate."""
     latent_dim: int = 128
     """Width of the latent that the quantiser sees."""
     n_codebooks: int = 14
@@ -60,30 +68,27 @@ class CodecConfig:
     """Entries per codebook."""
     codebook_dim: int = 8
     """Dimensions in which each codebook looks up."""
-    waveform_codebooks: int = 0
-    """The last so many of the codebooks carry the waveform of the low band (0: all of them quantise the latent)."""
-    waveform_bins: int = 64
-    """MDCT coefficients of that band, each sample_rate_hz / (2 * hop) = 28.7 Hz wide."""
-    waveform_width: int = 256
-    """Channels of the blocks that mend the low band."""
-    waveform_depth: int = 3
-    """ConvNeXt blocks that mend the low band."""
+    low_rounds: int = 16
+    """Rounds of the search for phases below the crossover, 0 to 1000."""
+    high_rounds: int = 6
+    """Rounds above it, 0 to 1000."""
 
     def __post_init__(self) -> None:
-        if self.kind != "spectral":
-            raise SettingsError(f"codec kind {self.kind!r} is unknown; known: 'spectral'")
+        if self.kind != "magnitude":
+            raise SettingsError(f"codec kind {self.kind!r} is not 'magnitude', the kind of these settings")
         check("codec.n_codebooks", self.n_codebooks, 1, 64)
         check("codec.codebook_size", self.codebook_size, 2, 65535)
-        if self.hop % self.stft_hop:
-            raise SettingsError(f"codec.stft_hop {self.stft_hop} must divide codec.hop {self.hop}")
-        check("codec.waveform_codebooks", self.waveform_codebooks, 0, self.n_codebooks - 1)
-        most = self.waveform_codebooks * self.codebook_dim if self.waveform_codebooks else self.hop
-        check("codec.waveform_bins", self.waveform_bins, max(self.waveform_codebooks, 1), most)
-
-    @property
-    def latent_codebooks(self) -> int:
-        """Leading codebooks, those that quantise the latent."""
-        return self.n_codebooks - self.waveform_codebooks
+        for band in ("low", "high"):
+            fft, hop = getattr(self, f"{band}_fft"), getattr(self, f"{band}_hop")
+            if hop < 1 or self.hop % hop:
+                raise SettingsError(f"codec.{band}_hop {hop} must divide codec.hop {self.hop}")
+            check(
+                f"codec.{band}_fft", fft, 2 * hop, 65536, f"at least twice codec.{band}_hop, or windows do not overlap"
+            )
+            check(f"codec.{band}_rounds", getattr(self, f"{band}_rounds"), 0, 1000)
+        check("codec.crossover_hz", self.crossover_hz, 1.0, self.sample_rate_hz / 2)
+        check("codec.crossover_width_hz", self.crossover_width_hz, 1.0, self.sample_rate_hz / 2)
+        check("codec.long_bins", self.long_bins, 1, self.long_fft // 2 + 1)
 
     @property
     def frames_per_s(self) -> float:

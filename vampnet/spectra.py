@@ -19,7 +19,8 @@ FLOOR = 1e-5
 
 
 @functools.lru_cache(maxsize=32)
-def _filters_FM(sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:
+def mel_filters_FM(sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:
+    """Slaney's mel filters (n_fft / 2 + 1, n_mels), which turn magnitudes into mel magnitudes."""
     return torch.from_numpy(librosa.filters.mel(sr=sample_rate_hz, n_fft=n_fft, n_mels=n_mels)).T.contiguous()
 
 
@@ -29,7 +30,7 @@ def mel_magnitude(audio_BS: Tensor, sample_rate_hz: int, n_fft: int, n_mels: int
     spectrum = torch.stft(audio_BS.float(), n_fft, n_fft // 4, window=window, return_complex=True)
     # The square root of a tiny positive number, not of zero, keeps the gradient of silence finite.
     magnitude_BFU = (spectrum.real.square() + spectrum.imag.square()).clamp_min(1e-16).sqrt()
-    return magnitude_BFU.mT @ _filters_FM(sample_rate_hz, n_fft, n_mels).to(audio_BS.device)
+    return magnitude_BFU.mT @ mel_filters_FM(sample_rate_hz, n_fft, n_mels).to(audio_BS.device)
 
 
 def log_mel(audio_BS: Tensor, sample_rate_hz: int, n_fft: int, n_mels: int) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from vampnet.config import CodecConfig, DacConfig
+from vampnet.config import DacConfig, MagnitudeConfig
 
 
 class Codec(nn.Module):
@@ -16,7 +16,7 @@ class Codec(nn.Module):
     Axis letters: B batch, S samples, C codebook, T frame, V entry, K codebook dimension.
     """
 
-    config: CodecConfig | DacConfig
+    config: MagnitudeConfig | DacConfig
     sample_rate_hz: int
     hop: int
     n_codebooks: int

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 
 from vampnet.codec.blocks import ConvNextBlock
 from vampnet.codec.blockwise import BlockwiseCodec
-from vampnet.codec.magnitude_config import MagnitudeConfig
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
 from vampnet.codec.quantize import ResidualQuantizer
-from vampnet.config import to_dict
+from vampnet.config import MagnitudeConfig, to_dict
 
 MAX_LOG_MAGNITUDE = 6.5
 """Natural log of the largest magnitude that the decoder emits: random codes cannot make it explode."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vampnet.checkpoint import load_codec, save_bundle
-from vampnet.codec.spectral import SpectralCodec
+from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError
 from vampnet.model import MaskedTransformer
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, parse_recipe
@@ -26,12 +26,12 @@ def read_run(folder: str | Path) -> tuple[CodecRecipe | MaskedRecipe, dict[str, 
     return parse_recipe(state["recipe"], str(path)), average, state
 
 
-def codec_of_run(folder: str | Path) -> tuple[SpectralCodec, int]:
+def codec_of_run(folder: str | Path) -> tuple[MagnitudeCodec, int]:
     """The averaged codec of a training run, and its step."""
     recipe, average, state = read_run(folder)
     if not isinstance(recipe, CodecRecipe):
         raise BundleError(f"{folder}: trained a masked model, not a codec")
-    codec = SpectralCodec(recipe.codec)
+    codec = MagnitudeCodec(recipe.codec)
     prefix = "codec."
     codec.load_state_dict({k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)})
     return codec.eval(), state["step"]
@@ -65,7 +65,7 @@ def write_bundle(
         codec_module, about["codec_steps"] = codec_of_run(codec)
     else:
         loaded = load_codec(codec)
-        assert isinstance(loaded, SpectralCodec)
+        assert isinstance(loaded, MagnitudeCodec)
         codec_module = loaded
     models: dict[str, MaskedTransformer | None] = {"coarse": None, "c2f": None}
     for part, run in (("coarse", coarse), ("c2f", c2f)):

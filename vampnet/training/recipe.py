@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from vampnet.config import CodecConfig, ModelConfig, check, from_dict
+from vampnet.config import MagnitudeConfig, ModelConfig, check, from_dict
 from vampnet.errors import SettingsError
 
 
@@ -65,13 +65,13 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class CodecRecipe:
-    """Reconstruction stage of the spectral codec."""
+    """Reconstruction stage of the magnitude codec."""
 
     train_audio: str
     """Folder of audio to train on."""
     validation_audio: str
     """Folder of audio to validate on."""
-    codec: CodecConfig = field(default_factory=CodecConfig)
+    codec: MagnitudeConfig = field(default_factory=MagnitudeConfig)
     loop: LoopSettings = field(default_factory=LoopSettings)
     crop_frames: int = 60
     """Length of a training crop, codec frames."""
@@ -82,15 +82,13 @@ class CodecRecipe:
     commitment_weight: float = 0.02
     """Weight of the commitment term."""
     learn: str = "all"
-    """"all"; or "low-band": everything else stays as `--start-from` gave it, so that tokens keep their meaning."""
+    """"all"; or "decoder": encoder and codebooks stay as `--start-from` gave them, so tokens keep their meaning."""
     gain_jitter_db: float = 8.0
     """Crops get a random gain of up to this, either way, dB."""
 
     def __post_init__(self) -> None:
-        if self.learn not in ("all", "low-band"):
-            raise SettingsError(f"learn is {self.learn!r}; known: all, low-band")
-        if self.learn == "low-band" and not self.codec.waveform_codebooks:
-            raise SettingsError("learn is 'low-band', but codec.waveform_codebooks is 0")
+        if self.learn not in ("all", "decoder"):
+            raise SettingsError(f"learn is {self.learn!r}; known: all, decoder")
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class MaskedRecipe:
 
 
 RECIPES = {"codec": CodecRecipe, "masked": MaskedRecipe}
-_NESTED = {"codec": CodecConfig, "loop": LoopSettings, "model": ModelConfig}
+_NESTED = {"codec": MagnitudeConfig, "loop": LoopSettings, "model": ModelConfig}
 
 
 def parse_recipe(data: Any, where: str) -> CodecRecipe | MaskedRecipe:

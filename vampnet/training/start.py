@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from vampnet.checkpoint import load_bundle, load_codec
-from vampnet.codec.spectral import SpectralCodec
+from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, SettingsError
 from vampnet.training.codec import CodecTask
@@ -51,8 +51,8 @@ def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
     is_run = (Path(source) / "last.ckpt").exists()
     if isinstance(task, CodecTask):
         codec = codec_of_run(source)[0] if is_run else load_codec(source)
-        if not isinstance(codec, SpectralCodec):
-            raise SettingsError(f"{source}: only the spectral codec can be trained")
+        if not isinstance(codec, MagnitudeCodec):
+            raise SettingsError(f"{source}: only the magnitude codec can be trained here")
         task.adopt(codec)
         return
     part = "c2f" if task.recipe.model.n_conditioning_codebooks else "coarse"
