@@ -71,6 +71,7 @@ def test_initialised_quantiser_leaves_less_with_every_level() -> None:
     quantizer = ResidualQuantizer(12, 4, 64, 8)
     left = initialise(quantizer, latents, n_iterations=5)
     assert all(a > b for a, b in pairwise(left)) and left[0] < 0.6
+    assert torch.allclose(quantizer.codebooks_CVK.square().mean((1, 2)), torch.ones(4), atol=1e-4)
     quantized = quantizer(latents.view(4, 1000, 12))
     measured = (quantized.latent_BTL.view(-1, 12) - latents).square().mean() / latents.sub(
         latents.mean(0)

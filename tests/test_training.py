@@ -19,7 +19,9 @@ from vampnet.data.tokens import tokenize_folder
 from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.masks import gamma
+from vampnet.model import MaskedTransformer
 from vampnet.training.export import codec_of_run, write_bundle
+from vampnet.training.initial import begin_as_neighbours
 from vampnet.training.loop import learning_rate
 from vampnet.training.masked import fixed_rate_mask, masked_loss, random_mask
 from vampnet.training.recipe import LoopSettings, parse_recipe, read_recipe, recipe_to_dict
@@ -157,6 +159,25 @@ def test_masks_of_the_objective() -> None:
     assert (shares - expected).abs().max() < 0.06  # stratified: the shares follow gamma of evenly spread r
     fixed = fixed_rate_mask(codes, 2, 0.3, torch.Generator().manual_seed(0))
     assert fixed[:, 2:].float().mean().item() == pytest.approx(0.3, abs=0.01) and not fixed[:, :2].any()
+
+
+def test_initial_weights_guess_a_token_from_its_neighbours() -> None:
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    model = MaskedTransformer(dataclasses.replace(C2F, dim=64)).eval()
+    model.set_codebooks(300 * torch.randn(6, 64, 8, generator=generator))  # whatever their scale
+    # Two sounds, each 20 frames long; one frame inside each is asked for.
+    codes = torch.randint(64, (4, 6, 2), generator=generator).repeat_interleave(20, dim=2)
+    mask = torch.zeros_like(codes, dtype=torch.bool)
+    mask[:, 2:, [9, 31]] = True
+
+    def hits() -> float:
+        with torch.no_grad():
+            return float(masked_loss(model, codes, mask, 2, 64)[2].float().mean())
+
+    before = hits()
+    begin_as_neighbours(model)
+    assert before < 0.1 and hits() > 0.25  # chance: 0.016
 
 
 def test_loss_counts_masked_tokens_alone() -> None:

@@ -179,7 +179,24 @@ def initialise(quantizer: ResidualQuantizer, latent_NL: Tensor, n_iterations: in
         quantizer.codebooks_CVK[level] = codebook_VK
         residual_NL = residual_NL - entries_NK @ solution
         left.append(float(residual_NL.square().mean() / variance))
+    scale_to_unit_power(quantizer)
     return left
+
+
+@torch.no_grad()
+def scale_to_unit_power(quantizer: ResidualQuantizer) -> None:
+    """Scale each level's entries to a mean square of 1, its projections so that codes and latents stay what they are.
+
+    Masked models read the entries: at a scale of hundreds they hardly learn.
+    """
+    for level in range(quantizer.n_codebooks):
+        down, up = quantizer.down[level], quantizer.up[level]
+        assert isinstance(down, nn.Linear) and isinstance(up, nn.Linear)
+        power = quantizer.codebooks_CVK[level].square().mean().sqrt().clamp_min(1e-12)
+        quantizer.codebooks_CVK[level] /= power
+        down.weight /= power
+        down.bias /= power
+        up.weight *= power
 
 
 def kmeans(vectors_NK: Tensor, size: int, n_iterations: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

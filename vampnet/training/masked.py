@@ -17,6 +17,7 @@ from vampnet.data.dataset import TokenSet, open_tokens
 from vampnet.errors import CorpusError, SettingsError
 from vampnet.masks import apply_mask, gamma
 from vampnet.model import MaskedTransformer
+from vampnet.training.initial import begin_as_neighbours
 from vampnet.training.recipe import MaskedRecipe
 
 VALIDATION_RATES = (0.2, 0.5, 0.8)
@@ -74,6 +75,8 @@ class MaskedTask:
         self.recipe, self.train, self.validation = recipe, train, validation
         self.module = MaskedTransformer(recipe.model)
         self.module.set_codebooks(codebooks_CVK[: recipe.model.n_codebooks])
+        if recipe.initial == "neighbours":
+            begin_as_neighbours(self.module)
 
     def _codes(self, data: TokenSet, seed: tuple[int, ...], size: int) -> Tensor:
         codes_BCT = data.batch(seed, size, self.recipe.crop_frames)[:, : self.recipe.model.n_codebooks]
