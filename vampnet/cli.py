@@ -44,6 +44,9 @@ log = logging.getLogger("vampnet")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    # PyTorch's threads else wait by spinning, which beside another busy program (a DAW) takes twice as long. It counts
+    # only before PyTorch is loaded; who sets it otherwise is obeyed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser, runners = build_parser()
     arguments = parser.parse_args(argv)
     command = arguments.command
