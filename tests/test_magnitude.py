@@ -11,7 +11,7 @@ from tests.tiny import CODEC, tiny_codec
 from vampnet.checkpoint import load_codec, save_bundle
 from vampnet.codec.magnitude import MAX_LOG_MAGNITUDE, MagnitudeCodec
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
-from vampnet.config import MagnitudeConfig
+from vampnet.config import MagnitudeConfig, from_dict
 from vampnet.errors import SettingsError
 from vampnet.spectra import mel_distance
 
@@ -104,4 +104,4 @@ def test_bundle_keeps_codec_and_id(tmp_path: Path) -> None:
 )
 def test_settings_are_checked(field: str, value: float) -> None:
     with pytest.raises(SettingsError, match=field):
-        MagnitudeConfig(**{field: value})
+        from_dict(MagnitudeConfig, {field: value}, "codec")

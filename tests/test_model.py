@@ -202,7 +202,7 @@ def test_in_bfloat16_matrices_change_and_nothing_else():
     model = small_model()
     reduced = model.in_format(torch.bfloat16)
     assert reduced.project.weight.data_ptr() == model.project.weight.data_ptr()  # shared, not copied
-    assert reduced.layers[0].attention.query.weight.dtype == torch.bfloat16
+    assert reduced.get_parameter("layers.0.attention.query.weight").dtype == torch.bfloat16
     assert model.dtype == torch.float32 and reduced.dtype == torch.bfloat16
     codes = torch.randint(0, 12, (3, 5, 20), generator=torch.Generator().manual_seed(0))
     expected, logits = model(codes), reduced(codes)

@@ -15,6 +15,7 @@ from vampnet.cli import main
 from vampnet.config import Sampling
 from vampnet.errors import Interrupted, SettingsError
 from vampnet.loudness import measure
+from vampnet.model import MaskedTransformer
 from vampnet.pipeline import Vampnet
 from vampnet.prompts import Nothing, Periodic, Prompt, Random
 from vampnet.resume import part_path, work_folder
@@ -138,6 +139,7 @@ def test_other_settings_are_refused(model: Vampnet, song: Path, tmp_path: Path) 
     write(tmp_path / "other.wav", tone(2.6, 32000, 2, seed=1), "PCM_16")
     other_model = tiny_vampnet(tmp_path / "bundle")
     with torch.no_grad():
+        assert isinstance(other_model.coarse, MaskedTransformer)
         other_model.coarse.classifier.bias.add_(0.1)
     beats = Rhythm((1.0,), (1.0,))
     cases: list[tuple[str, Vampnet, Path, Prompt, Sampling, Rhythm | None]] = [

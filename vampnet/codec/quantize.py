@@ -194,9 +194,9 @@ def scale_to_unit_power(quantizer: ResidualQuantizer) -> None:
         assert isinstance(down, nn.Linear) and isinstance(up, nn.Linear)
         power = quantizer.codebooks_CVK[level].square().mean().sqrt().clamp_min(1e-12)
         quantizer.codebooks_CVK[level] /= power
-        down.weight /= power
-        down.bias /= power
-        up.weight *= power
+        for parameter in (down.weight, down.bias):
+            parameter.div_(power)
+        up.weight.mul_(power)
 
 
 def kmeans(vectors_NK: Tensor, size: int, n_iterations: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
