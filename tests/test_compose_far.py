@@ -1,5 +1,6 @@
 """The far styles: asked for by name only, a function of the seed, and unlike the other styles; default corpora stay."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
