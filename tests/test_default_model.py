@@ -45,19 +45,19 @@ def test_codec_comes_close_to_its_input(bundle: Bundle, loop: torch.Tensor) -> N
     one, four, eight, fourteen = (
         mel_distance(bundle.codec.decode(codes[:, :n])[:, : loop.shape[1]], loop, 44100).item() for n in (1, 4, 8, 14)
     )
-    assert fourteen < eight < four < one and fourteen < 0.2  # measured: 0.15
+    assert fourteen < eight < four < one and fourteen < 0.2  # measured: 0.173
 
 
 def test_networks_know_more_than_chance(bundle: Bundle, loop: torch.Tensor) -> None:
     codes = bundle.codec.encode(loop)
-    for model, most in ((bundle.coarse, 4.2), (bundle.c2f, 6.5)):
+    for model, most in ((bundle.coarse, 3.3), (bundle.c2f, 5.1)):
         assert model is not None
         config = model.config
         read_codes = codes[:, : config.n_codebooks].contiguous()
         mask = fixed_rate_mask(read_codes, config.n_conditioning_codebooks, 0.2, torch.Generator().manual_seed(0))
         with torch.no_grad():
             loss, _, _ = masked_loss(model, read_codes, mask, config.n_conditioning_codebooks, config.mask_token)
-        assert loss < most  # chance is ln 1024 = 6.93
+        assert loss < most  # measured: 2.94 and 4.69; chance is ln 1024 = 6.93
 
 
 def test_stationary_sound_has_no_seam_at_window_edges(bundle: Bundle) -> None:

@@ -178,6 +178,8 @@ def test_initial_weights_guess_a_token_from_its_neighbours() -> None:
     before = hits()
     begin_as_neighbours(model)
     assert before < 0.1 and hits() > 0.25  # chance: 0.016
+    with pytest.raises(SettingsError, match="at least 48"):
+        begin_as_neighbours(MaskedTransformer(C2F))
 
 
 def test_loss_counts_masked_tokens_alone() -> None:

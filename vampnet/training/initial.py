@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from vampnet.errors import SettingsError
 from vampnet.model import Attention, MaskedTransformer, RelativePositionBias, relative_position_bucket
 
 PASSED_ON = 0.7
@@ -29,12 +30,14 @@ MASK_STD = 0.05
 def begin_as_neighbours(model: MaskedTransformer) -> None:
     """Set the weights named above, from the codebooks that the model holds; all others stay.
 
-    Nothing happens in a model whose width D is less than its codebooks need (C * K).
+    Raises SettingsError for a model whose width D is less than its codebooks need (C * K).
     """
     config, books_CVK = model.config, model.codebooks_CVK
     inputs = config.n_codebooks * config.codebook_dim
     if config.dim < inputs:
-        return
+        raise SettingsError(
+            f"initial: neighbours needs model.dim of at least {inputs} (codebooks times dimensions), not {config.dim}"
+        )
     power_C = books_CVK.square().mean((1, 2)).sqrt().clamp_min(1e-8)
     axes_DN = torch.linalg.qr(torch.randn(config.dim, inputs)).Q
     gain = (config.dim / inputs) ** 0.5  # codebook vectors of unit power become inputs of unit power
