@@ -9,8 +9,9 @@ import torch
 
 from tests.tiny import CODEC, tiny_codec
 from vampnet.checkpoint import load_codec, save_bundle
-from vampnet.codec.magnitude import MAX_LOG_MAGNITUDE, MagnitudeCodec
+from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
+from vampnet.codec.safety import bounded, dc_reach, without_dc
 from vampnet.config import MagnitudeConfig, from_dict
 from vampnet.errors import SettingsError
 from vampnet.spectra import mel_distance
@@ -85,7 +86,36 @@ def test_random_codes_stay_finite_and_bounded() -> None:
     with torch.no_grad():
         codec.decoder.leave_high.bias.fill_(1e4)  # however wrong the network
     loud = codec.decode(codes)
-    assert torch.isfinite(loud).all() and loud.abs().max() < 4 * torch.tensor(MAX_LOG_MAGNITUDE).exp()
+    assert torch.isfinite(loud).all() and 0.9 < loud.abs().max() <= 1.0
+
+
+def test_what_is_decoded_has_no_offset() -> None:
+    codec = tiny_codec()
+    held = torch.randint(64, (1, 6, 1), generator=torch.Generator().manual_seed(2)).expand(1, 6, 100)
+    with torch.no_grad():
+        codec.decoder.leave_low.bias.view(2, -1)[:, 0] += 5.0  # a decoder that is wrong about the lowest bin
+    decoded = codec.decode(held)
+    offset = decoded.view(100, 768)[10:-10].mean(1).abs().max()
+    assert offset < 1e-3 and decoded.abs().max() > 1e-3
+
+
+def test_offset_goes_and_music_stays() -> None:
+    time = torch.arange(200 * 768) / 44100
+    notes = 0.3 * torch.sin(2 * torch.pi * 27.5 * time)[None]  # the lowest A of a piano
+    cleaned = without_dc(notes + 0.2, 44100, 768)
+    assert torch.allclose(cleaned[:, 4096:-4096], notes[:, 4096:-4096], atol=8e-3)
+    part = without_dc((notes + 0.2)[:, 50 * 768 : 100 * 768], 44100, 768)
+    reach = dc_reach(44100, 768)
+    assert torch.equal(part[:, reach:-reach], cleaned[:, 50 * 768 + reach : 100 * 768 - reach])
+
+
+def test_bounded_changes_only_what_is_near_full_scale() -> None:
+    x = torch.linspace(-8, 8, 4001)
+    y = bounded(x)
+    near = x.abs() < 10 ** (-1 / 20)
+    assert torch.equal(y[near], x[near]) and y.abs().max() <= 1.0
+    assert (y.diff() >= 0).all() and torch.allclose(y, -y.flip(0), atol=1e-6)
+    assert torch.isfinite(bounded(torch.tensor([1e30, -1e30, 0.0]))).all()
 
 
 def test_bundle_keeps_codec_and_id(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from vampnet.codec.blocks import ConvNextBlock
 from vampnet.codec.blockwise import BlockwiseCodec
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
 from vampnet.codec.quantize import ResidualQuantizer
+from vampnet.codec.safety import bounded, dc_reach, without_dc
 from vampnet.config import MagnitudeConfig, to_dict
 
 MAX_LOG_MAGNITUDE = 6.5
@@ -156,9 +157,10 @@ class MagnitudeCodec(BlockwiseCodec):
     def _decoder_context(self) -> int:
         """Frames of context on each side that make a block's waveform independent of where the block was cut."""
         config = self.config
-        reach = 0  # samples that the search for phases and the last transform look to each side
+        reach = 0  # samples that the search for phases, the last transform and `without_dc` look to each side
         for grid, n_rounds in ((self.low, config.low_rounds), (self.high, config.high_rounds)):
             reach = max(reach, (n_rounds + 1) * grid.n_fft)
+        reach += dc_reach(config.sample_rate_hz, config.hop)
         fine = (3 * config.fine_depth) * config.high_hop
         return 3 * config.decoder_depth + -(-(reach + fine) // config.hop)
 
@@ -183,10 +185,11 @@ class MagnitudeCodec(BlockwiseCodec):
         latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1), known_BCT)
         low_BFU, high_BFU = self.decoder(latent_BTL)
         audible_BT = (known_BCT[:, 0] > 0).float()
-        return self.synthesise(
+        audio_BS = self.synthesise(
             low_BFU.exp() * audible_BT.repeat_interleave(self.low.per_frame, dim=1)[:, None],
             high_BFU.exp() * audible_BT.repeat_interleave(self.high.per_frame, dim=1)[:, None],
         )
+        return bounded(without_dc(audio_BS, self.sample_rate_hz, self.hop))
 
     def magnitudes(self, audio_BS: Tensor) -> tuple[Tensor, Tensor]:
         """The two grids of a waveform (B, S): what the decoder learns to say."""
