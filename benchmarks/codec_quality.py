@@ -1,91 +1,265 @@
-"""The embedded codec beside Opus on the same files: mean log10-mel distance (the paper's), per file and on average.
+"""The embedded codec beside Opus on the same excerpts, in one run: distances, measured rates, codebook perplexities.
 
-    python benchmarks/codec_quality.py --audio FOLDER [--rendered FOLDER --excerpts 100] [--bundle default]
+    python benchmarks/codec_quality.py --rendered FOLDER --excerpts 100 --audio FOLDER -o docs/codec/quality.md
 
-The Opus columns need the tools `opusenc` and `opusdec` (opus-tools); without them they are left out. Files are mixed to
-mono at 44.1 kHz and levelled to -24 LUFS, as the codec sees them.
+`--rendered`: held-out music, 10 s from the middle of each of `--excerpts` files, as means with 95 % intervals
+(bootstrap over files). `--audio`: real recordings, up to 60 s from the middle of each, a row per file. All are mixed
+to mono at the codec's rate and levelled to -24 LUFS, as the codec hears them. Opus needs opus-tools or ffmpeg and is
+left out without; its rates are those of the whole files, container included. `-o` writes Markdown, and JSON beside it.
+About 8 s of one core per excerpt of 10 s; `--workers 2` shares the excerpts out.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
-import tempfile
+import functools
+import json
+import math
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from vampnet.audio import Audio, read, write
+from vampnet.audio import Samples
 from vampnet.checkpoint import load_codec
 from vampnet.codec.base import Codec
 from vampnet.codec.usage import codebook_perplexity
 from vampnet.data.waves import audio_files_in, levelled_excerpt
+from vampnet.evaluation.distances import si_sdr, stft_distance
+from vampnet.evaluation.harmony import Chroma, chroma_of, chroma_similarity
+from vampnet.evaluation.onsets import mel_db_of, onset_times_s
+from vampnet.evaluation.outputs import opus_missing, through_opus
+from vampnet.evaluation.rhythm import beat_f_measure
+from vampnet.evaluation.statistics import Interval, bootstrap_mean
 from vampnet.spectra import mel_distance
 
-RATES_KBPS = (8, 12, 16)
 GROUPS = (1, 4, 8, 14)
+RATES_KBPS = (6, 8, 12, 16, 24)
+RENDERED_S, REAL_S = 10.0, 60.0
+ONSET_WINDOW_S = 0.05
+MEASURES = {
+    "mel": "the paper's distance: L1 of log10 mel magnitudes, FFT 2048 and 512; lower is better",
+    "STFT": "multi-resolution STFT distance (spectral convergence + log magnitude); lower is better",
+    "SI-SDR": "dB; higher is better. Compares waveforms, so phases that are made up cost all of it",
+    "chroma": "correlation of pitch classes frame by frame, 1 is alike, unrelated music about 0",
+    "onsets": "F-measure of onsets within 50 ms; higher is better",
+    "kbit/s": "measured; of codes: bits per code x codebooks x frames per second",
+}
+DECIMALS = {"SI-SDR": 1, "kbit/s": 2}
 
 
-def opus(samples: np.ndarray, rate_hz: int, kbps: int) -> tuple[np.ndarray, float]:
-    """Through Opus (music, constrained variable rate); the samples again and the true kbit/s of the stream."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, coded, back = (Path(folder) / n for n in ("a.wav", "a.opus", "b.wav"))
-        write(source, Audio(samples[None], rate_hz), subtype="PCM_16")
-        subprocess.run(["opusenc", "--quiet", "--music", "--bitrate", str(kbps), source, coded], check=True)
-        subprocess.run(["opusdec", "--quiet", "--rate", str(rate_hz), coded, back], check=True)
-        decoded = read(back).samples[0][: len(samples)]
-        return np.pad(decoded, (0, len(samples) - len(decoded))), 8e-3 * coded.stat().st_size * rate_hz / len(samples)
+@dataclass(frozen=True)
+class Heard:
+    """What is known of an excerpt, found once."""
+
+    audio_S: Samples
+    chroma: Chroma
+    onsets_s: Sequence[float]
 
 
-def distances(samples: np.ndarray, codec: Codec) -> dict[str, float]:
-    """Distance of each condition for one excerpt."""
-    rate_hz, reference = codec.sample_rate_hz, torch.from_numpy(samples)[None]
-    codes = codec.encode(reference)
-    found = {}
-    for n in GROUPS:
-        decoded = codec.decode(codes[:, :n])[:, : len(samples)]
-        found[f"ours {n}"] = float(mel_distance(decoded, reference, rate_hz))
-    if shutil.which("opusenc"):
-        for kbps in RATES_KBPS:
-            decoded, _ = opus(samples, rate_hz, kbps)
-            found[f"opus {kbps}"] = float(mel_distance(torch.from_numpy(decoded)[None], reference, rate_hz))
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One excerpt."""
+
+    name: str
+    values: dict[str, dict[str, float]]
+    """Condition -> measure -> value."""
+    codes_CT: np.ndarray
+
+
+def measure_excerpt(job: tuple[Path, float], bundle: str) -> Measured:
+    """Everything about one file. `job`: it, and the seconds of its middle that count."""
+    path, seconds = job
+    codec = _codec(bundle)
+    audio_S = levelled_excerpt(path, codec.sample_rate_hz, seconds)
+    heard = Heard(audio_S, chroma_of(audio_S[None], codec.sample_rate_hz), _onsets_s(audio_S, codec.sample_rate_hz))
+    codes_1CT = codec.encode(torch.from_numpy(audio_S)[None])
+    values = {}
+    for n in [n for n in GROUPS if n <= codec.n_codebooks]:
+        decoded_S = codec.decode(codes_1CT[:, :n])[0, : len(audio_S)].float().numpy()
+        bits = n * math.log2(codec.codebook_size) * codes_1CT.shape[2]
+        values[label(n)] = compare(decoded_S, heard, codec.sample_rate_hz, bits)
+    for kbps in () if opus_missing() else RATES_KBPS:
+        decoded_S, bits = through_opus(audio_S, codec.sample_rate_hz, kbps)
+        values[f"Opus {kbps}"] = compare(decoded_S, heard, codec.sample_rate_hz, bits)
+    return Measured(path.name, values, codes_1CT[0].numpy().astype(np.int16))
+
+
+def compare(decoded_S: Samples, heard: Heard, rate_hz: int, bits: float) -> dict[str, float]:
+    """All measures of one decoded excerpt, and its rate."""
+    pair = torch.from_numpy(np.ascontiguousarray(decoded_S))[None], torch.from_numpy(heard.audio_S)[None]
+    return {
+        "mel": float(mel_distance(*pair, rate_hz)),
+        "STFT": float(stft_distance(*pair)),
+        "SI-SDR": float(si_sdr(*pair)),
+        "chroma": chroma_similarity(chroma_of(decoded_S[None], rate_hz), heard.chroma),
+        "onsets": beat_f_measure(_onsets_s(decoded_S, rate_hz), heard.onsets_s, ONSET_WINDOW_S),
+        "kbit/s": bits * rate_hz / len(decoded_S) / 1000,
+    }
+
+
+def label(n_codebooks: int) -> str:
+    return f"{n_codebooks} codebook" + ("s" if n_codebooks > 1 else "")
+
+
+def _onsets_s(audio_S: Samples, rate_hz: int) -> list[float]:
+    return onset_times_s(mel_db_of(audio_S[None], rate_hz)).tolist()
+
+
+@functools.cache
+def _codec(bundle: str) -> Codec:
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    return load_codec(bundle)
+
+
+def run(jobs: list[tuple[Path, float]], bundle: str, workers: int) -> list[Measured]:
+    """In the order of the jobs, whatever the number of workers; a line of progress now and then."""
+    work = functools.partial(measure_excerpt, bundle=bundle)
+    found = []
+    with multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else _Alone() as pool:
+        for measured in pool.imap(work, jobs):
+            found.append(measured)
+            if len(found) % 10 == 0 or len(found) == len(jobs):
+                print(f"{len(found)} of {len(jobs)}", flush=True)
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audio", type=Path, help="real recordings, one row each")
-    parser.add_argument("--rendered", type=Path, help="held-out rendered music, one averaged row")
-    parser.add_argument("--excerpts", type=int, default=48)
-    parser.add_argument("--bundle", default="default")
-    options = parser.parse_args()
-    codec, rows = load_codec(options.bundle), {}
-    if options.rendered:
-        files = audio_files_in(options.rendered)[: options.excerpts]
-        each = [distances(levelled_excerpt(path, codec.sample_rate_hz, 10.0), codec) for path in files]
-        rows[f"rendered ({len(each)})"] = {name: float(np.mean([d[name] for d in each])) for name in each[0]}
-        perplexities(files, codec)
-    for path in audio_files_in(options.audio) if options.audio else []:
-        rows[path.name] = distances(levelled_excerpt(path, codec.sample_rate_hz, 60.0), codec)
-    names = list(next(iter(rows.values())))
-    print("| file | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
-    for label, row in rows.items():
-        print(f"| {label} | " + " | ".join(f"{row[n]:.3f}" for n in names) + " |")
-    real = [row for label, row in rows.items() if not label.startswith("rendered")]
+class _Alone:
+    """A pool of this process."""
+
+    imap = staticmethod(map)
+
+    def __enter__(self) -> _Alone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def summarise(rendered: list[Measured], real: list[Measured], codec: Codec) -> dict[str, Any]:
+    """What is written as JSON."""
+    codes_CT = np.concatenate([m.codes_CT for m in rendered or real], axis=1).astype(np.int64)
+    perplexities = codebook_perplexity(torch.from_numpy(codes_CT)[None], codec.codebook_size)
+    return {
+        "codec_id": codec.id,
+        "frames_per_s": codec.frames_per_s,
+        "codebook_size": codec.codebook_size,
+        "perplexities": perplexities.tolist(),
+        "perplexity_frames": codes_CT.shape[1],
+        "measures": MEASURES,
+        "rendered": {"excerpts": [m.name for m in rendered], "means": means(rendered)} if rendered else None,
+        "differences": differences(rendered),
+        "real": {m.name: m.values for m in real},
+        "mean of real": means(real),
+    }
+
+
+def means(found: list[Measured]) -> dict[str, dict[str, list[float]]]:
+    """Condition -> measure -> [mean, low, high] over excerpts, the interval a 95 % one."""
+    table = {}
+    for condition in found[0].values if found else ():
+        table[condition] = {m: _triple(bootstrap_mean([one.values[condition][m] for one in found])) for m in MEASURES}
+    return table
+
+
+def differences(found: list[Measured]) -> dict[str, dict[str, list[float]]]:
+    """All codebooks minus each rate of Opus, [mean, low, high], paired by excerpt."""
+    ours = label(max(GROUPS))
+    return {
+        f"{ours} - {condition}": {
+            m: _triple(bootstrap_mean([one.values[ours][m] - one.values[condition][m] for one in found]))
+            for m in MEASURES
+        }
+        for condition in (found[0].values if found and ours in found[0].values else ())
+        if condition.startswith("Opus")
+    }
+
+
+def _triple(interval: Interval) -> list[float]:
+    return [interval.value, interval.low, interval.high]
+
+
+def markdown(summary: dict[str, Any], command: str) -> str:
+    """The tables."""
+    rendered, real = summary["rendered"], summary["real"]
+    parts = [f"# The codec beside Opus\n\n`{command}`\n"]
+    parts.append(f"Codec {summary['codec_id']}, {summary['frames_per_s']:.2f} frames per second.\n")
+    parts.append("\n".join(f"- **{name}**: {meaning}" for name, meaning in MEASURES.items()) + "\n")
+    if rendered:
+        parts.append(f"## {len(rendered['excerpts'])} held-out rendered excerpts\n\nMeans with 95 % intervals.\n")
+        rows = {c: {m: _interval(m, *v) for m, v in row.items()} for c, row in rendered["means"].items()}
+        parts.append(_table("", rows))
+    if summary["differences"]:
+        parts.append("The differences, excerpt by excerpt; an interval without 0 in it is one that can be relied on:\n")
+        rows = {c: {m: _interval(m, *v) for m, v in row.items()} for c, row in summary["differences"].items()}
+        parts.append(_table("", rows))
     if real:
-        print("| mean of real | " + " | ".join(f"{np.mean([r[n] for r in real]):.3f}" for n in names) + " |")
+        parts.append("## Real recordings\n\nNot part of the project.\n")
+        rows = {
+            c: {m: f"{v[0]:.{DECIMALS.get(m, 3)}f}" for m, v in row.items()}
+            for c, row in summary["mean of real"].items()
+        }
+        parts.append(f"Mean of {len(real)} files:\n\n{_table('', rows)}")
+        for measure in [m for m in MEASURES if m != "kbit/s"]:
+            files = {
+                f: {c: f"{row[measure]:.{DECIMALS.get(measure, 3)}f}" for c, row in v.items()} for f, v in real.items()
+            }
+            parts.append(f"{measure} of each file:\n\n{_table('file', files)}")
+    figures = " ".join(f"{p:.0f}" for p in summary["perplexities"])
+    parts.append(
+        f"## Codebook perplexities\n\nOf {summary['codebook_size']} entries each, over {summary['perplexity_frames']}"
+        f" frames of {'the rendered excerpts' if rendered else 'the recordings'}: {figures}.\n"
+    )
+    return "\n".join(parts)
 
 
-def perplexities(files: list[Path], codec: Codec) -> None:
-    """Print the perplexity of each codebook over 10 s of each file."""
-    codes = [
-        codec.encode(torch.from_numpy(levelled_excerpt(path, codec.sample_rate_hz, 10.0))[None])[0] for path in files
-    ]
-    joined = torch.cat(codes, dim=1)
-    found = codebook_perplexity(joined[None], codec.codebook_size)
-    print("codebook perplexities:", " ".join(f"{p:.0f}" for p in found), f"({joined.shape[1]} frames)")
+def _interval(measure: str, value: float, low: float, high: float) -> str:
+    if measure == "kbit/s":
+        return f"{value:.2f}"
+    digits = DECIMALS.get(measure, 3)
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _table(corner: str, rows: dict[str, dict[str, str]]) -> str:
+    names = list(next(iter(rows.values())))
+    lines = [f"| {corner} | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines += [f"| {name} | " + " | ".join(row.values()) + " |" for name, row in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rendered", type=Path, help="folder of held-out rendered music, averaged")
+    parser.add_argument("--excerpts", type=int, default=100)
+    parser.add_argument("--audio", type=Path, help="folder of real recordings, a row each")
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path, help="Markdown file; JSON is written beside it")
+    options = parser.parse_args()
+    files = audio_files_in(options.rendered)[: options.excerpts] if options.rendered else []
+    recordings = audio_files_in(options.audio) if options.audio else []
+    if not files and not recordings:
+        parser.error("give --rendered, --audio or both")
+    if missing := opus_missing():
+        print(f"Opus is left out: {missing}")
+    found = run([(f, RENDERED_S) for f in files] + [(f, REAL_S) for f in recordings], options.bundle, options.workers)
+    summary = summarise(found[: len(files)], found[len(files) :], _codec(options.bundle))
+    places = (
+        f"--rendered FOLDER --excerpts {options.excerpts}" if files else "",
+        "--audio FOLDER" if recordings else "",
+    )
+    command = " ".join(part for part in ("python benchmarks/codec_quality.py", *places) if part)
+    text = markdown(summary, command + (f" -o {options.output}" if options.output else ""))
+    print(text)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text, encoding="utf-8")
+        options.output.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
