@@ -301,7 +301,7 @@ COMMANDS = (
         cli_experiments.run_evaluate,
     ),
     ("listen", "Listening tests: make, serve, analyse.", cli_listen.listen_options, cli_listen.run_listen),
-    ("corpus", "Compose and render music to train on.", cli_models.corpus_options, cli_models.run_corpus),
+    ("corpus", "Make music, or more diverse audio, to train on.", cli_models.corpus_options, cli_models.run_corpus),
     ("tokenize", "Encode a folder of audio into token shards.", cli_models.tokenize_options, cli_models.run_tokenize),
     ("train", "Train a codec or a masked model from a recipe.", cli_models.train_options, cli_models.run_train),
     (

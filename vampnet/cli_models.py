@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from vampnet.cli_shared import add_settings, settings_from
 from vampnet.config import FinetuneSettings
+from vampnet.errors import CorpusError
+
+if TYPE_CHECKING:
+    from vampnet.data.corpus import Material
 
 
 def corpus_options(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl to")
     parser.add_argument("--hours", type=float, default=1.0, help="hours of audio")
+    parser.add_argument(
+        "--material",
+        type=str,
+        default="music",
+        help="music: composed pieces; diverse: for codecs, also solos, drums, textures, speech, song (with espeak-ng)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole corpus")
     parser.add_argument("--split", type=str, default="train", help="train, validation or test: disjoint pieces")
     parser.add_argument(
@@ -27,9 +38,8 @@ def corpus_options(parser: ArgumentParser) -> None:
 
 
 def run_corpus(options: Namespace) -> None:
-    """`vampnet corpus`: compose and render music to train on."""
-    from vampnet.data.compose import ComposeSettings
-    from vampnet.data.corpus import CorpusSettings, write_corpus
+    """`vampnet corpus`: make music, or diverse audio, to train on."""
+    from vampnet.data.corpus import write_corpus
 
     write_corpus(
         options.folder,
@@ -38,10 +48,27 @@ def run_corpus(options: Namespace) -> None:
         split=options.split,
         workers=options.workers,
         soundfont=options.soundfont,
-        settings=CorpusSettings(
-            compose=ComposeSettings(styles_only=tuple(options.style or ()), score_share=options.scores)
-        ),
+        settings=_material(options),
     )
+
+
+def _material(options: Namespace) -> Material:
+    from vampnet.data.compose import ComposeSettings
+    from vampnet.data.corpus import CorpusSettings
+    from vampnet.data.diverse.pieces import DiverseSettings
+    from vampnet.data.diverse.speech import PROGRAM, version
+
+    if options.material == "music":
+        compose = ComposeSettings(styles_only=tuple(options.style or ()), score_share=options.scores)
+        return CorpusSettings(compose=compose)
+    if options.material != "diverse":
+        raise CorpusError(f"material {options.material!r} is unknown; it must be music or diverse")
+    if options.style or options.scores:
+        raise CorpusError("--style and --scores choose among composed music; leave them out with --material diverse")
+    spoken = version()
+    if spoken is None:
+        print(f"{PROGRAM} is not on PATH: speech and song are left out", file=sys.stderr)
+    return DiverseSettings(espeak_ng=spoken)
 
 
 def tokenize_options(parser: ArgumentParser) -> None:

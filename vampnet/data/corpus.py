@@ -1,7 +1,8 @@
-"""Writes a corpus of composed and rendered music: FLAC files and `index.jsonl`, one JSON line per piece.
+"""Writes a corpus of composed music or of diverse material: FLAC files and `index.jsonl`, one JSON line per piece.
 
 Piece i of a split is a function of (split, seed, i) and the settings alone: not of the number of workers, nor of
-which pieces exist already. The splits' seeds differ in their first number, so no piece is in two splits.
+which pieces exist already. The splits' seeds differ in their first number, so no piece is in two splits. Settings say
+what a piece is (`Material`): `CorpusSettings` composed music, `vampnet.data.diverse.pieces.DiverseSettings` all else.
 
     python -m vampnet.data.corpus OUT_DIR --hours 2 --seed 0 --soundfont /usr/share/sounds/sf2/FluidR3_GM.sf2
 """
@@ -17,28 +18,89 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from vampnet.data.compose import ComposeSettings, Piece, compose
 from vampnet.data.render import RenderSettings, n_samples, render
+from vampnet.data.splits import SPLITS, piece_seed
 from vampnet.data.synth_soundfont import DEBIAN_SOUNDFONT, load
 from vampnet.errors import CorpusError, VampnetError
-
-SPLITS = {"train": 0, "validation": 1, "test": 2}
-"""First number of the seed of every piece of a split."""
 
 INDEX_NAME = "index.jsonl"
 _SETTINGS_NAME = "corpus.json"
 
 
+class Material(Protocol):
+    """What a corpus consists of: a frozen dataclass of settings that makes pieces."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate, Hz."""
+        ...
+
+    @property
+    def soundfont(self) -> str | None:
+        """Path of a General MIDI sound font, or None."""
+        ...
+
+    def n_samples(self, split: str, seed: int, index: int) -> int:
+        """Length of a piece, known without making it."""
+        ...
+
+    def make(self, split: str, seed: int, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """A piece, float32 (2, samples), and what the index says of it apart from file, seed and duration."""
+        ...
+
+    def with_soundfont(self, path: str) -> Material:
+        """The same with a sound font."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """All settings for corpus.json, the sound font by its file name alone."""
+        ...
+
+
 @dataclass(frozen=True)
 class CorpusSettings:
-    """All that decides a corpus's pieces, apart from split and seed."""
+    """All that decides the pieces of composed music, apart from split and seed."""
 
     compose: ComposeSettings = field(default_factory=ComposeSettings)
     """What is composed."""
     render: RenderSettings = field(default_factory=RenderSettings)
     """How it is played."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate, Hz."""
+        return self.render.sample_rate_hz
+
+    @property
+    def soundfont(self) -> str | None:
+        """Path of the sound font, or None."""
+        return self.render.soundfont
+
+    def n_samples(self, split: str, seed: int, index: int) -> int:
+        """Length of a piece."""
+        return n_samples(compose(piece_seed(split, seed, index), self.compose), self.render)
+
+    def make(self, split: str, seed: int, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Compose and render a piece; its audio, float32 (2, samples), and its line of the index."""
+        drawn = piece_seed(split, seed, index)
+        piece = compose(drawn, self.compose)
+        rendered = render(piece, self.render, np.random.default_rng(np.random.SeedSequence((*drawn, 1))))
+        return rendered.audio, {**describe(piece), "loudness_lufs": round(rendered.loudness_lufs, 2)}
+
+    def with_soundfont(self, path: str) -> CorpusSettings:
+        """The same with a sound font."""
+        return dataclasses.replace(self, render=dataclasses.replace(self.render, soundfont=path))
+
+    def described(self) -> dict[str, Any]:
+        """All settings, the sound font by its file name alone."""
+        told = dataclasses.asdict(self)
+        told["render"]["soundfont"] = self.soundfont and Path(self.soundfont).name
+        return told
 
 
 @dataclass(frozen=True)
@@ -49,20 +111,14 @@ class _Job:
     split: str
     seed: int
     index: int
-    settings: CorpusSettings
+    settings: Material
 
 
-def piece_seed(split: str, seed: int, index: int) -> tuple[int, int, int]:
-    """The seed of a piece, disjoint between splits by its first number."""
-    return SPLITS[split], seed, index
-
-
-def plan(hours: float, seed: int, split: str, settings: CorpusSettings) -> Iterator[tuple[int, float]]:
+def plan(hours: float, seed: int, split: str, settings: Material) -> Iterator[tuple[int, float]]:
     """(index, duration_s) of the pieces of a corpus: the first ones whose durations sum to `hours` or more."""
     total_s, index = 0.0, 0
     while total_s < hours * 3600.0:
-        piece = compose(piece_seed(split, seed, index), settings.compose)
-        duration_s = n_samples(piece, settings.render) / settings.render.sample_rate_hz
+        duration_s = settings.n_samples(split, seed, index) / settings.sample_rate_hz
         yield index, duration_s
         total_s += duration_s
         index += 1
@@ -75,9 +131,9 @@ def write_corpus(
     split: str = "train",
     workers: int | None = None,
     soundfont: str | None = None,
-    settings: CorpusSettings | None = None,
+    settings: Material | None = None,
 ) -> Path:
-    """Compose and render a corpus; finished pieces that are there already are kept.
+    """Make a corpus; finished pieces that are there already are kept.
 
     Args:
         folder: where to; made if missing. One folder holds one split of one seed with one set of settings.
@@ -86,7 +142,7 @@ def write_corpus(
         split: train, validation or test.
         workers: processes; None for one per core.
         soundfont: path of a General MIDI sound font; None for that of `settings` (by default synthesis alone).
-        settings: what is composed and how it is played.
+        settings: what the pieces are; None for composed music.
 
     Returns:
         The path of index.jsonl.
@@ -96,7 +152,7 @@ def write_corpus(
     """
     settings = settings or CorpusSettings()
     if soundfont is not None:
-        settings = dataclasses.replace(settings, render=dataclasses.replace(settings.render, soundfont=str(soundfont)))
+        settings = settings.with_soundfont(str(soundfont))
     _check(hours, seed, split, workers, settings)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +195,7 @@ def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, 
     return made_s
 
 
-def _check(hours: float, seed: int, split: str, workers: int | None, settings: CorpusSettings) -> None:
+def _check(hours: float, seed: int, split: str, workers: int | None, settings: Material) -> None:
     if not 0.0 < hours < 1e6:
         raise CorpusError(f"hours is {hours}, but must be above 0")
     if seed < 0:
@@ -148,17 +204,15 @@ def _check(hours: float, seed: int, split: str, workers: int | None, settings: C
         raise CorpusError(f"split {split!r} is unknown; it must be one of {', '.join(SPLITS)}")
     if workers is not None and workers < 1:
         raise CorpusError(f"workers is {workers}, but must be 1 or more (leave it out for one per core)")
-    if settings.render.soundfont is not None and workers != 1:
-        path = settings.render.soundfont
+    if settings.soundfont is not None and workers != 1:
+        path = settings.soundfont
         if not Path(path).is_file():
-            load(path, settings.render.sample_rate_hz)  # raises here what every worker would raise
+            load(path, settings.sample_rate_hz)  # raises here what every worker would raise
 
 
-def _claim(folder: Path, split: str, seed: int, settings: CorpusSettings) -> None:
+def _claim(folder: Path, split: str, seed: int, settings: Material) -> None:
     """Note in the folder what it holds, and refuse a folder that holds something else."""
-    described: dict[str, Any] = {"split": split, "seed": seed, **dataclasses.asdict(settings)}
-    if settings.render.soundfont is not None:
-        described["render"]["soundfont"] = Path(settings.render.soundfont).name
+    described: dict[str, Any] = {"split": split, "seed": seed, **settings.described()}
     text = json.dumps(described, indent=2, sort_keys=True) + "\n"
     path = folder / _SETTINGS_NAME
     if not path.exists():
@@ -179,26 +233,19 @@ def _run(jobs: Iterator[_Job], workers: int) -> Iterator[dict[str, Any]]:
 
 
 def _make_piece(job: _Job) -> dict[str, Any]:
-    """Compose, render and write one piece; returns its line of the index."""
-    import numpy as np
+    """Make and write one piece; returns its line of the index."""
     import soundfile
 
-    seed = piece_seed(job.split, job.seed, job.index)
-    piece = compose(seed, job.settings.compose)
-    rendered = render(piece, job.settings.render, np.random.default_rng(np.random.SeedSequence((*seed, 1))))
+    audio, described = job.settings.make(job.split, job.seed, job.index)
     name = f"{job.split}-{job.seed}-{job.index:06d}.flac"
     path = Path(job.folder) / name
     temporary = path.with_suffix(".partial")
-    rate_hz = job.settings.render.sample_rate_hz
-    soundfile.write(temporary, rendered.audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
+    rate_hz = job.settings.sample_rate_hz
+    soundfile.write(temporary, audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
     os.replace(temporary, path)
+    loudness_lufs = described.pop("loudness_lufs")
     line = {"file": name, "split": job.split, "seed": job.seed, "index": job.index}
-    return {
-        **line,
-        **describe(piece),
-        "duration_s": rendered.audio.shape[1] / rate_hz,
-        "loudness_lufs": round(rendered.loudness_lufs, 2),
-    }
+    return {**line, **described, "duration_s": audio.shape[1] / rate_hz, "loudness_lufs": loudness_lufs}
 
 
 def describe(piece: Piece) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,9 @@ _WET = {"drums": 0.5, "bass": 0.15, "pad": 1.2, "melody": 1.1}
 """Share of the piece's reverb that a role gets; 1 for roles not named."""
 
 _CEILING = 0.985
+
+Player = Callable[[Track, int, "RenderSettings", np.random.Generator], np.ndarray]
+"""(track, length, settings, rng) -> the track's audio, float32 (2, length)."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,20 @@ def render(piece: Piece, settings: RenderSettings, rng: np.random.Generator) -> 
     if fade:
         mix[:, -fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
     target = float(rng.uniform(settings.min_loudness_lufs, settings.max_loudness_lufs))
-    return _to_loudness(mix, target, settings.sample_rate_hz)
+    return to_loudness(mix, target, settings.sample_rate_hz)
 
 
-def mix_tracks(piece: Piece, length: int, settings: RenderSettings, rng: np.random.Generator) -> np.ndarray:
-    """All tracks with their effects, levels and the common reverb, float32 (2, length)."""
+def mix_tracks(
+    piece: Piece, length: int, settings: RenderSettings, rng: np.random.Generator, player: Player | None = None
+) -> np.ndarray:
+    """All tracks with their effects, levels and the common reverb, float32 (2, length); None plays them by `play`."""
+    player = player or play
     rate = settings.sample_rate_hz
     buses = np.zeros((3, length), dtype=np.float32)
     """Left, right, and what goes to the reverb."""
     beat_s = 60.0 / piece.tempo_bpm
     for track in piece.tracks:
-        audio = play(track, length, settings, rng)
+        audio = player(track, length, settings, rng)
         audio = _track_effects(audio, track.role, beat_s, settings, rng)
         buses += _mixing_matrix(track.role, len(piece.tracks), _level(audio, track.role, rng), rng) @ audio
     dry = buses[:2]
@@ -179,10 +186,10 @@ def _bus(audio: np.ndarray, settings: RenderSettings, rng: np.random.Generator) 
     return audio
 
 
-def _to_loudness(audio: np.ndarray, target_lufs: float, rate_hz: int) -> Rendered:
+def to_loudness(audio: np.ndarray, target_lufs: float, rate_hz: int) -> Rendered:
     """Gain to a loudness; peaks above the ceiling are limited, and the gain is then mended once."""
     loudness = measure(audio, rate_hz)
-    if not np.isfinite(loudness):
+    if not np.isfinite(loudness):  # silence
         return Rendered(audio, loudness)
     gain = effects.db(target_lufs - loudness)
     if float(np.abs(audio).max()) * gain <= _CEILING:

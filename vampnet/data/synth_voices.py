@@ -73,15 +73,15 @@ class _Patch:
         )
 
 
-def saw(cycles: np.ndarray, step: float) -> np.ndarray:
+def saw(cycles: np.ndarray, step: float | np.ndarray) -> np.ndarray:
     """Band-limited sawtooth (polynomial BLEP) of a phase in cycles that grows by about `step` per sample."""
-    place = cycles % 1.0
+    place, steps = cycles % 1.0, np.broadcast_to(step, cycles.shape)
     wave = 2.0 * place - 1.0
-    early = place < step
-    ramp = place[early] / step
+    early = place < steps
+    ramp = place[early] / steps[early]
     wave[early] -= 2.0 * ramp - ramp * ramp - 1.0
-    late = place > 1.0 - step
-    ramp = (place[late] - 1.0) / step
+    late = place > 1.0 - steps
+    ramp = (place[late] - 1.0) / steps[late]
     wave[late] -= ramp * ramp + 2.0 * ramp + 1.0
     return wave
 
