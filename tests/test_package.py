@@ -41,7 +41,7 @@ EXTRAS = {
 
 # A module may import modules of its own layer and of those before it. A folder stands for all of its modules.
 LAYERS = (
-    "errors times config audio containers device foreign frames loudness spectra",
+    "errors times config audio containers device foreign frames limiter loudness spectra",
     "codec model masks beats rhythm",
     "backends prompts prompts_time presets prompt_text sampling",
     "checkpoint reference",

@@ -25,7 +25,8 @@ from vampnet.codec.base import Codec
 from vampnet.codec.blockwise import BLOCK_FRAMES
 from vampnet.errors import AudioError
 from vampnet.frames import resampled_length, samples_to_frames
-from vampnet.loudness import LoudnessMeter, gain_to, soft_limit
+from vampnet.limiter import limited
+from vampnet.loudness import LoudnessMeter, gain_to
 
 MAX_CORRECTION_DB = 12.0
 """The output's loudness is corrected by at most this much either way, so that near-silence is not blown up."""
@@ -248,7 +249,7 @@ class Spool:
 
 
 def restored(spool: Spool, codec_hz: int, target: Target) -> Iterator[Samples]:
-    """What was spooled at the target's rate, length and loudness, peaks bent below full scale."""
+    """What was spooled at the target's rate, length and loudness, its peaks limited to 1 dB below full scale."""
 
     def blocks() -> Iterator[Samples]:
         return _brought_to_rate(spool.blocks(), codec_hz, target.sample_rate_hz, target.n_samples)
@@ -263,8 +264,8 @@ def restored(spool: Spool, codec_hz: int, target: Target) -> Iterator[Samples]:
         limit = 10 ** (MAX_CORRECTION_DB / 20) if target.limited else math.inf
         correction = min(max(gain_to(heard_lufs, target.lufs), 1 / limit), limit)
     gain = np.float32(base * correction)
-    for block in blocks():
-        yield np.repeat(soft_limit(block * gain), target.channels // spool.channels, axis=0)
+    for block in limited((block * gain for block in blocks()), target.sample_rate_hz):
+        yield np.repeat(block, target.channels // spool.channels, axis=0)
 
 
 def _brought_to_rate(decoded: Iterable[Samples], codec_hz: int, rate_hz: int, n_samples: int) -> Iterator[Samples]:
