@@ -15,7 +15,8 @@ def db(gain_db: float) -> float:
     return float(10.0 ** (gain_db / 20.0))
 
 
-def _filter(audio: np.ndarray, sections: np.ndarray) -> np.ndarray:
+def filter_sections(audio: np.ndarray, sections: np.ndarray) -> np.ndarray:
+    """Audio through second-order sections (n, 6)."""
     from scipy.signal import sosfilt
 
     return np.asarray(sosfilt(sections.astype(np.float32), audio)).astype(np.float32, copy=False)
@@ -61,7 +62,7 @@ def random_eq(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.n
         shelf(float(rng.uniform(3000, 9000)), float(rng.uniform(-6, 6)), True, rate_hz),
     )
     used = rng.permutation(3)[: int(rng.integers(1, 4))]
-    return _filter(audio, np.concatenate([sections[index] for index in used]))
+    return filter_sections(audio, np.concatenate([sections[index] for index in used]))
 
 
 def drive(audio: np.ndarray, gain_db: float) -> np.ndarray:
@@ -96,7 +97,7 @@ def reverb_response(decay_s: float, brightness_hz: float, rate_hz: int, rng: np.
     time = np.arange(count, dtype=np.float32) / rate_hz
     tail = rng.standard_normal((2, count), dtype=np.float32) * np.power(np.float32(10.0), -3.0 * time / decay_s)
     tail *= np.minimum(time / 0.02, 1.0)
-    dull = _filter(tail, np.asarray(butter(1, min(brightness_hz, 0.45 * rate_hz), fs=rate_hz, output="sos")))
+    dull = filter_sections(tail, np.asarray(butter(1, min(brightness_hz, 0.45 * rate_hz), fs=rate_hz, output="sos")))
     for _ in range(6):
         dull[rng.integers(2), rng.integers(1, max(2, min(count, int(0.05 * rate_hz))))] += rng.uniform(0.5, 3.0)
     return dull / max(float(np.sqrt((dull**2).sum(axis=1).mean())), 1e-6)
@@ -170,14 +171,14 @@ def low_pass(audio: np.ndarray, cutoff_hz: float, rate_hz: int, order: int = 6) 
     """Band limit as of a coded or old recording."""
     from scipy.signal import butter
 
-    return _filter(audio, np.asarray(butter(order, min(cutoff_hz, 0.45 * rate_hz), fs=rate_hz, output="sos")))
+    return filter_sections(audio, np.asarray(butter(order, min(cutoff_hz, 0.45 * rate_hz), fs=rate_hz, output="sos")))
 
 
 def high_pass(audio: np.ndarray, cutoff_hz: float, rate_hz: int) -> np.ndarray:
     """Takes away what lies below `cutoff_hz`."""
     from scipy.signal import butter
 
-    return _filter(audio, np.asarray(butter(2, cutoff_hz, btype="highpass", fs=rate_hz, output="sos")))
+    return filter_sections(audio, np.asarray(butter(2, cutoff_hz, btype="highpass", fs=rate_hz, output="sos")))
 
 
 def pan_matrix(position: float, width: float) -> np.ndarray:

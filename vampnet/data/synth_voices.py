@@ -27,7 +27,7 @@ def pitch_hz(pitch: float) -> float:
     return 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
 
 
-class _Patch:
+class Patch:
     """What all pitched voices share: envelope, vibrato, detuning, velocity layers."""
 
     one_shot_s = 0.0
@@ -86,7 +86,7 @@ def saw(cycles: np.ndarray, step: float | np.ndarray) -> np.ndarray:
     return wave
 
 
-class SubtractiveVoice(_Patch):
+class SubtractiveVoice(Patch):
     """Sawtooth, square or pulse through a low-pass whose brightness falls after the attack."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
@@ -126,7 +126,7 @@ class SubtractiveVoice(_Patch):
         return versions[0] + opening * (versions[1] - versions[0])
 
 
-class FmVoice(_Patch):
+class FmVoice(Patch):
     """Two or three operators: electric pianos, bells, basses."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
@@ -151,7 +151,7 @@ class FmVoice(_Patch):
         return self.spread(*sides) * self.envelope(n_samples) * np.float32(0.35 * velocity / 127.0)
 
 
-class AdditiveVoice(_Patch):
+class AdditiveVoice(Patch):
     """A wavetable of random harmonics: organs with drawbars, reeds, glassy pads."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
@@ -190,7 +190,7 @@ class AdditiveVoice(_Patch):
         return wave / max(np.abs(wave).max(), 1e-6)
 
 
-class PluckVoice(_Patch):
+class PluckVoice(Patch):
     """Karplus-Strong string: a burst of noise goes round a delay line and loses its treble."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
@@ -222,7 +222,7 @@ class PluckVoice(_Patch):
         return np.stack([wave, wave])
 
 
-class NoiseVoice(_Patch):
+class NoiseVoice(Patch):
     """Filtered noise that swells: wind, sea, risers."""
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:

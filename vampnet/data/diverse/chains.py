@@ -13,13 +13,10 @@ import numpy as np
 
 from vampnet.data import effects
 from vampnet.data.diverse import effects as more
+from vampnet.data.diverse.effects import log_uniform
 
 Effect = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 """(audio, rate_hz, rng) -> audio."""
-
-
-def _log(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _eq(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -28,10 +25,12 @@ def _eq(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray
 
 def _resonance(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
     bells = [
-        effects.peaking(_log(rng, 80.0, 12000.0), float(rng.uniform(-15.0, 12.0)), _log(rng, 1.0, 12.0), rate_hz)
+        effects.peaking(
+            log_uniform(rng, 80.0, 12000.0), float(rng.uniform(-15.0, 12.0)), log_uniform(rng, 1.0, 12.0), rate_hz
+        )
         for _ in range(int(rng.integers(1, 5)))
     ]
-    return effects._filter(audio, np.concatenate(bells))
+    return effects.filter_sections(audio, np.concatenate(bells))
 
 
 def _compress(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -63,42 +62,42 @@ def _chorus(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.nda
 
 
 def _flanger(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.flanger(audio, float(rng.uniform(1.0, 6.0)), _log(rng, 0.05, 1.5), rate_hz, rng)
+    return more.flanger(audio, float(rng.uniform(1.0, 6.0)), log_uniform(rng, 0.05, 1.5), rate_hz, rng)
 
 
 def _phaser(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.phaser(audio, _log(rng, 0.1, 3.0), int(rng.integers(2, 7)), rate_hz, rng)
+    return more.phaser(audio, log_uniform(rng, 0.1, 3.0), int(rng.integers(2, 7)), rate_hz, rng)
 
 
 def _tremolo(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.tremolo(audio, _log(rng, 0.5, 16.0), float(rng.uniform(0.3, 1.0)), rate_hz, rng)
+    return more.tremolo(audio, log_uniform(rng, 0.5, 16.0), float(rng.uniform(0.3, 1.0)), rate_hz, rng)
 
 
 def _ring(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.ring(audio, _log(rng, 30.0, 2500.0), float(rng.uniform(0.3, 1.0)), rate_hz)
+    return more.ring(audio, log_uniform(rng, 30.0, 2500.0), float(rng.uniform(0.3, 1.0)), rate_hz)
 
 
 def _room(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.early_reflections(audio, _log(rng, 2.0, 15.0), float(rng.uniform(0.1, 0.7)), rate_hz, rng)
+    return more.early_reflections(audio, log_uniform(rng, 2.0, 15.0), float(rng.uniform(0.1, 0.7)), rate_hz, rng)
 
 
 def _reverb(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    decay_s = _log(rng, 0.15, 5.0)
-    response = effects.reverb_response(decay_s, _log(rng, 1200.0, 14000.0), rate_hz, rng)
+    decay_s = log_uniform(rng, 0.15, 5.0)
+    response = effects.reverb_response(decay_s, log_uniform(rng, 1200.0, 14000.0), rate_hz, rng)
     lag = int(rng.uniform(0.0, 0.06) * rate_hz)
     wet = effects.reverb(audio.mean(axis=0), response * np.float32(effects.db(float(rng.uniform(-18.0, 2.0)))))
     return audio + np.pad(wet, ((0, 0), (lag, 0)))[:, : audio.shape[1]]
 
 
 def _delay(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    wet = effects.delay(audio, _log(rng, 0.03, 0.9), float(rng.uniform(0.2, 0.7)), rate_hz)
+    wet = effects.delay(audio, log_uniform(rng, 0.03, 0.9), float(rng.uniform(0.2, 0.7)), rate_hz)
     return audio + wet * np.float32(rng.uniform(0.3, 0.9))
 
 
 def _tape(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    worn = more.wow_and_flutter(audio, _log(rng, 0.05, 4.0), _log(rng, 0.005, 0.15), rate_hz, rng)
+    worn = more.wow_and_flutter(audio, log_uniform(rng, 0.05, 4.0), log_uniform(rng, 0.005, 0.15), rate_hz, rng)
     worn = effects.drive(worn, float(rng.uniform(0.0, 8.0)))
-    return effects.low_pass(worn, _log(rng, 6000.0, 18000.0), rate_hz, 2)
+    return effects.low_pass(worn, log_uniform(rng, 6000.0, 18000.0), rate_hz, 2)
 
 
 def _vinyl(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -115,19 +114,19 @@ def _crush(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndar
 
 
 def _telephone(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.telephone(audio, _log(rng, 120.0, 500.0), _log(rng, 2200.0, 6000.0), rate_hz)
+    return more.telephone(audio, log_uniform(rng, 120.0, 500.0), log_uniform(rng, 2200.0, 6000.0), rate_hz)
 
 
 def _low_rate(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return more.lower_rate(audio, int(_log(rng, 11025.0, 36000.0)), rate_hz)
+    return more.lower_rate(audio, int(log_uniform(rng, 11025.0, 36000.0)), rate_hz)
 
 
 def _low_pass(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return effects.low_pass(audio, _log(rng, 5000.0, 18000.0), rate_hz, int(rng.choice((2, 4, 6, 10))))
+    return effects.low_pass(audio, log_uniform(rng, 5000.0, 18000.0), rate_hz, int(rng.choice((2, 4, 6, 10))))
 
 
 def _high_pass(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    return effects.high_pass(audio, _log(rng, 30.0, 400.0), rate_hz)
+    return effects.high_pass(audio, log_uniform(rng, 30.0, 400.0), rate_hz)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,17 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from vampnet.data.effects import _filter, db, high_pass, low_pass
+from vampnet.data.effects import db, filter_sections, high_pass, low_pass
 
 
-def early_reflections(audio: np.ndarray, size_m: float, absorption: float, rate_hz: int, rng: np.random.Generator):
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between two positive ones, its logarithm drawn evenly."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def early_reflections(
+    audio: np.ndarray, size_m: float, absorption: float, rate_hz: int, rng: np.random.Generator
+) -> np.ndarray:
     """A box-shaped room: the direct sound and its images up to third order (Allen and Berkley, 1979), 44 ms at most.
 
     Walls of about `size_m` metres that swallow the share `absorption` (0..1); source and microphones are placed
@@ -81,7 +88,9 @@ def random_curve(n_samples: int, rate: float, rate_hz: int, rng: np.random.Gener
     return knots[whole] * (1.0 - ease) + knots[whole + 1] * ease
 
 
-def wow_and_flutter(audio: np.ndarray, wow_ms: float, flutter_ms: float, rate_hz: int, rng: np.random.Generator):
+def wow_and_flutter(
+    audio: np.ndarray, wow_ms: float, flutter_ms: float, rate_hz: int, rng: np.random.Generator
+) -> np.ndarray:
     """A tape's speed: slow random sway of `wow_ms` and a fast one of `flutter_ms` (about 9 Hz), standard deviations."""
     count = audio.shape[1]
     offset = wow_ms * random_curve(count, float(rng.uniform(0.5, 2.0)), rate_hz, rng)
@@ -113,7 +122,7 @@ def phaser(audio: np.ndarray, rate: float, stages: int, rate_hz: int, rng: np.ra
     for corner_hz in (float(rng.uniform(200.0, 600.0)), float(rng.uniform(1200.0, 4000.0))):
         tangent = np.tan(np.pi * corner_hz / rate_hz)
         a = (tangent - 1.0) / (tangent + 1.0)
-        paths.append(_filter(audio, np.tile([a, 1.0, 0.0, 1.0, a, 0.0], (stages, 1))))
+        paths.append(filter_sections(audio, np.tile([a, 1.0, 0.0, 1.0, a, 0.0], (stages, 1))))
     moving = oscillation(rate, audio.shape[1], rate_hz, rng)
     return audio + paths[0] + moving * (paths[1] - paths[0])
 
@@ -159,7 +168,7 @@ def multiband_compress(audio: np.ndarray, amount: float, rate_hz: int) -> np.nda
     """Three bands, each levelled towards its own mean in blocks of 23 ms; `amount` 0..1 is the share of the way."""
     from scipy.ndimage import gaussian_filter1d
 
-    low, rest = low_pass(audio, 180.0, rate_hz, 2), None
+    low = low_pass(audio, 180.0, rate_hz, 2)
     rest = audio - low
     middle = low_pass(rest, 2500.0, rate_hz, 2)
     out = np.zeros_like(audio)
@@ -176,11 +185,13 @@ def multiband_compress(audio: np.ndarray, amount: float, rate_hz: int) -> np.nda
     return out
 
 
-def noise_floor(audio: np.ndarray, level_db: float, hum_hz: float, rate_hz: int, rng: np.random.Generator):
+def noise_floor(
+    audio: np.ndarray, level_db: float, hum_hz: float, rate_hz: int, rng: np.random.Generator
+) -> np.ndarray:
     """Hiss (darker or brighter) and, with `hum_hz` above 0, mains hum, at `level_db` against the signal's RMS."""
     count = audio.shape[1]
     hiss = rng.standard_normal(audio.shape, dtype=np.float32)
-    hiss = low_pass(hiss, float(np.exp(rng.uniform(np.log(1500.0), np.log(18000.0)))), rate_hz, 2)
+    hiss = low_pass(hiss, log_uniform(rng, 1500.0, 18000.0), rate_hz, 2)
     if hum_hz > 0.0:
         time = np.arange(count) / rate_hz
         partials = ((n, rng.uniform() / n) for n in range(1, 9))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
+from vampnet.data.diverse.effects import log_uniform
 from vampnet.data.diverse.palette import Palette
 from vampnet.data.effects import peaking
 from vampnet.data.synth_notes import Voice
@@ -16,9 +17,9 @@ from vampnet.data.synth_soundfont import SoundFontVoice, load
 from vampnet.data.synth_voices import (
     AdditiveVoice,
     FmVoice,
+    Patch,
     PluckVoice,
     SubtractiveVoice,
-    _Patch,
     pitch_hz,
     saw,
 )
@@ -38,7 +39,7 @@ _HEARD_DECAYS = 9.2
 """Times a decay constant, after which a partial is 80 dB down and left out."""
 
 
-class WavetableVoice(_Patch):
+class WavetableVoice(Patch):
     """Reads through four tables of random harmonics, from one to the next as the note goes on."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
@@ -49,7 +50,7 @@ class WavetableVoice(_Patch):
         self.levels *= rng.random((4, count)) < rng.uniform(0.4, 1.0)
         self.levels[:, 0] += 0.2
         self.phases = rng.uniform(size=count)
-        self.tables_per_s = float(np.exp(rng.uniform(np.log(0.3), np.log(12.0))))
+        self.tables_per_s = log_uniform(rng, 0.3, 12.0)
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
         hertz = pitch_hz(pitch)
@@ -66,13 +67,13 @@ class WavetableVoice(_Patch):
         return self.spread(*sides) * self.envelope(n_samples) * np.float32(0.35 * velocity / 127.0)
 
 
-class SuperSawVoice(_Patch):
+class SuperSawVoice(Patch):
     """Seven saws of random phase, spread over the sides."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         super().__init__(role, sample_rate_hz, rng)
         self.cents = np.sort(rng.uniform(-1.0, 1.0, size=7)) * float(rng.uniform(4.0, 45.0))
-        self.bright = float(np.exp(rng.uniform(np.log(3.0), np.log(60.0))))
+        self.bright = log_uniform(rng, 3.0, 60.0)
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
         from scipy.signal import butter, sosfilt
@@ -88,15 +89,15 @@ class SuperSawVoice(_Patch):
         return (sides * (0.1 * velocity / 127.0)).astype(np.float32) * self.envelope(n_samples)
 
 
-class ResonantVoice(_Patch):
+class ResonantVoice(Patch):
     """A saw or pulse through a resonant low-pass whose corner falls or rises: five fixed filters, cross-faded."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         super().__init__(role, sample_rate_hz, rng)
         self.pulse = float(rng.choice((0.0, 0.5, 0.3)))
-        self.q = float(np.exp(rng.uniform(np.log(1.5), np.log(14.0))))
+        self.q = log_uniform(rng, 1.5, 14.0)
         self.corners_hz = np.exp(np.linspace(np.log(rng.uniform(150, 500)), np.log(rng.uniform(2000, 12000)), 5))
-        self.sweep_s = float(np.exp(rng.uniform(np.log(0.05), np.log(2.0))))
+        self.sweep_s = log_uniform(rng, 0.05, 2.0)
         self.wobble_hz = float(rng.choice((0.0, 0.0, rng.uniform(1.0, 9.0))))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
@@ -122,7 +123,7 @@ class ResonantVoice(_Patch):
         return np.stack([scaled, scaled])
 
 
-class VowelVoice(_Patch):
+class VowelVoice(Patch):
     """Pulses through formants, from one vowel to another: a choir of one."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
@@ -154,13 +155,13 @@ class VowelVoice(_Patch):
         return out
 
 
-class BreathVoice(_Patch):
+class BreathVoice(Patch):
     """A blown pipe: a few soft harmonics and noise around them."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         super().__init__(role, sample_rate_hz, rng)
         self.levels = rng.uniform(0.0, 1.0, size=6) * np.arange(1, 7) ** -1.5
-        self.breath = float(np.exp(rng.uniform(np.log(0.03), np.log(1.0))))
+        self.breath = log_uniform(rng, 0.03, 1.0)
         self.q = float(rng.uniform(2.0, 40.0))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
@@ -179,7 +180,7 @@ class BreathVoice(_Patch):
         return (wave * (0.3 * velocity / 127.0)).astype(np.float32) * self.envelope(n_samples)
 
 
-class ModalVoice(_Patch):
+class ModalVoice(Patch):
     """A struck body: partials at the ratios of a bar, bell, membrane or glass, or random, each with its decay."""
 
     RATIOS = (
@@ -196,7 +197,7 @@ class ModalVoice(_Patch):
         drawn = np.sort(np.concatenate([[1.0], rng.uniform(1.0, 14.0, size=int(rng.integers(4, 30)))]))
         self.ratios = np.array(self.RATIOS[kind]) if kind < len(self.RATIOS) else drawn
         self.levels = rng.uniform(0.1, 1.0, size=len(self.ratios)) * self.ratios ** -float(rng.uniform(0.0, 1.5))
-        self.ring_s = float(np.exp(rng.uniform(np.log(0.05), np.log(4.0))))
+        self.ring_s = log_uniform(rng, 0.05, 4.0)
         self.damping = float(rng.uniform(0.2, 1.2))
         self.strike = float(rng.uniform(0.0, 0.4))
         self.release_s = float(rng.uniform(0.1, 1.5))
@@ -247,7 +248,7 @@ def draw_instrument(palette: Palette, role: str, rng: np.random.Generator) -> tu
     """An instrument and its program; -1 for a synthesiser. Half are programs where there is a sound font."""
     if palette.soundfont is not None and rng.random() < 0.55:
         program = palette.program(rng)
-        release_s = float(np.exp(rng.uniform(np.log(0.08), np.log(1.2))))
+        release_s = log_uniform(rng, 0.08, 1.2)
         return SoundFontVoice(load(palette.soundfont, palette.rate_hz), program, False, release_s), program
     kind = SYNTHESISERS[int(rng.integers(len(SYNTHESISERS)))]
     return kind(role, palette.rate_hz, rng), -1

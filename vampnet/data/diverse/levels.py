@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vampnet.data.diverse.effects import log_uniform
 from vampnet.data.effects import db
 
 
@@ -13,7 +14,7 @@ def level_curve(n_samples: int, rate_hz: int, rng: np.random.Generator) -> np.nd
     while start < n_samples:
         kind, goal = int(rng.choice(4, p=(0.2, 0.2, 0.2, 0.4))), db(float(rng.uniform(-40.0, 0.0)))
         longest_s = 2.5 if kind == 0 else 6.0
-        stop = min(n_samples, start + int(float(np.exp(rng.uniform(np.log(0.3), np.log(longest_s)))) * rate_hz))
+        stop = min(n_samples, start + int(log_uniform(rng, 0.3, longest_s) * rate_hz))
         ramp = np.linspace(0.0, 1.0, stop - start)
         if kind == 0:
             curve[start:stop] = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vampnet.data.diverse.effects import random_curve, sway
+from vampnet.data.diverse.effects import log_uniform, random_curve, sway
 from vampnet.data.diverse.instruments import TunedVoice, draw_instrument
 from vampnet.data.diverse.palette import Palette, Sound
 from vampnet.data.patterns import MODES
@@ -60,7 +60,7 @@ def _scale(steps: int, low: int, high: int, rng: np.random.Generator) -> np.ndar
 
 
 def _beat_s(rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(np.log(0.12), np.log(0.9))))
+    return log_uniform(rng, 0.12, 0.9)
 
 
 def _force(rng: np.random.Generator) -> int:
@@ -180,7 +180,7 @@ def bend(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarra
     """Vibrato, or slow bends of up to a few semitones, of the whole line, by reading it at a swaying place."""
     count = audio.shape[1]
     if rng.random() < 0.6:
-        rate, cents = float(rng.uniform(3.5, 8.0)), float(np.exp(rng.uniform(np.log(8.0), np.log(120.0))))
+        rate, cents = float(rng.uniform(3.5, 8.0)), log_uniform(rng, 8.0, 120.0)
         depth = (2.0 ** (cents / 1200.0) - 1.0) * rate_hz / (2.0 * np.pi * rate)
         swell = np.clip(0.6 + 0.5 * random_curve(count, 0.7, rate_hz, rng), 0.0, 1.5)
         offset = depth * (1.5 + swell * np.sin(2.0 * np.pi * rate * np.arange(count) / rate_hz))
@@ -204,7 +204,7 @@ def glide(n_samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
         level[int(start_s * rate_hz) : int((start_s + length_s) * rate_hz)] = force / 127.0
     from scipy.signal import lfilter
 
-    lag = float(np.exp(-1.0 / (float(np.exp(rng.uniform(np.log(0.005), np.log(0.25)))) * rate_hz)))
+    lag = float(np.exp(-1.0 / (log_uniform(rng, 0.005, 0.25) * rate_hz)))
     curve = np.asarray(lfilter([1.0 - lag], [1.0, -lag], curve - curve[0])) + curve[0]
     curve += float(rng.uniform(0.0, 0.5)) * np.sin(
         2.0 * np.pi * float(rng.uniform(4.0, 7.0)) * np.arange(n_samples) / rate_hz

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from vampnet.data.compose import ComposeSettings, compose
+from vampnet.data.diverse.effects import log_uniform
 from vampnet.data.diverse.instruments import ModalVoice
 from vampnet.data.diverse.palette import Palette, Sound
 from vampnet.data.synth_drums import DrumVoice
@@ -37,12 +38,12 @@ class ModalDrums:
         body.ring_s = min(body.ring_s, 0.6)
         tone = body.note(int(rng.integers(24, 90)), 127, n_samples)
         time = np.arange(n_samples) / self.rate
-        low_hz = float(np.exp(rng.uniform(np.log(100.0), np.log(9000.0))))
+        low_hz = log_uniform(rng, 100.0, 9000.0)
         band = butter(1, [low_hz, min(6.0 * low_hz, 0.45 * self.rate)], "bandpass", fs=self.rate, output="sos")
-        decay_s = float(np.exp(rng.uniform(np.log(0.004), np.log(0.5))))
+        decay_s = log_uniform(rng, 0.004, 0.5)
         noise = np.asarray(sosfilt(band, rng.standard_normal((2, n_samples)))) * np.exp(-time / decay_s)
         start_hz, end_hz = pitch_hz(float(rng.uniform(60.0, 100.0))), pitch_hz(float(rng.uniform(24.0, 60.0)))
-        fall_s = float(np.exp(rng.uniform(np.log(0.005), np.log(0.1))))
+        fall_s = log_uniform(rng, 0.005, 0.1)
         cycles = end_hz * time + (start_hz - end_hz) * fall_s * (1.0 - np.exp(-time / fall_s))
         thump = np.sin(2.0 * np.pi * cycles) * np.exp(-time / float(rng.uniform(0.03, 0.5)))
         shares = rng.dirichlet((1.0, 1.0, 1.0))
@@ -87,7 +88,7 @@ def solo(duration_s: float, rng: np.random.Generator) -> list[Note]:
     drums_used = rng.permutation(PITCHES)[: int(rng.integers(2, 10))]
     time_s, notes = 0.0, []
     while time_s < duration_s:
-        step_s = float(np.exp(rng.uniform(np.log(0.03), np.log(0.4))))
+        step_s = log_uniform(rng, 0.03, 0.4)
         pace = float(rng.choice((1.0, 1.0, 0.96, 1.04)))
         forces = np.linspace(rng.uniform(20, 127), rng.uniform(20, 127), int(rng.integers(3, 33)))
         for force in forces:

@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 from scipy.ndimage import uniform_filter1d
 
+from vampnet.data.diverse.effects import log_uniform
 from vampnet.data.diverse.palette import LANGUAGES, VARIANTS, Palette, Sound
 from vampnet.data.effects import db, high_pass, low_pass, pan_matrix
 from vampnet.errors import CorpusError
@@ -111,13 +112,13 @@ def speaker(palette: Palette, n_samples: int, rng: np.random.Generator) -> tuple
     """One voice that speaks with pauses, mono (n_samples,), and its name. Throat size varies by resampling."""
     voice = palette.voice(rng)
     pitch, speed = int(rng.integers(0, 100)), int(np.clip(rng.normal(165.0, 40.0), 80, 330))
-    factor = float(np.exp(rng.uniform(np.log(0.82), np.log(1.25))))
+    factor = log_uniform(rng, 0.82, 1.25)
     out, start = np.zeros(n_samples, dtype=np.float32), int(rng.uniform(0.0, 0.5) * palette.rate_hz)
     while start < n_samples - palette.rate_hz // 2:
         samples, from_hz = say(voice, draw_text(int(rng.integers(2, 30)), rng), pitch, speed)
         speech = to_rate(samples, from_hz * factor, palette.rate_hz, rng)[: n_samples - start]
         out[start : start + len(speech)] = speech
-        start += len(speech) + int(float(np.exp(rng.uniform(np.log(0.05), np.log(1.5)))) * palette.rate_hz)
+        start += len(speech) + int(log_uniform(rng, 0.05, 1.5) * palette.rate_hz)
     return out, voice
 
 

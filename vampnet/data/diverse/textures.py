@@ -10,18 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vampnet.data.diverse.effects import random_curve
+from vampnet.data.diverse.effects import log_uniform, random_curve
 from vampnet.data.diverse.instruments import ModalVoice, draw_instrument
 from vampnet.data.diverse.palette import Palette, Sound
-from vampnet.data.effects import _filter, db
+from vampnet.data.effects import db, filter_sections
 from vampnet.data.synth_notes import play_notes
 
 _FFT = 2048
 _HOP = 512
-
-
-def _log(rng: np.random.Generator, low: float, high: float, size: int | None = None) -> np.ndarray:
-    return np.exp(rng.uniform(np.log(low), np.log(high), size=size))
 
 
 def shaped_noise(surface_db_TF: np.ndarray, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,13 +51,13 @@ def wind(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     """Bands of noise that wander, over a tilted ground: wind, sea, jets, breath."""
     rate_hz = palette.rate_hz
     _, octaves = _surface(n_samples, rate_hz)
-    speed = float(_log(rng, 0.1, 4.0))
+    speed = log_uniform(rng, 0.1, 4.0)
     surface = -float(rng.uniform(0.0, 7.0)) * octaves - 20.0 + np.zeros((n_samples // _HOP + 1, 1))
     power = np.power(10.0, surface / 10.0)
     for _ in range(int(rng.integers(1, 5))):
         center = rng.uniform(2.0, 9.0) + rng.uniform(0.1, 0.8) * _curve(n_samples, speed, rate_hz, rng)
         level_db = rng.uniform(-30.0, 0.0) + rng.uniform(2.0, 10.0) * _curve(n_samples, speed, rate_hz, rng)
-        width = float(_log(rng, 0.03, 1.5))
+        width = log_uniform(rng, 0.03, 1.5)
         power = power + np.power(10.0, (level_db - 4.3 * ((octaves - center) / width) ** 2) / 10.0)
     return Sound(shaped_noise(10.0 * np.log10(power + 1e-12), n_samples, rng), detail="wind")
 
@@ -76,14 +72,16 @@ def coloured(palette: Palette, n_samples: int, rng: np.random.Generator) -> Soun
         np.maximum(low - octaves, 0.0) + np.maximum(octaves - high, 0.0)
     )
     if rng.random() < 0.5:
-        rate, depth_db = float(_log(rng, 0.3, 14.0)), float(rng.uniform(6.0, 50.0))
+        rate, depth_db = log_uniform(rng, 0.3, 14.0), float(rng.uniform(6.0, 50.0))
         surface = surface - depth_db * (time_s * rate % 1.0) ** float(rng.uniform(0.3, 3.0))
     else:
         surface = surface + np.zeros_like(time_s)
     return Sound(shaped_noise(surface, n_samples, rng), detail="coloured noise")
 
 
-def _events(per_s: float, n_samples: int, grains: list[np.ndarray], spread_db: float, rate_hz: int, rng) -> np.ndarray:
+def _events(
+    per_s: float, n_samples: int, grains: list[np.ndarray], spread_db: float, rate_hz: int, rng: np.random.Generator
+) -> np.ndarray:
     """Random impulses through grains (2, n) each, (2, n_samples)."""
     from scipy.signal import oaconvolve
 
@@ -109,18 +107,18 @@ def _burst(rate_hz: int, decay_s: float, low_hz: float, octaves: float, rng: np.
     count = max(16, int(6.0 * decay_s * rate_hz))
     noise = rng.standard_normal((2, count)) * np.exp(-np.arange(count) / (decay_s * rate_hz))
     high_hz = min(low_hz * 2.0**octaves, 0.45 * rate_hz)
-    return _filter(noise, np.asarray(butter(1, [low_hz, high_hz], "bandpass", fs=rate_hz, output="sos")))
+    return filter_sections(noise, np.asarray(butter(1, [low_hz, high_hz], "bandpass", fs=rate_hz, output="sos")))
 
 
 def droplets(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     """Many small bursts: rain, fire, gravel, applause, typing, by their rate and colour."""
     rate_hz = palette.rate_hz
-    center_hz, decay_s = float(_log(rng, 200.0, 8000.0)), float(_log(rng, 0.0006, 0.03))
+    center_hz, decay_s = log_uniform(rng, 200.0, 8000.0), log_uniform(rng, 0.0006, 0.03)
     grains = [
-        _burst(rate_hz, decay_s * float(_log(rng, 0.5, 2.0)), center_hz * float(_log(rng, 0.5, 1.8)), 2.0, rng)
+        _burst(rate_hz, decay_s * log_uniform(rng, 0.5, 2.0), center_hz * log_uniform(rng, 0.5, 1.8), 2.0, rng)
         for _ in range(8)
     ]
-    audio = _events(float(_log(rng, 3.0, 2500.0)), n_samples, grains, float(rng.uniform(6.0, 40.0)), rate_hz, rng)
+    audio = _events(log_uniform(rng, 3.0, 2500.0), n_samples, grains, float(rng.uniform(6.0, 40.0)), rate_hz, rng)
     ground = coloured(palette, n_samples, rng).audio if rng.random() < 0.4 else None
     if ground is not None:
         level = float(np.sqrt(np.mean(audio**2)) + 1e-6) / float(np.sqrt(np.mean(ground**2)) + 1e-6)
@@ -133,14 +131,14 @@ def bubbles(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound
     rate_hz = palette.rate_hz
     grains = []
     for _ in range(12):
-        decay_s, hertz = float(_log(rng, 0.005, 0.15)), float(_log(rng, 250.0, 6000.0))
+        decay_s, hertz = log_uniform(rng, 0.005, 0.15), log_uniform(rng, 250.0, 6000.0)
         time = np.arange(int(6.0 * decay_s * rate_hz)) / rate_hz
         rise, trill = float(rng.uniform(-0.6, 1.5)), float(rng.choice((0.0, 0.0, 1.0)))
         cycles = hertz * (time + rise * time**2 / (12.0 * decay_s))
         cycles += trill * hertz * 0.002 * np.sin(2.0 * np.pi * float(rng.uniform(15.0, 40.0)) * time)
         wave = np.sin(2.0 * np.pi * cycles) * np.exp(-time / decay_s) * np.minimum(time / 0.001, 1.0)
         grains.append(np.stack([wave, wave]))
-    return Sound(_events(float(_log(rng, 2.0, 120.0)), n_samples, grains, 25.0, rate_hz, rng), detail="bubbles")
+    return Sound(_events(log_uniform(rng, 2.0, 120.0), n_samples, grains, 25.0, rate_hz, rng), detail="bubbles")
 
 
 def sweeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
@@ -149,7 +147,7 @@ def sweeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     time = np.arange(n_samples) / rate_hz
     out = np.zeros((2, n_samples))
     for _ in range(int(rng.integers(1, 4))):
-        period_s, low_hz = float(_log(rng, 0.15, 12.0)), float(_log(rng, 25.0, 1000.0))
+        period_s, low_hz = log_uniform(rng, 0.15, 12.0), log_uniform(rng, 25.0, 1000.0)
         octaves = float(rng.uniform(1.0, np.log2(0.45 * rate_hz / low_hz)))
         place = time / period_s % 1.0
         shape = int(rng.integers(3))
@@ -169,12 +167,12 @@ def sweeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
 def bells(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     """Struck bodies with partials at any ratio, near and far in time."""
     voice = ModalVoice("melody", palette.rate_hz, rng)
-    voice.ring_s, voice.release_s = float(_log(rng, 0.1, 6.0)), 1.5
-    duration_s, step_s, time_s, notes = n_samples / palette.rate_hz, float(_log(rng, 0.08, 2.0)), 0.0, []
+    voice.ring_s, voice.release_s = log_uniform(rng, 0.1, 6.0), 1.5
+    duration_s, step_s, time_s, notes = n_samples / palette.rate_hz, log_uniform(rng, 0.08, 2.0), 0.0, []
     pitches = rng.integers(30, 100, size=12)
     while time_s < duration_s:
         notes.append((time_s, 4.0, int(rng.choice(pitches)), int(rng.integers(30, 127))))
-        time_s += step_s * float(_log(rng, 0.4, 2.5))
+        time_s += step_s * log_uniform(rng, 0.4, 2.5)
     return Sound(play_notes(voice, notes, palette.rate_hz, n_samples), detail="bells")
 
 
@@ -182,14 +180,14 @@ def cluster(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound
     """Many sines that swell and fade each at its own rate: drones, beating, hum, feedback."""
     rate_hz = palette.rate_hz
     time = np.arange(n_samples) / rate_hz
-    base_hz, out = float(_log(rng, 30.0, 600.0)), np.zeros((2, n_samples), dtype=np.float32)
+    base_hz, out = log_uniform(rng, 30.0, 600.0), np.zeros((2, n_samples), dtype=np.float32)
     harmonic, count = rng.random() < 0.5, int(rng.integers(2, 24))
     drift = np.cumsum(1.0 + 0.004 * rng.uniform() * random_curve(n_samples, 0.3, rate_hz, rng)) / rate_hz
     for number in range(1, count + 1):
-        ratio = number * (1.0 + rng.normal(0.0, 0.003)) if harmonic else float(_log(rng, 1.0, 30.0))
+        ratio = number * (1.0 + rng.normal(0.0, 0.003)) if harmonic else log_uniform(rng, 1.0, 30.0)
         if base_hz * ratio > 0.45 * rate_hz:
             continue
-        swell = 0.5 + 0.5 * np.sin(2.0 * np.pi * (float(_log(rng, 0.05, 6.0)) * time + rng.uniform()))
+        swell = 0.5 + 0.5 * np.sin(2.0 * np.pi * (log_uniform(rng, 0.05, 6.0) * time + rng.uniform()))
         wave = swell * np.sin(2.0 * np.pi * (base_hz * ratio * drift + rng.uniform())) / ratio ** rng.uniform(0.2, 1.0)
         out += (wave * rng.uniform(0.1, 1.0, size=(2, 1))).astype(np.float32)
     return Sound(np.tanh(out * np.float32(rng.uniform(0.2, 2.0))), detail="cluster")
@@ -200,7 +198,7 @@ def engine(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     from scipy.signal import oaconvolve
 
     rate_hz = palette.rate_hz
-    pace = float(_log(rng, 4.0, 200.0)) * np.exp(
+    pace = log_uniform(rng, 4.0, 200.0) * np.exp(
         float(rng.uniform(0.02, 0.5)) * random_curve(n_samples, 0.4, rate_hz, rng)
     )
     place = np.cumsum(pace) / rate_hz
@@ -209,7 +207,7 @@ def engine(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     row[ticks] = 1.0 + 0.3 * rng.standard_normal(len(ticks))
     body = np.zeros((2, int(0.2 * rate_hz)), dtype=np.float32)
     for _ in range(4):
-        burst = _burst(rate_hz, float(_log(rng, 0.002, 0.03)), float(_log(rng, 40.0, 4000.0)), 0.7, rng)
+        burst = _burst(rate_hz, log_uniform(rng, 0.002, 0.03), log_uniform(rng, 40.0, 4000.0), 0.7, rng)
         body[:, : burst.shape[1]] += burst[:, : body.shape[1]]
     return Sound(np.asarray(oaconvolve(row[None], body, axes=-1))[:, :n_samples].astype(np.float32), detail="engine")
 
@@ -217,9 +215,9 @@ def engine(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
 def beeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     """Tones of one to three sines or squares with hard or soft edges, and silence: signals, alarms, dialling, Morse."""
     rate_hz = palette.rate_hz
-    unit = int(float(_log(rng, 0.03, 0.6)) * rate_hz)
-    tones_hz = _log(rng, 200.0, 5000.0, size=int(rng.integers(1, 8)))
-    square, edge = rng.random() < 0.3, int(float(_log(rng, 0.0002, 0.02)) * rate_hz)
+    unit = int(log_uniform(rng, 0.03, 0.6) * rate_hz)
+    tones_hz = np.exp(rng.uniform(np.log(200.0), np.log(5000.0), size=int(rng.integers(1, 8))))
+    square, edge = rng.random() < 0.3, int(log_uniform(rng, 0.0002, 0.02) * rate_hz)
     out, start = np.zeros(n_samples), 0
     while start < n_samples:
         length = min(unit * int(rng.integers(1, 4)), n_samples - start)
@@ -240,11 +238,11 @@ def grains(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     rate_hz = palette.rate_hz
     voice, program = draw_instrument(palette, "melody", rng)
     source = np.concatenate([voice.note(int(rng.integers(36, 90)), 100, rate_hz // 2) for _ in range(6)], axis=1)
-    length = int(float(_log(rng, 0.03, 0.3)) * rate_hz)
+    length = int(log_uniform(rng, 0.03, 0.3) * rate_hz)
     window = np.hanning(length).astype(np.float32)
     out = np.zeros((2, n_samples + length), dtype=np.float32)
     focus = (0.5 + 0.5 * np.sin(np.cumsum(rng.normal(0.0, 0.2, size=4096)))) * (source.shape[1] - 2 * length - 1)
-    count = int(n_samples / length * float(_log(rng, 1.0, 4.0)))
+    count = int(n_samples / length * log_uniform(rng, 1.0, 4.0))
     for number, start in enumerate(np.sort(rng.integers(n_samples, size=count))):
         ratio = 2.0 ** (float(rng.choice((-12, -5, 0, 0, 0, 7, 12))) / 12.0)
         first = int(focus[number % 4096])
