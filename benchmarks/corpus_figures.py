@@ -57,7 +57,8 @@ def main() -> None:
     lines = sorted(lines, key=lambda line: line["index"])[: options.pieces]
     kinds: dict[str, list[dict[str, float]]] = defaultdict(list)
     for line in lines:
-        told = {"lufs": line["loudness_lufs"], "minutes": line["duration_s"] / 60.0}
+        loudness = line["loudness_lufs"]
+        told = {"lufs": -70.0 if loudness is None else loudness, "minutes": line["duration_s"] / 60.0}
         kinds[line.get("kind", "music")].append(figures_of(options.folder / line["file"]) | told)
     print(HEADER + "\n|" + "---|" * 9)
     for kind, rows in kinds.items():

@@ -16,11 +16,11 @@ from vampnet.cli import main
 from vampnet.data.compose import ComposeSettings
 from vampnet.data.corpus import CorpusSettings, write_corpus
 from vampnet.data.diverse import effects as more
-from vampnet.data.diverse import palette, speech
+from vampnet.data.diverse import lines, palette, speech
 from vampnet.data.diverse.chains import EFFECTS, STAGES
 from vampnet.data.diverse.instruments import SYNTHESISERS, TunedVoice
 from vampnet.data.diverse.levels import fade, level_curve
-from vampnet.data.diverse.palette import KITS, PROGRAMS, Palette
+from vampnet.data.diverse.palette import KITS, PROGRAMS, Palette, Sound
 from vampnet.data.diverse.pieces import MAKERS, SHARES, DiverseSettings
 from vampnet.data.diverse.song import analyse, drive_mouth, frame_path, sing
 from vampnet.data.diverse.textures import TEXTURES
@@ -223,6 +223,26 @@ def test_linear_prediction_gives_back_what_it_took_apart():
     power = np.abs(np.fft.rfft(wave)) ** 2
     centre_hz = (power * np.arange(len(power))).sum() / power.sum() * rate_hz / len(wave)
     assert np.isfinite(wave).all() and centre_hz == pytest.approx(1200.0, rel=0.1)
+
+
+def test_silent_speech_and_empty_lines_are_no_error():
+    mouth = analyse(np.zeros(400, dtype=np.float32), 22050)
+    path, level = frame_path(mouth, [(0.0, 0.5, 60, 100)], 80)
+    assert np.abs(drive_mouth(mouth, np.ones(11025), path, level, 22050)).max() < 1e-3
+    for seed in range(100):
+        notes = lines.melody(0.1, 12, 60, 72, np.random.default_rng(seed))
+        assert notes and all(60 <= pitch <= 72 for _, _, pitch, _ in notes)
+
+
+def test_a_silent_piece_has_no_loudness(monkeypatch):
+    def nothing(palette, n_samples, rng):
+        return Sound(np.zeros((2, n_samples), dtype=np.float32))
+
+    for kind in SHARES:
+        monkeypatch.setitem(MAKERS, kind, nothing)
+    dry = next(index for index in range(50) if not PLAIN.make("train", 0, index)[1]["effects"])
+    audio, line = PLAIN.make("train", 0, dry)
+    assert not audio.any() and json.loads(json.dumps(line, allow_nan=False))["loudness_lufs"] is None
 
 
 def test_a_broken_espeak_is_explained(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def melody(duration_s: float, steps: int, low: int, high: int, rng: np.random.Ge
             notes.append((time_s, length_s * legato, int(scale[place]), _force(rng)))
         place = int(np.clip(place + round(float(rng.normal(0.0, 2.2))), 0, len(scale) - 1))
         time_s += length_s
-    return notes
+    return notes or [(0.0, duration_s, int(scale[place]), _force(rng))]
 
 
 def scale_run(duration_s: float, steps: int, low: int, high: int, rng: np.random.Generator) -> list[Note]:

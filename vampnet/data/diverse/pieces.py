@@ -109,7 +109,7 @@ class DiverseSettings:
             "programs": list(sound.programs),
             "voices": list(sound.voices),
             "effects": list(names),
-            "loudness_lufs": round(rendered.loudness_lufs, 2),
+            "loudness_lufs": round(rendered.loudness_lufs, 2) if np.isfinite(rendered.loudness_lufs) else None,
         }
 
     def with_soundfont(self, path: str) -> DiverseSettings:

@@ -52,14 +52,14 @@ def analyse(samples: np.ndarray, rate_hz: int) -> Mouth:
     frames *= np.hanning(width)
     power = np.abs(np.fft.rfft(frames, 2 * width)) ** 2
     similar = np.fft.irfft(power)[:, :width]
-    loud = similar[:, 0] > 1e-4 * similar[:, 0].max()
+    loud = similar[:, 0] >= 1e-4 * similar[:, 0].max()
     similar = similar[loud]
     shortest, longest = rate_hz // 400, min(rate_hz // 65, width - 1)
-    ratio = similar[:, shortest:longest].max(axis=1) / similar[:, 0]
+    ratio = similar[:, shortest:longest].max(axis=1) / np.maximum(similar[:, 0], 1e-12)
     filters, levels = [], []
     for row in similar:
         taps = row[: _ORDER + 1].copy()
-        taps[0] *= 1.0001
+        taps[0] = max(1.0001 * taps[0], 1e-12)  # silence, too, has a filter: none
         prediction = solve_toeplitz(taps[:-1], taps[1:])
         filters.append(np.concatenate([[1.0], -prediction]))
         levels.append(np.sqrt(max(taps[0] - prediction @ taps[1:], 1e-12) / width))
