@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import math
 import multiprocessing
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tables import report, table
 
 from vampnet.audio import Samples
 from vampnet.checkpoint import load_codec
@@ -161,10 +161,12 @@ def summarise(rendered: list[Measured], real: list[Measured], codec: Codec) -> d
 
 def means(found: list[Measured]) -> dict[str, dict[str, list[float]]]:
     """Condition -> measure -> [mean, low, high] over excerpts, the interval a 95 % one."""
-    table = {}
+    found_means = {}
     for condition in found[0].values if found else ():
-        table[condition] = {m: _triple(bootstrap_mean([one.values[condition][m] for one in found])) for m in MEASURES}
-    return table
+        found_means[condition] = {
+            m: _triple(bootstrap_mean([one.values[condition][m] for one in found])) for m in MEASURES
+        }
+    return found_means
 
 
 def differences(found: list[Measured]) -> dict[str, dict[str, list[float]]]:
@@ -193,23 +195,23 @@ def markdown(summary: dict[str, Any], command: str) -> str:
     if rendered:
         parts.append(f"## {len(rendered['excerpts'])} held-out rendered excerpts\n\nMeans with 95 % intervals.\n")
         rows = {c: {m: _interval(m, *v) for m, v in row.items()} for c, row in rendered["means"].items()}
-        parts.append(_table("", rows))
+        parts.append(table("", rows))
     if summary["differences"]:
         parts.append("The differences, excerpt by excerpt; an interval without 0 in it is one that can be relied on:\n")
         rows = {c: {m: _interval(m, *v) for m, v in row.items()} for c, row in summary["differences"].items()}
-        parts.append(_table("", rows))
+        parts.append(table("", rows))
     if real:
         parts.append("## Real recordings\n\nNot part of the project.\n")
         rows = {
             c: {m: f"{v[0]:.{DECIMALS.get(m, 3)}f}" for m, v in row.items()}
             for c, row in summary["mean of real"].items()
         }
-        parts.append(f"Mean of {len(real)} files:\n\n{_table('', rows)}")
+        parts.append(f"Mean of {len(real)} files:\n\n{table('', rows)}")
         for measure in [m for m in MEASURES if m != "kbit/s"]:
             files = {
                 f: {c: f"{row[measure]:.{DECIMALS.get(measure, 3)}f}" for c, row in v.items()} for f, v in real.items()
             }
-            parts.append(f"{measure} of each file:\n\n{_table('file', files)}")
+            parts.append(f"{measure} of each file:\n\n{table('file', files)}")
     figures = " ".join(f"{p:.0f}" for p in summary["perplexities"])
     parts.append(
         f"## Codebook perplexities\n\nOf {summary['codebook_size']} entries each, over {summary['perplexity_frames']}"
@@ -223,13 +225,6 @@ def _interval(measure: str, value: float, low: float, high: float) -> str:
         return f"{value:.2f}"
     digits = DECIMALS.get(measure, 3)
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def _table(corner: str, rows: dict[str, dict[str, str]]) -> str:
-    names = list(next(iter(rows.values())))
-    lines = [f"| {corner} | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    lines += [f"| {name} | " + " | ".join(row.values()) + " |" for name, row in rows.items()]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -255,11 +250,7 @@ def main() -> None:
     )
     command = " ".join(part for part in ("python benchmarks/codec_quality.py", *places) if part)
     text = markdown(summary, command + (f" -o {options.output}" if options.output else ""))
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text, encoding="utf-8")
-        options.output.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    report(text, summary, options.output)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_codec, tiny_models, write_tiny_bundle
+from vampnet.audio import read
 from vampnet.checkpoint import STORAGES, find_bundle, load_bundle, load_codec, pack, save_bundle, unpacked
 from vampnet.errors import BundleError
 
@@ -40,6 +41,29 @@ def test_int8_is_exact_where_it_matters_and_small() -> None:
     error = (again["weight"] - state["weight"]).abs() / state["weight"].abs().amax(1, keepdim=True)
     assert error.max() <= 0.5 / 127 + 1e-6
     assert set(STORAGES) == {"float32", "bfloat16", "int8"}
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_loaded_codec_makes_the_tokens_of_its_stored_weights(tmp_path: Path, storage: str) -> None:
+    codec = tiny_codec()
+    save_bundle(tmp_path / "b", codec, storage=storage)
+    packed = pack(codec.state_dict(), storage)
+    stored = {name: unpacked(packed[name], packed.get(name + "::scale")).float() for name in codec.state_dict()}
+    audio = 0.1 * torch.randn(1, 100 * 768, generator=torch.Generator().manual_seed(1))
+    as_trained = codec.encode(audio)
+    codec.load_state_dict(stored)
+    codes = load_codec(tmp_path / "b").encode(audio)
+    assert torch.equal(codes, codec.encode(audio))
+    assert (codes != as_trained).float().mean() < 0.2
+
+
+def test_storing_the_embedded_codec_again_keeps_its_tokens(tmp_path: Path) -> None:
+    codec = load_codec("default")
+    save_bundle(tmp_path / "b", codec)
+    again = load_codec(tmp_path / "b")
+    audio = read(Path(__file__).parent.parent / "examples" / "loop.wav").samples[:1, : 4 * 44100]
+    assert again.id == codec.id
+    assert torch.equal(again.encode(torch.from_numpy(audio)), codec.encode(torch.from_numpy(audio)))
 
 
 def test_codec_alone_is_a_bundle(tmp_path: Path) -> None:
