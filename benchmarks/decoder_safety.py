@@ -4,30 +4,36 @@
 
 Codes of real music (10 s from the middle of each file), the same frames shuffled in time, one frame held, uniformly
 random codes, silence, codes that the bundle's models generate from nothing, and the originals themselves beside them.
-All decoded in blocks; "block edges" compares that with decoding in one piece. `-o` writes Markdown, and JSON beside it.
-About 6 s of one core per excerpt, and 30 s for the generated one.
+All decoded in blocks; "block edges" compares that with one piece. Then what the product writes of each file.
+`-o` writes Markdown, and JSON beside it. About 20 s of one core per excerpt, and 30 s for the generated one.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from tables import report, table
 from torch import Tensor
 
+from vampnet.audio import Audio, read, write
 from vampnet.codec.base import Codec
 from vampnet.codec.blockwise import BLOCK_FRAMES
 from vampnet.config import Sampling
 from vampnet.data.waves import audio_files_in, levelled_excerpt
+from vampnet.loudness import gain_to, measure, soft_limit
 from vampnet.pipeline import Vampnet, load
 from vampnet.prompts import Nothing
+from vampnet.streams import MemorySource, Spool, material_of, restored
 
 SECONDS, N_FFT = 10.0, 2048
 EDGE_SAMPLES = 8
+LOUD_LUFS = -10.0
 COLUMNS = """
 - **peak**: largest absolute sample; full scale is 1.
 - **offset**: mean, relative to full scale. **below 15 Hz**, **above 10 kHz**: share of the energy.
@@ -109,6 +115,36 @@ def worst(rows: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
+def written(codec: Codec, path: Path, lufs: float | None) -> dict[str, str]:
+    """Through codec and levels as the product does it, from a file's first seconds, at its own loudness or another."""
+    audio = read(path)
+    samples = audio.samples[:, : int(SECONDS * audio.sample_rate_hz)]
+    if lufs is not None:
+        samples = soft_limit(samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs)))
+    material = material_of(MemorySource(Audio(samples, audio.sample_rate_hz)), codec)
+    target, codes_NCT = material.target, torch.cat(list(material.codes(0)), dim=2)
+    assert target.lufs is not None
+    with Spool(material.n_items) as spool:
+        for block in codec.decode_blocks(codes_NCT.long()):
+            spool.add(block.float().cpu().numpy())
+        decoded = np.concatenate(list(spool.blocks()), axis=1)
+        out = np.concatenate(list(restored(spool, codec.sample_rate_hz, target)), axis=1)
+    before = float(np.abs(decoded).max()) * gain_to(measure(decoded, codec.sample_rate_hz), target.lufs)
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in ("wav", "mp3", "ogg"):
+            place = Path(folder) / f"out.{ending}"
+            write(place, Audio(out, audio.sample_rate_hz))
+            peaks[f"peak in .{ending}"] = f"{np.abs(read(place).samples).max():.3f}"
+    return {
+        "LUFS in": f"{target.lufs:.1f}",
+        "peak in": f"{np.abs(samples).max():.3f}",
+        "peak decoded, at that loudness": f"{before:.3f}",
+        "LUFS out": f"{measure(out, audio.sample_rate_hz):.1f}",
+        **peaks,
+    }
+
+
 def shown(row: dict[str, float]) -> dict[str, str]:
     return {
         "peak": f"{row['peak']:.3f}",
@@ -157,7 +193,22 @@ def main() -> None:
         f" -24 LUFS; of {len(files)} excerpts the worst peak, offset, crest, share below 15 Hz and block edges, else"
     )
     text += f" means.\n{COLUMNS}\n{table('codes', {name: shown(row) for name, row in figures.items()})}"
-    report(text, {"codec_id": codec.id, "files": [f.name for f in files], "figures": figures}, options.output)
+    levels = {}
+    for path in files:
+        levels[path.name] = written(codec, path, None)
+        levels[f"{path.name}, made loud"] = written(codec, path, LOUD_LUFS)
+    text += (
+        f"\n## What is written\n\nThe first {SECONDS:g} s of each file through encoder, decoder and limiter, as it is"
+    )
+    text += (
+        f" and brought to {LOUD_LUFS:g} LUFS before (its peaks bent, so a little less); files as `vampnet` writes them,"
+    )
+    text += f" read again.\n\n{table('file', levels)}"
+    report(
+        text,
+        {"codec_id": codec.id, "files": [f.name for f in files], "figures": figures, "written": levels},
+        options.output,
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def float32_weights(codec: Codec, folder: Path) -> tuple[State, bool]:
     with safe_open(folder / "codec.safetensors", framework="pt") as file:
         for name in state:
             if file.get_tensor(name).dtype == torch.int8:
-                noise = torch.rand(state[name].shape, generator=generator) - 0.5
+                noise = 0.998 * (torch.rand(state[name].shape, generator=generator) - 0.5)  # no ties in rounding
                 at_edge = file.get_tensor(name).abs() == 127  # these set the row's step, so they stay what they are
                 state[name] += torch.where(at_edge, 0.0, noise) * file.get_tensor(name + SCALE)
                 stand_in = True

@@ -1,9 +1,9 @@
 """A look-ahead limiter for streams: peaks are turned down with what is around them, not cut off.
 
-Decoded audio has higher peaks than its input of the same loudness, since its phases are made up: those of a loud master
-would come out at two to four times full scale. The gain goes down within 1.5 ms before a peak and up again after it,
-alike in all channels; nothing else is changed, and what has no such peaks comes out bit for bit. A slower release
-(60 dB/s) made recordings of -10 LUFS 1 to 2 LU quieter still. Axis letters: K step of STEP_S.
+Decoded audio has higher peaks than its input of the same loudness, since its phases are made up: those of loud masters
+would come out far above full scale. The gain goes down within 1.5 ms before a peak and up again after it, alike in all
+channels; what has no such peaks comes out bit for bit. A slower release (60 dB/s) made recordings of -10 LUFS 1 to 2 LU
+quieter still. Axis letters: K step of STEP_S.
 """
 
 from __future__ import annotations
