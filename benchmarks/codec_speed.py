@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-SECONDS, REPEATS = 10.0, 5
+SECONDS, REPEATS = 10.0, 3
 CORES = (1, 2)
 ROWS = {
     "cold: first encoding": "encode_cold",
