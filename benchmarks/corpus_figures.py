@@ -29,7 +29,7 @@ def figures_of(path: Path) -> dict[str, float]:
     hertz, _, spectrum_FT = stft(mid, rate_hz, nperseg=2048, noverlap=0)
     power_FT = np.abs(spectrum_FT) ** 2
     power_T = power_FT.sum(axis=0)
-    mean_F = power_FT[:, power_T > 1e-3 * power_T.max()].mean(axis=1) + 1e-30
+    mean_F = power_FT[:, power_T >= 1e-3 * power_T.max()].mean(axis=1) + 1e-30
     grown_F = np.cumsum(mean_F) / mean_F.sum()
     apart, together = (float(np.sqrt(np.mean(np.square(x)))) for x in (sides[:, 0] - sides[:, 1], sides.sum(axis=1)))
     peak = float(np.abs(samples_NC).max())
