@@ -41,6 +41,7 @@ class Grid(nn.Module):
 
     window_S: Tensor
     weight_F: Tensor
+    gain_F: Tensor
 
     def __init__(self, config: MagnitudeConfig, low: bool) -> None:
         super().__init__()
@@ -53,6 +54,9 @@ class Grid(nn.Module):
         self.first, self.stop = int(bins[0]), int(bins[-1]) + 1
         self.register_buffer("window_S", torch.hann_window(self.n_fft), persistent=False)
         self.register_buffer("weight_F", weight_F[self.first : self.stop], persistent=False)
+        # Where both grids sound, each with phases of its own, their powers add up: two halves would make 0.71.
+        gain_F = (below_F.square() + (1 - below_F).square()).rsqrt()
+        self.register_buffer("gain_F", gain_F[self.first : self.stop], persistent=False)
 
     @property
     def n_bins(self) -> int:
@@ -198,6 +202,7 @@ class MagnitudeCodec(BlockwiseCodec):
     def synthesise(self, low_BFU: Tensor, high_BFU: Tensor) -> Tensor:
         """Waveform (B, S) with, as nearly as there is one, these magnitudes."""
         config, low, high = self.config, self.low, self.high
+        low_BFU, high_BFU = low_BFU * low.gain_F[:, None], high_BFU * high.gain_F[:, None]
         small_fft, small_hop = config.low_fft // self.decimation, config.low_hop // self.decimation
         small_BFU = low.all_bins(low_BFU, small_fft) / self.decimation
         phased_BFU = griffin_lim(small_BFU, self.small_window_S, small_hop, config.low_rounds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,27 +75,31 @@ def open_waves(folder: str | Path, sample_rate_hz: int) -> WaveSet:
     index = json.loads(index_path.read_text()) if index_path.exists() else {}
     if index.get("key") != key or not cache.exists():
         index = {"key": key, "starts": _write_cache(files, cache, sample_rate_hz)}
-        temporary = index_path.with_suffix(".json.tmp")
+        temporary = index_path.with_suffix(f".{secrets.token_hex(4)}.tmp")
         temporary.write_text(json.dumps(index))
         os.replace(temporary, index_path)
     return WaveSet(np.memmap(cache, dtype=np.int16, mode="r"), np.asarray(index["starts"], dtype=np.int64))
 
 
 def _write_cache(files: list[Path], cache: Path, sample_rate_hz: int) -> list[int]:
-    starts, temporary = [0], cache.with_name(cache.name + ".tmp")
-    with open(temporary, "wb") as out:
-        for number, path in enumerate(tqdm(files, desc="reading audio", unit="file")):
-            try:
-                mono = levelled_channel(path, number, sample_rate_hz)
-            except AudioError as error:
-                tqdm.write(f"left out: {error}")
-                continue
-            samples = np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16)
-            out.write(samples.tobytes())
-            starts.append(starts[-1] + len(samples))
-    if starts[-1] == 0:
-        raise CorpusError(f"{cache.parent}: none of its {len(files)} audio files can be read")
-    os.replace(temporary, cache)
+    # Each process writes a file of its own: two that begin at once must not take it from each other.
+    starts, temporary = [0], cache.with_name(f"{cache.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "wb") as out:
+            for number, path in enumerate(tqdm(files, desc="reading audio", unit="file")):
+                try:
+                    mono = levelled_channel(path, number, sample_rate_hz)
+                except AudioError as error:
+                    tqdm.write(f"left out: {error}")
+                    continue
+                samples = np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16)
+                out.write(samples.tobytes())
+                starts.append(starts[-1] + len(samples))
+        if starts[-1] == 0:
+            raise CorpusError(f"{cache.parent}: none of its {len(files)} audio files can be read")
+        os.replace(temporary, cache)
+    finally:
+        temporary.unlink(missing_ok=True)  # of a run that failed or was stopped
     return starts
 
 

@@ -1,8 +1,8 @@
-"""Training the magnitude codec, reconstruction stage.
+"""Training the magnitude codec: the reconstruction stage, and the adversarial stage on top of it.
 
 The decoder is judged by the magnitudes that it says, in both grids; no waveform is made, no phase searched for while
-training. The quantiser is off at first; then it is set from the latents (PCA, k-means) and switched on, its codebooks
-following by a moving average.
+training. With `adversarial_weight`, discriminators of the same magnitudes join in. The quantiser is off at first; then
+it is set from the latents (PCA, k-means) and switched on, its codebooks following by a moving average.
 """
 
 from __future__ import annotations
@@ -12,41 +12,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vampnet.codec.magnitude import Grid, MagnitudeCodec
+from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.quantize import Observer, initialise
 from vampnet.codec.usage import codebook_perplexity
 from vampnet.data.waves import WaveSet
 from vampnet.errors import SettingsError
-from vampnet.spectra import mel_distance, mel_filters_FM
+from vampnet.spectra import mel_distance
+from vampnet.training.codec_losses import WEIGHTS, Reconstruction
+from vampnet.training.discriminators import GridDiscriminator, judge
 from vampnet.training.recipe import CodecRecipe
 
 GROUPS = (1, 4, 8, 14)
 """Numbers of leading codebooks at which validation measures."""
-LOW_MELS, HIGH_MELS = 150, 80
-"""Mel bands of the whole spectrum in which the two grids are compared, besides bin by bin."""
-BIN_FLOOR = 1e-2
-"""Added to magnitudes before the logarithm of a bin: what lies below it, -40 dB of normalised music, hardly counts."""
-MEL_FLOOR = 1e-4
-WEIGHTS = {"low": 1.0, "low_peaks": 1.0, "low_mel": 0.5, "high": 0.3, "high_mel": 1.0}
-"""Weights of the parts of the loss."""
+GRIDS = ("low", "high")
+FEATURE_WEIGHT = 2.0
+"""Weight of feature matching beside 1 for the adversarial part (DAC)."""
 INITIAL_BATCHES, INITIAL_BATCH_SIZE = 40, 16
 """From so many crops the quantiser is set."""
 
 
 class CodecNetwork(nn.Module):
-    """Codec with a training forward: waveform -> (log magnitudes of both grids, commitment)."""
+    """Codec with a training forward: waveform -> parts of the loss."""
 
-    def __init__(self, codec: MagnitudeCodec, learn: str = "all") -> None:
+    def __init__(self, codec: MagnitudeCodec, learn: str = "all", discriminator_width: int = 0) -> None:
         super().__init__()
         self.codec, self.frozen = codec, learn == "decoder"
+        self.reconstruction = Reconstruction(codec)
+        made = {grid: GridDiscriminator(discriminator_width) for grid in GRIDS if discriminator_width}
+        self.discriminators = nn.ModuleDict(made)
         if self.frozen:
             for part in (codec.encoder, codec.quantizer):
                 part.requires_grad_(False)
 
     def forward(
         self, audio_BS: Tensor, quantize: bool, levels_B: Tensor | None = None, observer: Observer | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """`levels_B` is the number of codebooks that each item is decoded from (all when None)."""
+    ) -> dict[str, Tensor]:
+        """Scalars: those of `Reconstruction`, "commitment", and those of `judge` where there are discriminators.
+
+        `levels_B` is the number of codebooks that each item is decoded from (all when None).
+        """
         codec = self.codec
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             latent_BTL, commitment = codec.encoder(audio_BS), audio_BS.new_zeros(())
@@ -55,31 +59,19 @@ class CodecNetwork(nn.Module):
                 with torch.autocast(audio_BS.device.type, enabled=False):
                     quantized = codec.quantizer(latent_BTL.float(), levels_B, observer)
                 latent_BTL, commitment = quantized.latent_BTL, quantized.commitment
-        return *codec.decoder(latent_BTL), commitment
-
-
-def bin_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
-    """L1 of ln magnitudes, bin by bin."""
-    return ((log_BFU.exp() + BIN_FLOOR).log() - (target_BFU + BIN_FLOOR).log()).abs().mean()
-
-
-def mel_loss(log_BFU: Tensor, target_BFU: Tensor, mel_FM: Tensor) -> Tensor:
-    """L1 of ln magnitudes in mel bands: how loud noise is, wherever it puts its bins."""
-    said_BUM, target_BUM = ((x.mT @ mel_FM).clamp_min(MEL_FLOOR).log() for x in (log_BFU.exp(), target_BFU))
-    return (said_BUM - target_BUM).abs().mean()
-
-
-def peak_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
-    """L1 of compressed magnitudes relative to their mean, which partials dominate and the noise between does not."""
-    said_BFU, target_BFU = ((x + 1e-6).pow(0.33) for x in (log_BFU.exp(), target_BFU))
-    return (said_BFU - target_BFU).abs().mean() / target_BFU.mean()
-
-
-def grid_mel_filters(grid: Grid, sample_rate_hz: int, n_mels: int) -> Tensor:
-    """Mel filters (F, M) over the bins of a grid: those bands that lie in it, whole or nearly so."""
-    whole_FM = mel_filters_FM(sample_rate_hz, grid.n_fft, n_mels)
-    part_FM = whole_FM[grid.first : grid.stop]
-    return part_FM[:, (part_FM.sum(0) > 0.5 * whole_FM.sum(0)) & (whole_FM.sum(0) > 0)].contiguous()
+        parts = {"commitment": commitment}
+        said = dict(zip(GRIDS, codec.decoder(latent_BTL), strict=True))
+        with torch.autocast(audio_BS.device.type, enabled=False):
+            for grid, log_BFU in said.items():
+                with torch.no_grad():
+                    target_BFU = getattr(codec, grid)(audio_BS)
+                parts |= self.reconstruction(grid, log_BFU, target_BFU)
+                if grid in self.discriminators:
+                    discriminator = self.discriminators[grid]
+                    assert isinstance(discriminator, GridDiscriminator)
+                    for name, part in judge(discriminator, log_BFU.exp(), target_BFU).items():
+                        parts[name] = parts[name] + part if name in parts else part
+        return parts
 
 
 class CodecTask:
@@ -91,11 +83,10 @@ class CodecTask:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.train, self.validation = recipe, train, validation
         codec = MagnitudeCodec(recipe.codec)
-        self.module = CodecNetwork(codec, recipe.learn)
+        width = recipe.discriminator_width if recipe.adversarial_weight else 0
+        self.module = CodecNetwork(codec, recipe.learn, width)
         self.observer = Observer(codec.quantizer)
         self.quantizing = self.adopted = False
-        self.low_mel_FM = grid_mel_filters(codec.low, self.rate_hz, LOW_MELS)
-        self.high_mel_FM = grid_mel_filters(codec.high, self.rate_hz, HIGH_MELS)
 
     def adopt(self, other: MagnitudeCodec) -> None:
         """Start from another codec's weights, its quantiser on. Raises SettingsError when shapes differ."""
@@ -119,7 +110,9 @@ class CodecTask:
 
     def begin_step(self, step: int) -> bool:
         if self.module.frozen and not self.adopted:
-            raise SettingsError("learn: decoder needs a trained codec to start from; give one with --start-from")
+            raise SettingsError(
+                f"learn: {self.recipe.learn} needs a trained codec to start from; give one with --start-from"
+            )
         if self.quantizing or step < self.recipe.quantize_from_step:
             return False
         codec = self.module.codec
@@ -138,21 +131,17 @@ class CodecTask:
             dropped_B = torch.rand(len(audio_BS)) < self.recipe.quantizer_dropout
             levels_B = torch.where(dropped_B, torch.randint(1, n + 1, (len(audio_BS),)), n).to(audio_BS.device)
         observer = self.observer if self.quantizing and not self.module.frozen else None
-        low_BFU, high_BFU, commitment = module(audio_BS, self.quantizing, levels_B, observer)
-        codec = self.module.codec
-        with torch.no_grad():
-            low_target_BFU, high_target_BFU = codec.magnitudes(audio_BS)
-        with torch.autocast(audio_BS.device.type, enabled=False):
-            parts = {
-                "low": bin_loss(low_BFU, low_target_BFU),
-                "low_peaks": peak_loss(low_BFU, low_target_BFU),
-                "low_mel": mel_loss(low_BFU, low_target_BFU, self.low_mel_FM.to(audio_BS.device)),
-                "high": bin_loss(high_BFU, high_target_BFU),
-                "high_mel": mel_loss(high_BFU, high_target_BFU, self.high_mel_FM.to(audio_BS.device)),
-            }
-        total = torch.stack([weight * parts[name] for name, weight in WEIGHTS.items()]).sum()
-        scalars = {name: value.detach() for name, value in {**parts, "commitment": commitment}.items()}
-        return {"loss": total + self.recipe.commitment_weight * commitment, **scalars}
+        parts = module(audio_BS, self.quantizing, levels_B, observer)
+        weights = {**WEIGHTS, "commitment": self.recipe.commitment_weight}
+        if self.module.discriminators:
+            weights |= {"discriminator": 1.0, "adversarial": self._adversarial_weight(step)}
+            weights["features"] = FEATURE_WEIGHT * weights["adversarial"]
+        total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
+        return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
+
+    def _adversarial_weight(self, step: int) -> float:
+        """0 until the discriminators know a little, then as the recipe says."""
+        return self.recipe.adversarial_weight if step >= self.recipe.adversarial_from_step else 0.0
 
     def end_step(self, step: int) -> None:
         if self.quantizing and not self.module.frozen:

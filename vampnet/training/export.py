@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vampnet.checkpoint import load_codec, save_bundle
+from vampnet.checkpoint import load_bundle, load_codec, save_bundle
 from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError
 from vampnet.model import MaskedTransformer
+from vampnet.training.levels import put_levels_right
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, parse_recipe
 
 
@@ -47,6 +49,21 @@ def model_of_run(folder: str | Path) -> tuple[MaskedTransformer, int]:
     return model.eval(), state["step"]
 
 
+LEVEL_CROPS = 32
+"""Crops of 4 s at 44.1 kHz that levels are measured on."""
+
+
+def _model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | None]:
+    """A masked model of a run or of a bundle, and the steps that it was trained for, if known."""
+    if (Path(source) / "last.ckpt").exists():
+        return model_of_run(source)
+    bundle = load_bundle(source)
+    model = getattr(bundle, part)
+    if model is None:
+        raise BundleError(f"{source}: holds neither a training run nor a bundle with a {part} model")
+    return model, bundle.config.get("about", {}).get(f"{part}_steps")
+
+
 def write_bundle(
     folder: str | Path,
     codec: str | Path,
@@ -55,8 +72,11 @@ def write_bundle(
     storage: str = "int8",
     card: str | Path | None = None,
     overwrite: bool = False,
+    level: str | Path | None = None,
 ) -> None:
-    """Pack runs into a bundle. `codec` is a run or a bundle; masked models must have been trained on that codec.
+    """Pack runs into a bundle. Each part is a run or a bundle; masked models must have been trained on that codec, or
+    on one whose codebooks, those that the model reads, are the same. `level` is a folder of music: the decoder's bands
+    are made as loud as they are there (see `vampnet.training.levels`).
 
     Raises BundleError when a model's codebooks are not the codec's.
     """
@@ -67,11 +87,14 @@ def write_bundle(
         loaded = load_codec(codec)
         assert isinstance(loaded, MagnitudeCodec)
         codec_module = loaded
+    if level is not None:
+        crops_NS = open_waves(level, codec_module.sample_rate_hz).batch((0,), LEVEL_CROPS, 230 * codec_module.hop, 0.0)
+        about["level_errors_db"] = [round(size, 3) for size in put_levels_right(codec_module, crops_NS)]
     models: dict[str, MaskedTransformer | None] = {"coarse": None, "c2f": None}
     for part, run in (("coarse", coarse), ("c2f", c2f)):
         if run is None:
             continue
-        model, about[f"{part}_steps"] = model_of_run(run)
+        model, about[f"{part}_steps"] = _model_of(run, part)
         expected = codec_module.codebooks()[: model.config.n_codebooks]
         if not torch.equal(model.codebooks_CVK, expected):
             raise BundleError(f"{run}: was trained on tokens of another codec than {codec}")

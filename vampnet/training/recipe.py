@@ -65,7 +65,7 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class CodecRecipe:
-    """Reconstruction stage of the magnitude codec."""
+    """Training of the magnitude codec, reconstruction and adversarial stage."""
 
     train_audio: str
     """Folder of audio to train on."""
@@ -83,12 +83,20 @@ class CodecRecipe:
     """Weight of the commitment term."""
     learn: str = "all"
     """"all"; or "decoder": encoder and codebooks stay as `--start-from` gave them, so tokens keep their meaning."""
+    adversarial_weight: float = 0.0
+    """Weight of the adversarial part of the loss, feature matching at twice that; 0: no discriminators."""
+    adversarial_from_step: int = 100
+    """Step from which the decoder hears of it; the discriminators learn from the first step on."""
+    discriminator_width: int = 24
+    """Channels of the discriminators."""
     gain_jitter_db: float = 8.0
     """Crops get a random gain of up to this, either way, dB."""
 
     def __post_init__(self) -> None:
         if self.learn not in ("all", "decoder"):
             raise SettingsError(f"learn is {self.learn!r}; known: all, decoder")
+        check("adversarial_weight", self.adversarial_weight, 0.0, 1000.0)
+        check("discriminator_width", self.discriminator_width, 1, 1024)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""What the codec's decoder is judged by: magnitudes of both grids, bin by bin and in mel bands.
+
+Axis letters: B batch, F bin, U window, M mel band.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vampnet.codec.magnitude import Grid, MagnitudeCodec
+from vampnet.spectra import mel_filters_FM
+from vampnet.training.discriminators import BIN_FLOOR
+
+LOW_MELS, HIGH_MELS = 150, 80
+"""Mel bands of the whole spectrum in which the two grids are compared, besides bin by bin."""
+MEL_FLOOR = 1e-4
+WEIGHTS = {"low": 1.0, "low_peaks": 1.0, "low_mel": 0.5, "high": 0.3, "high_mel": 1.0}
+"""Weights of the parts of the reconstruction loss."""
+
+
+class Reconstruction(nn.Module):
+    """Parts of the reconstruction loss, by the names in WEIGHTS."""
+
+    low_mel_FM: Tensor
+    high_mel_FM: Tensor
+
+    def __init__(self, codec: MagnitudeCodec) -> None:
+        super().__init__()
+        rate_hz = codec.sample_rate_hz
+        self.register_buffer("low_mel_FM", grid_mel_filters(codec.low, rate_hz, LOW_MELS), persistent=False)
+        self.register_buffer("high_mel_FM", grid_mel_filters(codec.high, rate_hz, HIGH_MELS), persistent=False)
+
+    def forward(self, grid: str, log_BFU: Tensor, target_BFU: Tensor) -> dict[str, Tensor]:
+        """Log magnitudes of one grid, "low" or "high", that were said, against magnitudes that were there."""
+        low = grid == "low"
+        said_BUM, target_BUM = (
+            log_mel(x, self.low_mel_FM if low else self.high_mel_FM) for x in (log_BFU.exp(), target_BFU)
+        )
+        parts = {grid: bin_loss(log_BFU, target_BFU), f"{grid}_mel": (said_BUM - target_BUM).abs().mean()}
+        return {**parts, "low_peaks": peak_loss(log_BFU, target_BFU)} if low else parts
+
+
+def bin_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
+    """L1 of ln magnitudes, bin by bin."""
+    return ((log_BFU.exp() + BIN_FLOOR).log() - (target_BFU + BIN_FLOOR).log()).abs().mean()
+
+
+def log_mel(magnitude_BFU: Tensor, mel_FM: Tensor) -> Tensor:
+    """ln magnitudes in mel bands (B, U, M): how loud noise is, wherever it puts its bins."""
+    return (magnitude_BFU.mT @ mel_FM).clamp_min(MEL_FLOOR).log()
+
+
+def peak_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
+    """L1 of compressed magnitudes relative to their mean, which partials dominate and the noise between does not."""
+    said_BFU, target_BFU = ((x + 1e-6).pow(0.33) for x in (log_BFU.exp(), target_BFU))
+    return (said_BFU - target_BFU).abs().mean() / target_BFU.mean()
+
+
+def grid_mel_filters(grid: Grid, sample_rate_hz: int, n_mels: int) -> Tensor:
+    """Mel filters (F, M) over the bins of a grid: those bands that lie in it, whole or nearly so."""
+    whole_FM = mel_filters_FM(sample_rate_hz, grid.n_fft, n_mels)
+    part_FM = whole_FM[grid.first : grid.stop]
+    return part_FM[:, (part_FM.sum(0) > 0.5 * whole_FM.sum(0)) & (whole_FM.sum(0) > 0)].contiguous()
