@@ -294,9 +294,9 @@ class Recorder:
     def __init__(self, model: MaskedTransformer) -> None:
         self.model, self.config, self.inputs = model, model.config, []
 
-    def __call__(self, codes_BCT: Tensor) -> Tensor:
+    def __call__(self, codes_BCT: Tensor, chosen_BPT: Tensor) -> Tensor:
         self.inputs.append(codes_BCT.clone())
-        return self.model(codes_BCT)
+        return self.model(codes_BCT, chosen_BPT)
 
 
 def generation_rows() -> Iterator[Row]:

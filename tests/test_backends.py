@@ -32,6 +32,9 @@ def test_logits_are_those_of_torch(part: int) -> None:
         logits_BCTV = network(codes_BCT)
         assert logits_BCTV.shape == expected_BCTV.shape
         assert (logits_BCTV - expected_BCTV).abs().max() < 1e-5
+        chosen_BPT = torch.rand(expected_BCTV.shape[:3], generator=generator) < 0.5
+        expected_NV = expected_BCTV.transpose(0, 1)[chosen_BPT.transpose(0, 1)]
+        assert torch.allclose(network(codes_BCT, chosen_BPT), expected_NV, rtol=0, atol=1e-5)
 
 
 def test_a_vamp_has_the_tokens_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,9 +47,9 @@ class Recorder:
     def __init__(self, network: MaskedTransformer) -> None:
         self.network, self.config, self.inputs = network, network.config, []
 
-    def __call__(self, codes_BCT: torch.Tensor) -> torch.Tensor:
+    def __call__(self, codes_BCT: torch.Tensor, chosen_BPT: torch.Tensor) -> torch.Tensor:
         self.inputs.append(codes_BCT.clone())
-        return self.network(codes_BCT)
+        return self.network(codes_BCT, chosen_BPT)
 
 
 def example(batch: int = 1, n_frames: int = 12, rate: float = 0.6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -263,8 +263,8 @@ def test_chance_follows_the_network():
     class Fixed:
         config = ModelConfig(n_codebooks=1, vocab_size=4, dim=8, n_heads=1, n_layers=1)
 
-        def __call__(self, codes_BCT: torch.Tensor) -> torch.Tensor:
-            return p.log().clamp(min=-1e4).expand(len(codes_BCT), 1, codes_BCT.shape[2], 4)
+        def __call__(self, codes_BCT: torch.Tensor, chosen_BPT: torch.Tensor) -> torch.Tensor:
+            return p.log().clamp(min=-1e4).expand(int(chosen_BPT.sum()), 4)
 
     codes = torch.zeros(20, 1, 200, dtype=torch.int64)
     out = fill(Fixed(), codes, torch.ones_like(codes, dtype=torch.bool), Sampling(), range(20), 5)

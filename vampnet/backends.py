@@ -7,6 +7,7 @@ float32 or, where the CPU computes bfloat16, in that: then near ties are drawn o
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from vampnet.config import ModelConfig
 from vampnet.errors import DependencyError, SettingsError
-from vampnet.model import MaskedTransformer
+from vampnet.model import MaskedTransformer, logits_of
 
 BACKENDS = ("torch", "openvino")
 
@@ -38,8 +39,9 @@ def check_backend(name: str, device: torch.device, compat: str = "") -> str:
 class OpenVinoNetwork:
     """A masked network whose layers OpenVINO runs, on as many threads as PyTorch; a `sampling.TokenNetwork`.
 
-    `dtype`: bfloat16 or float32, what the layers compute in. The network's own matrices are to be float32; they are not
-    used any more once it is compiled, and where they are mapped from a file they take no memory that is not given back.
+    `dtype`: bfloat16 or float32, what the layers compute in. The network's own matrices are to be float32; those of the
+    layers are not used any more once it is compiled, and where they are mapped from a file they take no memory that is
+    not given back. The classifier stays with PyTorch, which applies it to the tokens that are wanted and no others.
     """
 
     training = False
@@ -48,30 +50,31 @@ class OpenVinoNetwork:
         self.config: ModelConfig = model.config
         self.dtype = dtype
         self._model = model
+        self._classifier = model.classifier if dtype == torch.float32 else deepcopy(model.classifier).to(dtype)
         self._compiled: Any = None
 
-    def __call__(self, codes_BCT: Tensor) -> Tensor:
+    def __call__(self, codes_BCT: Tensor, chosen_BPT: Tensor | None = None) -> Tensor:
         """As `MaskedTransformer.forward`, for inference."""
         with torch.no_grad():
             x_BTD = self._model.embed(codes_BCT)
             bias_HTT = self._model.position_bias(x_BTD.shape[1]).contiguous()
             if self._compiled is None:
                 self._compiled = _compile(self._model, x_BTD, bias_HTT, self.dtype)
-            logits_BTN = torch.from_numpy(self._compiled([x_BTD.numpy(), bias_HTT.numpy()])[0])
-        return logits_BTN.unflatten(-1, (self.config.n_predicted, self.config.vocab_size)).transpose(1, 2)
+            hidden_BTD = torch.from_numpy(self._compiled([x_BTD.numpy(), bias_HTT.numpy()])[0])
+            return logits_of(self._classifier, hidden_BTD, self.config.n_predicted, chosen_BPT)
 
 
 class _Layers(nn.Module):
-    """The part of a network that is compiled: what the first layer reads, and position biases, to logits (B, T, N)."""
+    """The part of a network that is compiled: from what the first layer reads to what the classifier reads."""
 
     def __init__(self, model: MaskedTransformer) -> None:
         super().__init__()
-        self.layers, self.norm, self.classifier = model.layers, model.norm, model.classifier
+        self.layers, self.norm = model.layers, model.norm
 
     def forward(self, x_BTD: Tensor, bias_HTT: Tensor) -> Tensor:
         for layer in self.layers:
             x_BTD = layer(x_BTD, bias_HTT)
-        return self.classifier(self.norm(x_BTD))
+        return self.norm(x_BTD)
 
 
 def _compile(model: MaskedTransformer, x_BTD: Tensor, bias_HTT: Tensor, dtype: torch.dtype) -> Any:

@@ -50,17 +50,10 @@ class MaskedTransformer(nn.Module):
         """Codes (B, C, T), int64, 0..V with V the mask token -> logits_BCTV (B, P, T, V), predicted codebooks only.
 
         The classes lie on the last axis, ready for gathering positions and for a softmax. With `chosen_BPT`, bool, only
-        the N tokens where it is true: logits_NV, ordered by codebook, then item, then frame; training needs no others.
+        the N tokens where it is true: logits_NV, by codebook, then item, then frame: enough to train and to draw.
         Raises SettingsError for another number of codebooks or no frames, IndexError (CPU) for a code outside 0..V.
         """
-        hidden_BTD = _as_weight(self.hidden(codes_BCT), self.classifier)
-        shape_PV = (self.config.n_predicted, self.config.vocab_size)
-        if chosen_BPT is not None and type(self.classifier) is nn.Linear:  # adapters compute more than weight and bias
-            weight_PVD, bias_PV = (p.unflatten(0, shape_PV) for p in (self.classifier.weight, self.classifier.bias))
-            parts = zip(chosen_BPT.unbind(1), weight_PVD, bias_PV, strict=True)
-            return torch.cat([F.linear(hidden_BTD[chosen_BT], w, b) for chosen_BT, w, b in parts])
-        logits_BPTV = self.classifier(hidden_BTD).unflatten(-1, shape_PV).transpose(1, 2)
-        return logits_BPTV if chosen_BPT is None else logits_BPTV.transpose(0, 1)[chosen_BPT.transpose(0, 1)]
+        return logits_of(self.classifier, self.hidden(codes_BCT), self.config.n_predicted, chosen_BPT)
 
     def hidden(self, codes_BCT: Tensor) -> Tensor:
         """What the classifier sees: codes (B, C, T) -> (B, T, D), after the final norm."""
@@ -145,6 +138,17 @@ class MaskedTransformer(nn.Module):
         nn.init.normal_(self.position_bias.table_NH, std=INIT_STD)
         if self.learned_CVD is not None:
             nn.init.normal_(self.learned_CVD, std=INIT_STD)
+
+
+def logits_of(classifier: nn.Linear, hidden_BTD: Tensor, n_predicted: int, chosen_BPT: Tensor | None = None) -> Tensor:
+    """Logits (B, P, T, V) from the last hidden states, or (N, V) of chosen tokens, as `MaskedTransformer.forward`."""
+    hidden_BTD, shape_PV = _as_weight(hidden_BTD, classifier), (n_predicted, -1)
+    if chosen_BPT is not None and type(classifier) is nn.Linear:  # an adapter computes more than weight and bias
+        weight_PVD, bias_PV = (p.unflatten(0, shape_PV) for p in (classifier.weight, classifier.bias))
+        parts = zip(chosen_BPT.unbind(1), weight_PVD, bias_PV, strict=True)
+        return torch.cat([F.linear(hidden_BTD[chosen_BT], w, b) for chosen_BT, w, b in parts])
+    logits_PBTV = classifier(hidden_BTD).unflatten(-1, shape_PV).permute(2, 0, 1, 3)
+    return logits_PBTV.transpose(0, 1) if chosen_BPT is None else logits_PBTV[chosen_BPT.transpose(0, 1)]
 
 
 def in_format(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -33,8 +33,11 @@ class TokenNetwork(Protocol):
     @property
     def config(self) -> ModelConfig: ...
 
-    def __call__(self, codes_BCT: Tensor, /) -> Tensor:
-        """Codes (B, C, T) with the mask token V -> logits (B, P, T, V) of the P = C - n_conditioning last codebooks."""
+    def __call__(self, codes_BCT: Tensor, chosen_BPT: Tensor, /) -> Tensor:
+        """Codes (B, C, T) with the mask token V -> logits (N, V) where `chosen_BPT` is true, by codebook, item, frame.
+
+        The P = C - n_conditioning predicted codebooks are the last ones.
+        """
         ...
 
 
@@ -116,17 +119,19 @@ def _step(
     n_conditioning = config.n_conditioning_codebooks
     codes_BPT = codes_BCT[:, n_conditioning:]
     mask_BPT = codes_BPT == config.mask_token
-    logits_NV = model(codes_BCT)[mask_BPT].float()
-    noise_N2 = noise_B2PT.to(codes_BCT.device).movedim(1, -1)[mask_BPT]
+    mask_PBT = mask_BPT.transpose(0, 1)  # masked tokens come in this order from the network
+    logits_NV = model(codes_BCT, mask_BPT).float()
+    noise_N2 = noise_B2PT.to(codes_BCT.device).permute(2, 0, 3, 1)[mask_PBT]
     tokens_N, log_p_N = draw(logits_NV, noise_N2[:, 0], settings)
     if not torch.isfinite(log_p_N).all():
         raise BundleError(
             "the network's output is not finite: its weights are damaged, or their number format overflows"
         )
     gumbel_N = -torch.log(-torch.log(noise_N2[:, 1]))
-    confidence_BPT = torch.full(mask_BPT.shape, -torch.inf, device=codes_BCT.device)
-    confidence_BPT[mask_BPT] = log_p_N + noise_weight * gumbel_N
-    drawn_BPT = codes_BPT.masked_scatter(mask_BPT, tokens_N)
+    confidence_PBT = torch.full(mask_PBT.shape, -torch.inf, device=codes_BCT.device)
+    confidence_PBT[mask_PBT] = log_p_N + noise_weight * gumbel_N
+    confidence_BPT = confidence_PBT.transpose(0, 1)
+    drawn_BPT = codes_BPT.transpose(0, 1).masked_scatter(mask_PBT, tokens_N).transpose(0, 1)
     commit_BPT = most_confident(confidence_BPT.flatten(1), n_commit).view_as(mask_BPT)
     filled_BPT = torch.where(commit_BPT, drawn_BPT, codes_BPT)
     return torch.cat([codes_BCT[:, :n_conditioning], filled_BPT], dim=1)
