@@ -1,4 +1,4 @@
-"""Further training of a codec: the adversarial stage, levels put right."""
+"""Further training of a codec: the adversarial stage; bundles made of bundles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from vampnet.checkpoint import load_bundle, save_bundle
 from vampnet.errors import BundleError, SettingsError
 from vampnet.training.discriminators import GridDiscriminator, judge
 from vampnet.training.export import codec_of_run, write_bundle
-from vampnet.training.levels import put_levels_right
 from vampnet.training.start import train
 
 LOOP = {"steps": 4, "batch_size": 2, "warmup_steps": 1, "decay_steps": 1, "log_every": 1, "checkpoint_every": 2}
@@ -98,25 +97,6 @@ def test_everything_else_has_to_fit(folder: Path, tmp_path: Path) -> None:
     path = recipe(folder, tmp_path / "r.yaml", learn="low")
     with pytest.raises(SettingsError, match="known: all, decoder"):
         train(path, tmp_path / "run", device="cpu")
-
-
-def test_levels_are_put_right_without_touching_codes(folder: Path, tmp_path: Path) -> None:
-    """A decoder that says everything 6 dB too soft above the crossover and 3 dB too loud below."""
-    given = tiny_codec()
-    audio = torch.from_numpy(tone(3.0).samples[:1])
-    before = given.encode(audio)
-    first = put_levels_right(given, audio)  # right to begin with, as far as it can be
-    with torch.no_grad():
-        given.decoder.leave_high.bias.sub_(0.69)
-        given.decoder.leave_low.bias.add_(0.35)
-    off = put_levels_right(given, audio)
-    assert off[0] > 2 and off[-1] < 0.25 * off[0]
-    assert off[-1] < first[0]
-    assert torch.equal(given.encode(audio), before)
-    save_bundle(tmp_path / "b", given)
-    write_bundle(tmp_path / "levelled", tmp_path / "b", level=folder / "audio")
-    about = load_bundle(tmp_path / "levelled").config["about"]
-    assert about["level_errors_db"][-1] < about["level_errors_db"][0]
 
 
 def test_masked_models_of_a_bundle_go_into_another_with_the_same_codebooks(tmp_path: Path) -> None:

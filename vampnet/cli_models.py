@@ -129,12 +129,6 @@ def bundle_options(parser: ArgumentParser) -> None:
     parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
     parser.add_argument("--coarse", type=str, default=None, help="run of the coarse model, or a bundle")
     parser.add_argument("--c2f", type=str, default=None, help="run of the coarse-to-fine model, or a bundle")
-    parser.add_argument(
-        "--level",
-        type=str,
-        default=None,
-        help="folder of music; the decoder's bands become as loud as they are there",
-    )
     parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
     parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
@@ -149,7 +143,6 @@ def run_bundle(options: Namespace) -> None:
         codec=options.codec,
         coarse=options.coarse,
         c2f=options.c2f,
-        level=options.level,
         storage=options.storage,
         card=options.card,
         overwrite=options.overwrite,

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from vampnet.checkpoint import load_bundle, load_codec, save_bundle
 from vampnet.codec.magnitude import MagnitudeCodec
-from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError
 from vampnet.model import MaskedTransformer
-from vampnet.training.levels import put_levels_right
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, parse_recipe
 
 
@@ -49,10 +47,6 @@ def model_of_run(folder: str | Path) -> tuple[MaskedTransformer, int]:
     return model.eval(), state["step"]
 
 
-LEVEL_CROPS = 32
-"""Crops of 4 s at 44.1 kHz that levels are measured on."""
-
-
 def _model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | None]:
     """A masked model of a run or of a bundle, and the steps that it was trained for, if known."""
     if (Path(source) / "last.ckpt").exists():
@@ -72,11 +66,9 @@ def write_bundle(
     storage: str = "int8",
     card: str | Path | None = None,
     overwrite: bool = False,
-    level: str | Path | None = None,
 ) -> None:
     """Pack runs into a bundle. Each part is a run or a bundle; masked models must have been trained on that codec, or
-    on one whose codebooks, those that the model reads, are the same. `level` is a folder of music: the decoder's bands
-    are made as loud as they are there (see `vampnet.training.levels`).
+    on one whose codebooks, those that the model reads, are the same.
 
     Raises BundleError when a model's codebooks are not the codec's.
     """
@@ -87,9 +79,6 @@ def write_bundle(
         loaded = load_codec(codec)
         assert isinstance(loaded, MagnitudeCodec)
         codec_module = loaded
-    if level is not None:
-        crops_NS = open_waves(level, codec_module.sample_rate_hz).batch((0,), LEVEL_CROPS, 230 * codec_module.hop, 0.0)
-        about["level_errors_db"] = [round(size, 3) for size in put_levels_right(codec_module, crops_NS)]
     models: dict[str, MaskedTransformer | None] = {"coarse": None, "c2f": None}
     for part, run in (("coarse", coarse), ("c2f", c2f)):
         if run is None:
