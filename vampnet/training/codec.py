@@ -62,9 +62,10 @@ class CodecNetwork(nn.Module):
         parts = {"commitment": commitment}
         said = dict(zip(GRIDS, codec.decoder(latent_BTL), strict=True))
         with torch.autocast(audio_BS.device.type, enabled=False):
+            with torch.no_grad():
+                there = dict(zip(GRIDS, codec.magnitudes(audio_BS), strict=True))
             for grid, log_BFU in said.items():
-                with torch.no_grad():
-                    target_BFU = getattr(codec, grid)(audio_BS)
+                target_BFU = there[grid]
                 parts |= self.reconstruction(grid, log_BFU, target_BFU)
                 if grid in self.discriminators:
                     discriminator = self.discriminators[grid]
@@ -110,9 +111,7 @@ class CodecTask:
 
     def begin_step(self, step: int) -> bool:
         if self.module.frozen and not self.adopted:
-            raise SettingsError(
-                f"learn: {self.recipe.learn} needs a trained codec to start from; give one with --start-from"
-            )
+            raise SettingsError("learn: decoder needs a trained codec to start from; give one with --start-from")
         if self.quantizing or step < self.recipe.quantize_from_step:
             return False
         codec = self.module.codec

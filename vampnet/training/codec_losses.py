@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from vampnet.codec.magnitude import Grid, MagnitudeCodec
 from vampnet.spectra import mel_filters_FM
-from vampnet.training.discriminators import BIN_FLOOR
 
 LOW_MELS, HIGH_MELS = 150, 80
 """Mel bands of the whole spectrum in which the two grids are compared, besides bin by bin."""
+BIN_FLOOR = 1e-2
+"""Added to magnitudes before the logarithm of a bin: what lies below it, -40 dB of normalised music, hardly counts."""
 MEL_FLOOR = 1e-4
 WEIGHTS = {"low": 1.0, "low_peaks": 1.0, "low_mel": 0.5, "high": 0.3, "high_mel": 1.0}
 """Weights of the parts of the reconstruction loss."""
@@ -40,9 +41,14 @@ class Reconstruction(nn.Module):
         return {**parts, "low_peaks": peak_loss(log_BFU, target_BFU)} if low else parts
 
 
+def floored_log(magnitude_BFU: Tensor) -> Tensor:
+    """ln of magnitudes, nearly level below BIN_FLOOR."""
+    return (magnitude_BFU + BIN_FLOOR).log()
+
+
 def bin_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
     """L1 of ln magnitudes, bin by bin."""
-    return ((log_BFU.exp() + BIN_FLOOR).log() - (target_BFU + BIN_FLOOR).log()).abs().mean()
+    return (floored_log(log_BFU.exp()) - floored_log(target_BFU)).abs().mean()
 
 
 def log_mel(magnitude_BFU: Tensor, mel_FM: Tensor) -> Tensor:

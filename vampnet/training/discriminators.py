@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import weight_norm
 
-BIN_FLOOR = 1e-2
-"""Added to magnitudes before the logarithm: what lies below it, -40 dB of normalised music, hardly counts."""
+from vampnet.training.codec_losses import floored_log
+
 SLOPE = 0.1
 """Of the leaky rectifiers."""
 
@@ -49,11 +49,6 @@ class GridDiscriminator(nn.Module):
         return self.leave(x_BHFU), features
 
 
-def floored(magnitude_BFU: Tensor) -> Tensor:
-    """What a discriminator looks at, from magnitudes."""
-    return (magnitude_BFU + BIN_FLOOR).log()
-
-
 def judge(discriminator: GridDiscriminator, said_BFU: Tensor, there_BFU: Tensor) -> dict[str, Tensor]:
     """Losses of both sides, each of which moves its own side only.
 
@@ -62,7 +57,7 @@ def judge(discriminator: GridDiscriminator, said_BFU: Tensor, there_BFU: Tensor)
     "discriminator": least squares, real patches to 1 and said ones to 0. "adversarial": the decoder's, said patches to
     1. "features": L1 between features of both, relative to those of the real ones.
     """
-    real_BFU, said_BFU = floored(there_BFU), floored(said_BFU)
+    real_BFU, said_BFU = floored_log(there_BFU), floored_log(said_BFU)
     real_score, real_features = discriminator(real_BFU)
     said_score, _ = discriminator(said_BFU.detach())
     # The decoder is judged by weights that its own losses do not move, so that one backward pass serves both sides.
