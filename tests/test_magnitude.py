@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.tiny import CODEC, tiny_codec
+from tests.tiny import CODEC, LINEAR, tiny_codec
 from vampnet.checkpoint import load_codec, save_bundle
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
@@ -66,8 +67,9 @@ def test_the_two_grids_share_what_lies_between_them() -> None:
     assert codec.decimation == 8
 
 
-def test_blocks_equal_one_pass_over_everything() -> None:
-    codec, audio = tiny_codec(), noise(600)
+@pytest.mark.parametrize("config", [CODEC, LINEAR])
+def test_blocks_equal_one_pass_over_everything(config: MagnitudeConfig) -> None:
+    codec, audio = tiny_codec(config=config), noise(600)
     codes = codec.encode(audio)
     with torch.no_grad():
         whole = codec.encode_span(audio)
@@ -118,13 +120,14 @@ def test_bounded_changes_only_what_is_near_full_scale() -> None:
     assert torch.isfinite(bounded(torch.tensor([1e30, -1e30, 0.0]))).all()
 
 
-def test_bundle_keeps_codec_and_id(tmp_path: Path) -> None:
-    codec = tiny_codec()
+@pytest.mark.parametrize("config", [CODEC, LINEAR])
+def test_bundle_keeps_codec_and_id(config: MagnitudeConfig, tmp_path: Path) -> None:
+    codec = tiny_codec(config=config)
     save_bundle(tmp_path / "b", codec, storage="float32")
     again = load_codec(tmp_path / "b")
     assert again.id == codec.id
     assert torch.equal(again.encode(noise(20)), codec.encode(noise(20)))
-    more = MagnitudeCodec(MagnitudeConfig(**{**CODEC.__dict__, "low_rounds": 9}))
+    more = MagnitudeCodec(replace(config, low_rounds=9))
     more.load_state_dict(codec.state_dict())
     assert more.id == codec.id  # rounds change the sound, not what codes mean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ CODEC = MagnitudeConfig(
     width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1, latent_dim=24,
     codebook_size=64, n_codebooks=6, low_rounds=3, high_rounds=2,
 )  # fmt: skip
+LINEAR = replace(CODEC, linear_path=True, low_fft=3072, low_hop=768, high_hop=256, codebook_dim=16)
 COARSE = ModelConfig(n_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=2, learned_embedding=True)
 C2F = ModelConfig(n_codebooks=6, n_conditioning_codebooks=2, vocab_size=64, dim=32, n_heads=4, n_layers=1)
 

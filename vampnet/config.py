@@ -68,6 +68,9 @@ class MagnitudeConfig:
     """Entries per codebook."""
     codebook_dim: int = 8
     """Dimensions in which each codebook looks up."""
+    linear_path: bool = False
+    """A linear map beside each of the networks, between compressed magnitudes and the latent: their principal
+    components, set before training (`vampnet.codec.linear`)."""
     low_rounds: int = 16
     """Rounds of the search for phases below the crossover, 0 to 1000."""
     high_rounds: int = 6

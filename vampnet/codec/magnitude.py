@@ -16,11 +16,12 @@ import json
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vampnet.codec.blocks import ConvNextBlock
 from vampnet.codec.blockwise import BlockwiseCodec
+from vampnet.codec.grids import Grid
+from vampnet.codec.linear import LinearDecoder, LinearEncoder
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
 from vampnet.codec.quantize import ResidualQuantizer
 from vampnet.codec.safety import bounded, dc_reach, without_dc
@@ -30,46 +31,6 @@ MAX_LOG_MAGNITUDE = 6.5
 """Natural log of the largest magnitude that the decoder emits: random codes cannot make it explode."""
 START_LOG_MAGNITUDE = -2.0
 """What an untrained decoder emits, about the level of normalised music."""
-
-
-LEAST_WEIGHT = 4e-4
-"""Bins that the crossover weighs with less than this (-68 dB) are left out of a grid."""
-
-
-class Grid(nn.Module):
-    """One of the two transforms: its windows, its bins, and the weight that fades them out at the crossover."""
-
-    window_S: Tensor
-    weight_F: Tensor
-    gain_F: Tensor
-
-    def __init__(self, config: MagnitudeConfig, low: bool) -> None:
-        super().__init__()
-        self.n_fft, self.hop = (config.low_fft, config.low_hop) if low else (config.high_fft, config.high_hop)
-        self.per_frame = config.hop // self.hop
-        frequency_F = torch.arange(self.n_fft // 2 + 1) * (config.sample_rate_hz / self.n_fft)
-        below_F = 0.5 - 0.5 * torch.tanh((frequency_F - config.crossover_hz) / config.crossover_width_hz)
-        weight_F = below_F if low else 1 - below_F
-        bins = (weight_F > LEAST_WEIGHT).nonzero().squeeze(1)
-        self.first, self.stop = int(bins[0]), int(bins[-1]) + 1
-        self.register_buffer("window_S", torch.hann_window(self.n_fft), persistent=False)
-        self.register_buffer("weight_F", weight_F[self.first : self.stop], persistent=False)
-        # Where both grids sound, each with phases of its own, their powers add up: two halves would make 0.71.
-        gain_F = (below_F.square() + (1 - below_F).square()).rsqrt()
-        self.register_buffer("gain_F", gain_F[self.first : self.stop], persistent=False)
-
-    @property
-    def n_bins(self) -> int:
-        return self.stop - self.first
-
-    def forward(self, audio_BS: Tensor) -> Tensor:
-        """Weighted magnitudes (B, F, U) of a waveform (B, S)."""
-        spectrum_BFU = stft(audio_BS, self.window_S, self.hop)[:, self.first : self.stop]
-        return spectrum_BFU.abs() * self.weight_F[:, None]
-
-    def all_bins(self, magnitude_BFU: Tensor, n_fft: int) -> Tensor:
-        """The same with zeros in the bins left out, up to n_fft / 2."""
-        return F.pad(magnitude_BFU, (0, 0, self.first, n_fft // 2 + 1 - self.stop))
 
 
 class Encoder(nn.Module):
@@ -82,26 +43,30 @@ class Encoder(nn.Module):
         self.config, self.low, self.high = config, low, high
         self.register_buffer("long_window_S", torch.hann_window(config.long_fft), persistent=False)
         n_features = low.per_frame * low.n_bins + high.per_frame * (config.high_fft // 2 + 1) + config.long_bins
+        self.linear = LinearEncoder(config.latent_dim, low, high, config.sample_rate_hz) if config.linear_path else None
         self.enter = nn.Linear(n_features, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.blocks = nn.ModuleList(ConvNextBlock(config.width) for _ in range(config.encoder_depth))
         self.leave_norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, config.latent_dim)
 
-    def features(self, audio_BS: Tensor) -> Tensor:
-        """Waveform, its length a multiple of the hop -> inputs (B, T, features), about unit scale."""
-        parts = []
-        for grid, first, stop in ((self.low, self.low.first, self.low.stop), (self.high, 0, None)):
-            magnitude_BFU = stft(audio_BS, grid.window_S, grid.hop)[:, first:stop].abs()
-            parts.append(_log_feature(magnitude_BFU).mT.unflatten(1, (-1, grid.per_frame)).flatten(2))
-        long_BFT = stft(audio_BS, self.long_window_S, self.config.hop)[:, : self.config.long_bins].abs()
-        return torch.cat([*parts, _log_feature(long_BFT).mT], dim=2)
+    def features(self, low_BFU: Tensor, high_BFU: Tensor, long_BFU: Tensor) -> Tensor:
+        """Magnitudes of the three transforms, all bins -> inputs (B, T, features), about unit scale."""
+        low_BFU, long_BFU = low_BFU[:, self.low.first : self.low.stop], long_BFU[:, : self.config.long_bins]
+        parts = ((low_BFU, self.low.per_frame), (high_BFU, self.high.per_frame), (long_BFU, 1))
+        return torch.cat([_log_feature(m_BFU).mT.unflatten(1, (-1, n)).flatten(2) for m_BFU, n in parts], dim=2)
 
     def forward(self, audio_BS: Tensor) -> Tensor:
-        x_BTD = self.norm(self.enter(self.features(audio_BS)))
+        """Waveform, its length a multiple of the hop -> latent (B, T, L)."""
+        low_BFU, high_BFU = (stft(audio_BS, grid.window_S, grid.hop).abs() for grid in (self.low, self.high))
+        long_BFU = stft(audio_BS, self.long_window_S, self.config.hop).abs()
+        x_BTD = self.norm(self.enter(self.features(low_BFU, high_BFU, long_BFU)))
         for block in self.blocks:
             x_BTD = block(x_BTD)
-        return self.leave(self.leave_norm(x_BTD))
+        latent_BTL = self.leave(self.leave_norm(x_BTD))
+        if self.linear is None:
+            return latent_BTL
+        return latent_BTL + self.linear(self.low.own(low_BFU), self.high.own(high_BFU))
 
 
 class Decoder(nn.Module):
@@ -110,6 +75,7 @@ class Decoder(nn.Module):
     def __init__(self, config: MagnitudeConfig, low: Grid, high: Grid) -> None:
         super().__init__()
         self.low_per_frame, self.high_per_frame = low.per_frame, high.per_frame
+        self.linear = LinearDecoder(config.latent_dim, low, high) if config.linear_path else None
         self.enter = nn.Linear(config.latent_dim, config.decoder_width)
         self.blocks = nn.ModuleList(ConvNextBlock(config.decoder_width) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(config.decoder_width)
@@ -129,7 +95,10 @@ class Decoder(nn.Module):
         for block in self.fine:
             x_BUD = block(x_BUD)
         high_BUF = self.leave_high(self.fine_norm(x_BUD))
-        return _log_magnitude(low_BUF), _log_magnitude(high_BUF)
+        if self.linear is None:
+            return _log_magnitude(low_BUF + START_LOG_MAGNITUDE), _log_magnitude(high_BUF + START_LOG_MAGNITUDE)
+        start_low_BUF, start_high_BUF = self.linear(latent_BTL)
+        return _log_magnitude(start_low_BUF + low_BUF), _log_magnitude(start_high_BUF + high_BUF)
 
 
 class MagnitudeCodec(BlockwiseCodec):
@@ -173,6 +142,8 @@ class MagnitudeCodec(BlockwiseCodec):
         settings = to_dict(self.config)
         for name in ("low_rounds", "high_rounds"):  # they change the sound, not what the codes mean
             del settings[name]
+        if not self.config.linear_path:  # codecs from before there was one keep their id
+            del settings["linear_path"]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.codebooks().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -214,7 +185,7 @@ class MagnitudeCodec(BlockwiseCodec):
 
 
 def _log_magnitude(x_BUF: Tensor) -> Tensor:
-    return (x_BUF.float() + START_LOG_MAGNITUDE).clamp(max=MAX_LOG_MAGNITUDE).mT
+    return x_BUF.float().clamp(max=MAX_LOG_MAGNITUDE).mT
 
 
 def _log_feature(magnitude: Tensor) -> Tensor:

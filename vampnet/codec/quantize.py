@@ -169,7 +169,7 @@ def initialise(quantizer: ResidualQuantizer, latent_NL: Tensor, n_iterations: in
         vectors_NK = centred_NL @ down_LK
         codebook_VK, index_N = kmeans(vectors_NK, quantizer.codebook_size, n_iterations, generator)
         entries_NK = torch.cat([codebook_VK[index_N], torch.ones(len(index_N), 1)], dim=1)
-        solution = torch.linalg.lstsq(entries_NK, residual_NL).solution
+        solution = _least_squares(entries_NK, residual_NL)
         down, up = quantizer.down[level], quantizer.up[level]
         assert isinstance(down, nn.Linear) and isinstance(up, nn.Linear)
         down.weight.copy_(down_LK.T)
@@ -181,6 +181,14 @@ def initialise(quantizer: ResidualQuantizer, latent_NL: Tensor, n_iterations: in
         left.append(float(residual_NL.square().mean() / variance))
     scale_to_unit_power(quantizer)
     return left
+
+
+def _least_squares(inputs_NK: Tensor, wanted_NL: Tensor) -> Tensor:
+    """Weights (K, L) that map inputs to what is wanted. By normal equations: `lstsq` differs from call to call."""
+    inputs_NK = inputs_NK.double()
+    gram_KK = inputs_NK.T @ inputs_NK
+    gram_KK.diagonal().add_(1e-9 * gram_KK.diagonal().mean())  # where entries span less than all dimensions
+    return torch.linalg.solve(gram_KK, inputs_NK.T @ wanted_NL.double()).float()
 
 
 @torch.no_grad()

@@ -1,17 +1,22 @@
 """Training the magnitude codec: the reconstruction stage, and the adversarial stage on top of it.
 
 The decoder is judged by the magnitudes that it says, in both grids; no waveform is made, no phase searched for while
-training. With `adversarial_weight`, discriminators of the same magnitudes join in. The quantiser is off at first; then
-it is set from the latents (PCA, k-means) and switched on, its codebooks following by a moving average.
+training. With `adversarial_weight`, discriminators of the same magnitudes join in.
+
+A codec with a linear path begins as that path alone, set from data (`vampnet.codec.linear`). The quantiser is off at
+first; then it is set from the latents (PCA, k-means) and switched on, its codebooks following by a moving average.
+Where latents move faster than that, fewer and fewer entries serve: `requantize_every` sets the quantiser anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vampnet.codec.linear import set_linear
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.quantize import Observer, initialise
 from vampnet.codec.usage import codebook_perplexity
@@ -34,12 +39,17 @@ INITIAL_BATCHES, INITIAL_BATCH_SIZE = 40, 16
 class CodecNetwork(nn.Module):
     """Codec with a training forward: waveform -> parts of the loss."""
 
-    def __init__(self, codec: MagnitudeCodec, learn: str = "all", discriminator_width: int = 0) -> None:
+    def __init__(
+        self, codec: MagnitudeCodec, learn: str = "all", discriminator_width: int = 0, encoder_rate: float = 1.0
+    ) -> None:
         super().__init__()
+        self.rate_factors = {"codec.encoder.": encoder_rate, "codec.quantizer.": encoder_rate}
         self.codec, self.frozen = codec, learn == "decoder"
         self.reconstruction = Reconstruction(codec)
         made = {grid: GridDiscriminator(discriminator_width) for grid in GRIDS if discriminator_width}
         self.discriminators = nn.ModuleDict(made)
+        if codec.encoder.linear is not None:
+            codec.encoder.linear.requires_grad_(False)
         if self.frozen:
             for part in (codec.encoder, codec.quantizer):
                 part.requires_grad_(False)
@@ -85,8 +95,8 @@ class CodecTask:
         self.recipe, self.train, self.validation = recipe, train, validation
         codec = MagnitudeCodec(recipe.codec)
         width = recipe.discriminator_width if recipe.adversarial_weight else 0
-        self.module = CodecNetwork(codec, recipe.learn, width)
-        self.observer = Observer(codec.quantizer)
+        self.module = CodecNetwork(codec, recipe.learn, width, recipe.encoder_rate)
+        self.observer = Observer(codec.quantizer, recipe.codebook_decay)
         self.quantizing = self.adopted = False
 
     def adopt(self, other: MagnitudeCodec) -> None:
@@ -96,7 +106,7 @@ class CodecTask:
         if wrong:
             raise SettingsError(f"the codec to start from is another one: {', '.join(wrong[:4])} differ in shape")
         codec.load_state_dict(given)
-        self.observer = Observer(codec.quantizer)
+        self.observer = Observer(codec.quantizer, self.recipe.codebook_decay)
         self.quantizing = self.adopted = True
 
     @property
@@ -110,19 +120,38 @@ class CodecTask:
         return batch.to(self.module.codec.device)
 
     def begin_step(self, step: int) -> bool:
-        if self.module.frozen and not self.adopted:
+        if self.module.frozen and not self.adopted and not self.recipe.codec.linear_path:
             raise SettingsError("learn: decoder needs a trained codec to start from; give one with --start-from")
-        if self.quantizing or step < self.recipe.quantize_from_step:
-            return False
         codec = self.module.codec
+        if step == 0 and not self.adopted and codec.encoder.linear is not None:
+            self._begin_with_components()
+        every = self.recipe.requantize_every
+        again = self.quantizing and not self.module.frozen and every and step and step % every == 0
+        if not again and (self.quantizing or step < self.recipe.quantize_from_step):
+            return False
         with torch.no_grad():
-            batches = (self._batch(step, 1000 + k, INITIAL_BATCH_SIZE) for k in range(INITIAL_BATCHES))
-            latent_NL = torch.cat([codec.encoder(batch).flatten(0, 1).cpu() for batch in batches])
+            latent_NL = torch.cat([codec.encoder(batch).flatten(0, 1).cpu() for batch in self._many(step)])
         left = initialise(codec.quantizer.cpu(), latent_NL, seed=self.recipe.loop.seed)
         print("variance left after each level:", " ".join(f"{share:.3f}" for share in left), flush=True)
         codec.quantizer.to(codec.device)
-        self.observer, self.quantizing = Observer(codec.quantizer), True
+        self.observer, self.quantizing = Observer(codec.quantizer, self.recipe.codebook_decay), True
         return True
+
+    def _many(self, step: int) -> Iterator[Tensor]:
+        return (self._batch(step, 1000 + k, INITIAL_BATCH_SIZE) for k in range(INITIAL_BATCHES))
+
+    @torch.no_grad()
+    def _begin_with_components(self) -> None:
+        """The linear path alone says everything at first, the networks nothing."""
+        codec = self.module.codec
+        encoder, decoder = codec.encoder, codec.decoder
+        assert encoder.linear is not None and decoder.linear is not None
+        given = (codec.magnitudes(batch) for batch in self._many(0))
+        kept = set_linear(encoder.linear, decoder.linear, given, codec.sample_rate_hz)
+        for last in (encoder.leave, decoder.leave_low, decoder.leave_high):
+            last.weight.zero_()
+            last.bias.zero_()
+        print(f"variance kept by the linear path: {kept:.3f}", flush=True)
 
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
         audio_BS, levels_B, n = self._batch(step, rank), None, self.recipe.codec.n_codebooks

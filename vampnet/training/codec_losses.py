@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vampnet.codec.magnitude import Grid, MagnitudeCodec
-from vampnet.spectra import mel_filters_FM
+from vampnet.codec.grids import grid_mel_filters
+from vampnet.codec.magnitude import MagnitudeCodec
 
 LOW_MELS, HIGH_MELS = 150, 80
 """Mel bands of the whole spectrum in which the two grids are compared, besides bin by bin."""
 BIN_FLOOR = 1e-2
 """Added to magnitudes before the logarithm of a bin: what lies below it, -40 dB of normalised music, hardly counts."""
 MEL_FLOOR = 1e-4
-WEIGHTS = {"low": 1.0, "low_peaks": 1.0, "low_mel": 0.5, "high": 0.3, "high_mel": 1.0}
+WEIGHTS = {"low": 1.0, "low_peaks": 1.0, "low_mel": 0.5, "high": 0.3, "high_peaks": 0.3, "high_mel": 1.0}
 """Weights of the parts of the reconstruction loss."""
 
 
@@ -38,7 +38,7 @@ class Reconstruction(nn.Module):
             log_mel(x, self.low_mel_FM if low else self.high_mel_FM) for x in (log_BFU.exp(), target_BFU)
         )
         parts = {grid: bin_loss(log_BFU, target_BFU), f"{grid}_mel": (said_BUM - target_BUM).abs().mean()}
-        return {**parts, "low_peaks": peak_loss(log_BFU, target_BFU)} if low else parts
+        return {**parts, f"{grid}_peaks": peak_loss(log_BFU, target_BFU)}
 
 
 def floored_log(magnitude_BFU: Tensor) -> Tensor:
@@ -60,10 +60,3 @@ def peak_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
     """L1 of compressed magnitudes relative to their mean, which partials dominate and the noise between does not."""
     said_BFU, target_BFU = ((x + 1e-6).pow(0.33) for x in (log_BFU.exp(), target_BFU))
     return (said_BFU - target_BFU).abs().mean() / target_BFU.mean()
-
-
-def grid_mel_filters(grid: Grid, sample_rate_hz: int, n_mels: int) -> Tensor:
-    """Mel filters (F, M) over the bins of a grid: those bands that lie in it, whole or nearly so."""
-    whole_FM = mel_filters_FM(sample_rate_hz, grid.n_fft, n_mels)
-    part_FM = whole_FM[grid.first : grid.stop]
-    return part_FM[:, (part_FM.sum(0) > 0.5 * whole_FM.sum(0)) & (whole_FM.sum(0) > 0)].contiguous()

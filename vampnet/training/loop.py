@@ -64,20 +64,29 @@ def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.opti
 
     Muon (Jordan 2024) orthogonalises the momentum of each matrix, which suits those that map activations to
     activations: not embeddings, not the classifier. Its steps are scaled to AdamW's size, so one learning rate serves
-    both.
+    both. A module's `rate_factors`, prefixes of names and factors, make some parameters of AdamW learn slower.
     """
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    slower: dict[str, float] = getattr(module, "rate_factors", {})
     hidden = []
     if settings.optimizer == "muon":
         if not hasattr(torch.optim, "Muon"):
             raise DependencyError(f"loop.optimizer muon needs PyTorch 2.9 or later, this is {torch.__version__}")
         hidden = [p for name, p in parameters.items() if p.ndim == 2 and ".layers." in f".{name}"]
-    rest = [p for p in parameters.values() if not any(p is h for h in hidden)]
-    decayed = [p for p in rest if p.ndim >= 2 and id(p) not in embeddings]
-    others = [p for p in rest if p.ndim < 2 or id(p) in embeddings]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2))
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, p in parameters.items():
+        if not any(p is h for h in hidden):
+            factor = next((factor for prefix, factor in slower.items() if name.startswith(prefix)), 1.0)
+            groups.setdefault((p.ndim >= 2 and id(p) not in embeddings, factor), []).append(p)
+    adamw = torch.optim.AdamW(
+        [
+            {"params": own, "weight_decay": settings.weight_decay if decayed else 0.0, "rate_factor": factor}
+            for (decayed, factor), own in sorted(groups.items(), key=lambda item: (not item[0][0], -item[0][1]))
+        ],
+        lr=settings.learning_rate,
+        betas=(0.9, settings.beta2),
+    )
     if not hidden:
         return [adamw]
     muon = torch.optim.Muon(
@@ -180,7 +189,7 @@ class Run:
         module.train()
         rate = learning_rate(self.settings, self.step)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate_factor", 1.0)
         scalars = self.task.loss(module, self.step, self.fabric.global_rank)
         self.fabric.backward(scalars["loss"])
         norms = [

@@ -77,6 +77,12 @@ class CodecRecipe:
     """Length of a training crop, codec frames."""
     quantize_from_step: int = 700
     """Step at which the quantiser is initialised and switched on (before it the latent passes through)."""
+    requantize_every: int = 0
+    """Steps after which the quantiser is set anew from the latents, which move faster than codebooks; 0: never."""
+    encoder_rate: float = 1.0
+    """Learning rate of encoder and quantiser as a share of the decoder's: codebooks follow slow latents only."""
+    codebook_decay: float = 0.99
+    """Share of the codebooks' moving average that is kept per step."""
     quantizer_dropout: float = 0.5
     """Share of items that use a random number of levels."""
     commitment_weight: float = 0.02
