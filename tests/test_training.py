@@ -161,11 +161,13 @@ def test_masks_of_the_objective() -> None:
     assert fixed[:, 2:].float().mean().item() == pytest.approx(0.3, abs=0.01) and not fixed[:, :2].any()
 
 
-def test_initial_weights_guess_a_token_from_its_neighbours() -> None:
+@pytest.mark.parametrize("n_dims", [8, 32])  # codebooks that have room in the model, and others that have not
+def test_initial_weights_guess_a_token_from_its_neighbours(n_dims: int) -> None:
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    model = MaskedTransformer(dataclasses.replace(C2F, dim=64)).eval()
-    model.set_codebooks(300 * torch.randn(6, 64, 8, generator=generator))  # whatever their scale
+    model = MaskedTransformer(dataclasses.replace(C2F, dim=64, codebook_dim=n_dims)).eval()
+    falling = torch.arange(1.0, n_dims + 1) ** -0.5  # entries differ in some directions more than in others
+    model.set_codebooks(300 * torch.randn(6, 64, n_dims, generator=generator) * falling)  # whatever their scale
     # Two sounds, each 20 frames long; one frame inside each is asked for.
     codes = torch.randint(64, (4, 6, 2), generator=generator).repeat_interleave(20, dim=2)
     mask = torch.zeros_like(codes, dtype=torch.bool)
@@ -178,8 +180,8 @@ def test_initial_weights_guess_a_token_from_its_neighbours() -> None:
     before = hits()
     begin_as_neighbours(model)
     assert before < 0.1 and hits() > 0.25  # chance: 0.016
-    with pytest.raises(SettingsError, match="at least 48"):
-        begin_as_neighbours(MaskedTransformer(C2F))
+    with pytest.raises(SettingsError, match="at least 6"):
+        begin_as_neighbours(MaskedTransformer(dataclasses.replace(C2F, dim=4)))
 
 
 def test_loss_counts_masked_tokens_alone() -> None:

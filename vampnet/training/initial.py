@@ -24,33 +24,40 @@ PASSED_ON = 0.7
 """Gain of the value and output projections of attention; both together pass on half."""
 MASK_STD = 0.05
 """Spread of the mask token's vectors, small beside codebook vectors of unit power."""
+SQUARED_LENGTH = 8.0
+"""Of entries, on average, when logits are made of distances: how sharp the first predictions are. Entries of eight
+dimensions and unit power have it; those of more dimensions are shortened, or neighbours would be trusted too much."""
 
 
 @torch.no_grad()
 def begin_as_neighbours(model: MaskedTransformer) -> None:
     """Set the weights named above, from the codebooks that the model holds; all others stay.
 
-    Raises SettingsError for a model whose width D is less than its codebooks need (C * K).
+    Where the codebooks have more dimensions than the model (C * K > D), each gets its D / C leading components.
+    Raises SettingsError for a model whose width D is less than one dimension per codebook.
     """
     config, books_CVK = model.config, model.codebooks_CVK
-    inputs = config.n_codebooks * config.codebook_dim
-    if config.dim < inputs:
+    n_axes = min(config.codebook_dim, config.dim // config.n_codebooks)
+    if n_axes == 0:
         raise SettingsError(
-            f"initial: neighbours needs model.dim of at least {inputs} (codebooks times dimensions), not {config.dim}"
+            f"initial: neighbours needs model.dim of at least {config.n_codebooks}, a dimension per codebook, "
+            f"not {config.dim}"
         )
-    power_C = books_CVK.square().mean((1, 2)).sqrt().clamp_min(1e-8)
-    axes_DN = torch.linalg.qr(torch.randn(config.dim, inputs)).Q
-    gain = (config.dim / inputs) ** 0.5  # codebook vectors of unit power become inputs of unit power
+    axes_DN = torch.linalg.qr(torch.randn(config.dim, config.n_codebooks * n_axes)).Q
+    length_C = (books_CVK.square().sum(2).mean(1) / SQUARED_LENGTH).sqrt().clamp_min(1e-8)
+    gain = (config.dim / (config.n_codebooks * SQUARED_LENGTH)) ** 0.5  # the sum of all becomes inputs of unit power
     for c in range(config.n_codebooks):
+        entries_VK, axes_DA = books_CVK[c] / length_C[c], axes_DN[:, c * n_axes : (c + 1) * n_axes]
+        leading_AK = _leading(entries_VK, n_axes)
         own = slice(c * config.codebook_dim, (c + 1) * config.codebook_dim)
-        model.project.weight[:, own] = axes_DN[:, own] * (gain / power_C[c])
-        model.mask_vectors_CK[c] = torch.randn(config.codebook_dim) * MASK_STD * power_C[c]
+        model.project.weight[:, own] = axes_DA @ leading_AK * (gain / length_C[c])
+        model.mask_vectors_CK[c] = torch.randn(config.codebook_dim) * MASK_STD * length_C[c]
         p = c - config.n_conditioning_codebooks
         if p >= 0:
-            entries_VK = books_CVK[c] / power_C[c]
+            seen_VA = entries_VK @ leading_AK.T
             rows = slice(p * config.vocab_size, (p + 1) * config.vocab_size)
-            model.classifier.weight[rows] = entries_VK @ axes_DN[:, own].T / gain
-            model.classifier.bias[rows] = -0.5 * entries_VK.square().sum(1)
+            model.classifier.weight[rows] = seen_VA @ axes_DA.T / gain
+            model.classifier.bias[rows] = -0.5 * seen_VA.square().sum(1)
     nn.init.zeros_(model.project.bias)
     for module in model.modules():
         if isinstance(module, Attention):
@@ -70,3 +77,12 @@ def widen_heads(bias: RelativePositionBias) -> None:
         shared = distance[before == n]
         nearest = float(shared.min()) if len(shared) else float(bias.max_distance)
         bias.table_NH[n] = bias.table_NH[n_buckets // 2 + n] = -slope_H * nearest
+
+
+def _leading(entries_VK: torch.Tensor, n_axes: int) -> torch.Tensor:
+    """Directions (A, K) in which entries differ most; all of them, as they are, where A = K."""
+    n_dims = entries_VK.shape[1]
+    if n_axes == n_dims:
+        return torch.eye(n_dims)
+    centred_VK = entries_VK - entries_VK.mean(dim=0)
+    return torch.linalg.eigh(centred_VK.T @ centred_VK).eigenvectors[:, -n_axes:].T
