@@ -61,7 +61,15 @@ def unpacked(data: bytes, codec: Codec = CODEC) -> tuple[Header, Tensor]:
 
 
 @pytest.mark.parametrize("entropy", ENTROPIES)
-@pytest.mark.parametrize("generation", [HEADER.generation, None])
+@pytest.mark.parametrize(
+    "generation",
+    [
+        HEADER.generation,
+        None,
+        Generation("0" * 16, Sampling(order="halton")),
+        Generation("0" * 16, Sampling(remask=0.1)),
+    ],
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_goes_in_comes_out(entropy: str, generation: Generation | None, channels: int) -> None:
     header = dataclasses.replace(
@@ -83,7 +91,7 @@ def test_the_smallest_coder_is_chosen() -> None:
 
 def test_all_of_sampling_is_stored() -> None:
     """A field added to Sampling changes what is generated, so it has to be in the file (and needs a new version)."""
-    assert set(_SAMPLING) == {field.name for field in dataclasses.fields(Sampling)}
+    assert {*_SAMPLING, "order", "remask"} == {field.name for field in dataclasses.fields(Sampling)}
 
 
 @pytest.mark.parametrize("entropy", ENTROPIES)
@@ -184,8 +192,8 @@ def test_header_fields_have_ranges(field: str, value: object) -> None:
 
 def test_other_versions_codecs_and_files(tmp_path: Path) -> None:
     data = packed()
-    with pytest.raises(VampFileError, match="format version 2 is not 1"):
-        unpacked(data[:4] + b"\x02" + data[5:])
+    with pytest.raises(VampFileError, match="format version 3 is not 1 or 2"):
+        unpacked(data[:4] + b"\x03" + data[5:])
     other = tiny_codec(seed=1)
     with pytest.raises(VampFileError, match=f"{CODEC.id}.*{other.id}"):
         unpacked(data, other)

@@ -43,7 +43,7 @@ EXTRAS = {
 LAYERS = (
     "errors times config audio containers device foreign frames limiter loudness spectra",
     "codec model masks beats rhythm",
-    "backends prompts prompts_time presets prompt_text sampling",
+    "backends orders prompts prompts_time presets prompt_text sampling",
     "checkpoint reference",
     "adapters convert",
     "pipeline streams listener generation jobs filejobs resume compat data training",

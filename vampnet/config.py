@@ -208,6 +208,10 @@ class ModelConfig:
         return self.vocab_size
 
 
+ORDERS = ("confidence", "levels", "halton", "random")
+"""Orders in which tokens are committed (`vampnet.orders`)."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How masked tokens are filled in: parallel iterative decoding (paper, section 3.3)."""
@@ -226,6 +230,11 @@ class Sampling:
     """Locally typical filter: probability mass kept, above 0 up to 1 (1: off)."""
     typical_min_tokens: int = 64
     """The typical filter keeps at least so many tokens."""
+    order: str = "confidence"
+    """Which tokens are committed first: confidence (the paper), levels (coarsest codebook first), halton (evenly spread
+    over frames and codebooks) or random."""
+    remask: float = 0.0
+    """Share of the tokens committed so far that every step masks again, to be drawn anew; 0 to 0.9 (0: off)."""
     seed: int = 0
     """Seed of the first variation, 0 to 2**63 - 1; variation k uses seed + k. 0 is a seed like any other."""
 
@@ -237,6 +246,9 @@ class Sampling:
         check("top_p", self.top_p, 1e-6, 1.0)
         check("typical_mass", self.typical_mass, 1e-6, 1.0)
         check("typical_min_tokens", self.typical_min_tokens, 1, 65535)
+        if self.order not in ORDERS:
+            raise SettingsError(f"order is {self.order!r}; known: {', '.join(ORDERS)}")
+        check("remask", self.remask, 0.0, 0.9)
         check("seed", self.seed, 0, 2**63 - 1)
 
 

@@ -11,6 +11,7 @@ Axis letters: B batch, C codebook read, P codebook predicted, T frame, V vocabul
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from vampnet.config import ModelConfig, Sampling, check
 from vampnet.errors import BundleError, SettingsError
 from vampnet.masks import apply_mask, gamma
+from vampnet.orders import halton_ranks, priority
 
 Progress = Callable[[int, int], None]
 
@@ -57,7 +59,7 @@ def fill(
     codes_BCT: int64 codes. Where the mask is False they must lie in 0..V-1 and are returned unchanged; where it is
         True they are ignored.
     mask_BCT: bool, True = regenerate. The network's conditioning codebooks are never regenerated, whatever it says.
-    settings: temperature, mask_temperature, top_p, typical_mass and typical_min_tokens are used here; the number of
+    settings: all but seed, steps and c2f_steps are used here; the number of
         steps and the seeds are the next two arguments, as they differ between the two models and between items.
     seeds: one per item of the batch, 0..2**63-1.
     steps: passes of the network, 1..1000. Passes that would commit nothing are left out, so an item with n masked
@@ -71,17 +73,28 @@ def fill(
     mask_BCT = _without_conditioning(mask_BCT, config.n_conditioning_codebooks)
     _check_kept(codes_BCT, mask_BCT, config.vocab_size)
     codes_BCT = apply_mask(codes_BCT, mask_BCT, config.mask_token)
+    places = config.n_predicted, codes_BCT.shape[2]
     schedules = [masked_after_each_step(n_masked, steps) for n_masked in mask_BCT.sum((1, 2)).tolist()]
+    n_masked = [schedule[0] for schedule in schedules]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    halton = [_halton(generator, *places) for generator in generators] if settings.order == "halton" else []
     for step in range(steps):
         # Items that commit nothing in this step are left out of the batch, and draw nothing.
-        n_commit = [schedule[step] - schedule[step + 1] for schedule in schedules]
-        active = [item for item, n in enumerate(n_commit) if n]
+        active = [item for item, schedule in enumerate(schedules) if n_masked[item] > schedule[step + 1]]
         if active:
-            noise = [_draw_noise(generators[item], config.n_predicted, codes_BCT.shape[2]) for item in active]
-            noise_weight = settings.mask_temperature * (1 - (step + 1) / steps)
-            commits = [n_commit[item] for item in active]
-            codes_BCT[active] = _step(model, codes_BCT[active], settings, torch.stack(noise), noise_weight, commits)
+            turn = Turn(
+                [n_masked[item] - schedules[item][step + 1] for item in active],
+                settings.mask_temperature * (1 - (step + 1) / steps),
+                torch.stack([_draw_noise(generators[item], *places) for item in active]),
+                torch.stack([halton[item] for item in active]).to(codes_BCT.device) if halton else None,
+            )
+            codes_BCT[active] = _step(model, codes_BCT[active], settings, turn)
+        for item in active:
+            n_masked[item] = schedules[item][step + 1]
+            if settings.remask and step < steps - 1:
+                again_CT = _masked_again(codes_BCT[item], mask_BCT[item], config, settings.remask, generators[item])
+                codes_BCT[item] = apply_mask(codes_BCT[item], again_CT, config.mask_token)
+                n_masked[item] += int(again_CT.sum())
         if progress is not None:
             progress(step + 1, steps)
     return codes_BCT
@@ -106,22 +119,30 @@ def _without_conditioning(mask_BCT: Tensor, n_conditioning: int) -> Tensor:
     return mask_BCT
 
 
-def _step(
-    model: TokenNetwork,
-    codes_BCT: Tensor,
-    settings: Sampling,
-    noise_B2PT: Tensor,
-    noise_weight: float,
-    n_commit: Sequence[int],
-) -> Tensor:
-    """One pass of the network over codes with mask tokens; item b gets `n_commit[b]` of them filled in."""
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What one step needs besides codes and settings, of B items."""
+
+    n_commit: Sequence[int]
+    """Tokens that each item gets."""
+    noise_weight: float
+    """Of the Gumbel noise in the confidence."""
+    noise_B2PT: Tensor
+    """Uniform numbers: for the token, and for the order of committing."""
+    halton_BPT: Tensor | None
+    """Ranks of places, for that order."""
+
+
+def _step(model: TokenNetwork, codes_BCT: Tensor, settings: Sampling, turn: Turn) -> Tensor:
+    """One pass of the network over codes with mask tokens; item b gets `turn.n_commit[b]` of them filled in."""
     config = model.config
     n_conditioning = config.n_conditioning_codebooks
     codes_BPT = codes_BCT[:, n_conditioning:]
     mask_BPT = codes_BPT == config.mask_token
     mask_PBT = mask_BPT.transpose(0, 1)  # masked tokens come in this order from the network
     logits_NV = model(codes_BCT, mask_BPT).float()
-    noise_N2 = noise_B2PT.to(codes_BCT.device).permute(2, 0, 3, 1)[mask_PBT]
+    noise_B2PT = turn.noise_B2PT.to(codes_BCT.device)
+    noise_N2 = noise_B2PT.permute(2, 0, 3, 1)[mask_PBT]
     tokens_N, log_p_N = draw(logits_NV, noise_N2[:, 0], settings)
     if not torch.isfinite(log_p_N).all():
         raise BundleError(
@@ -129,10 +150,13 @@ def _step(
         )
     gumbel_N = -torch.log(-torch.log(noise_N2[:, 1]))
     confidence_PBT = torch.full(mask_PBT.shape, -torch.inf, device=codes_BCT.device)
-    confidence_PBT[mask_PBT] = log_p_N + noise_weight * gumbel_N
+    confidence_PBT[mask_PBT] = log_p_N + turn.noise_weight * gumbel_N
     confidence_BPT = confidence_PBT.transpose(0, 1)
+    if settings.order != "confidence":
+        placed_BPT = priority(settings.order, confidence_BPT, noise_B2PT[:, 1], turn.halton_BPT)
+        confidence_BPT = placed_BPT.masked_fill(~mask_BPT, -torch.inf)
     drawn_BPT = codes_BPT.transpose(0, 1).masked_scatter(mask_PBT, tokens_N).transpose(0, 1)
-    commit_BPT = most_confident(confidence_BPT.flatten(1), n_commit).view_as(mask_BPT)
+    commit_BPT = most_confident(confidence_BPT.flatten(1), turn.n_commit).view_as(mask_BPT)
     filled_BPT = torch.where(commit_BPT, drawn_BPT, codes_BPT)
     return torch.cat([codes_BCT[:, :n_conditioning], filled_BPT], dim=1)
 
@@ -144,6 +168,25 @@ def _draw_noise(generator: torch.Generator, n_predicted: int, n_frames: int) -> 
     """
     noise = torch.rand(2, n_predicted, n_frames, generator=generator)
     return noise.clamp(2.0**-25, 1 - 2.0**-24)
+
+
+def _halton(generator: torch.Generator, n_predicted: int, n_frames: int) -> Tensor:
+    first, second = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    return halton_ranks(n_predicted, n_frames, (first, second))
+
+
+def _masked_again(
+    codes_CT: Tensor, mask_CT: Tensor, config: ModelConfig, share: float, generator: torch.Generator
+) -> Tensor:
+    """Mask (C, T) of `share` of the tokens generated so far, rounded down, any with equal chance (ReMDM).
+
+    Re-masking: Wang et al. 2025, "Remasking discrete diffusion models with inference-time scaling".
+    """
+    noise_CT = torch.rand(codes_CT.shape, generator=generator).to(codes_CT.device)
+    made_CT = mask_CT & (codes_CT != config.mask_token)
+    n_again = int(share * int(made_CT.sum()))
+    chosen_1N = most_confident(noise_CT.masked_fill(~made_CT, -torch.inf).flatten()[None], [n_again])
+    return chosen_1N.view_as(codes_CT)
 
 
 def draw(logits_NV: Tensor, uniform_N: Tensor, settings: Sampling) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,13 @@ from typing import BinaryIO
 
 from vampnet.audio import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from vampnet.compression.entropy import MAX_TOKENS_PER_BYTE
-from vampnet.config import Sampling, check
+from vampnet.config import ORDERS, Sampling, check
 from vampnet.containers import quoted, reason
 from vampnet.errors import SettingsError, VampFileError
 
 MAGIC = b"VAMP"
-VERSION = 1
+VERSIONS = (1, 2)
+"""Version 2 adds order and re-masking of generated tokens; a file that has the defaults of both is of version 1."""
 ENTROPIES = ("flat", "static", "adaptive")
 """Entropy coders; the place in this list is the id in the file."""
 MAX_DURATION_S = 48 * 3600
@@ -32,6 +33,7 @@ MAX_CODEBOOKS = 64
 
 _HEAD = struct.Struct("<4sBBBHIQHffI8sB")
 _GENERATION = struct.Struct("<8sHHddddHQ")
+_ORDER = struct.Struct("<Bd")
 _CRC = struct.Struct("<I")
 _SAMPLING = (
     *("steps", "c2f_steps", "temperature", "mask_temperature", "top_p", "typical_mass", "typical_min_tokens", "seed"),
@@ -93,9 +95,10 @@ class Header:
 def pack_header(header: Header) -> bytes:
     """The header's bytes, its checksum at the end."""
     made = header.generation
+    reordered = made is not None and (made.sampling.order, made.sampling.remask) != (ORDERS[0], 0.0)
     packed = _HEAD.pack(
         MAGIC,
-        VERSION,
+        VERSIONS[reordered],
         ENTROPIES.index(header.entropy),
         header.codebooks,
         header.period,
@@ -111,6 +114,8 @@ def pack_header(header: Header) -> bytes:
     if made is not None:
         settings = (getattr(made.sampling, name) for name in _SAMPLING)
         packed += _GENERATION.pack(bytes.fromhex(made.model_id), *settings)
+        if reordered:
+            packed += _ORDER.pack(ORDERS.index(made.sampling.order), made.sampling.remask)
     return packed + _CRC.pack(zlib.crc32(packed))
 
 
@@ -189,11 +194,12 @@ class VampReader:
         magic = self._file.read(5)
         if magic[:4] != MAGIC:
             raise self.fail("not a .vamp file, or damaged at its beginning")
-        if len(magic) == 5 and magic[4] != VERSION:
-            raise self.fail(f"format version {magic[4]} is not {VERSION}, the one this vampnet reads; or it is damaged")
+        if len(magic) == 5 and magic[4] not in VERSIONS:
+            known = " or ".join(map(str, VERSIONS))
+            raise self.fail(f"format version {magic[4]} is not {known}, which this vampnet reads; or it is damaged")
         packed = magic + self._take(_HEAD.size - len(magic))
         if packed[-1] == 1:
-            packed += self._take(_GENERATION.size)
+            packed += self._take(_GENERATION.size + (_ORDER.size if packed[4] == 2 else 0))
         if self._crc() != zlib.crc32(packed):
             raise self.fail("damaged: the checksum of its header does not fit")
         self._chain = zlib.crc32(packed + _CRC.pack(zlib.crc32(packed)))
@@ -214,15 +220,31 @@ class VampReader:
 
 def _unpack(packed: bytes) -> Header:
     """Header of packed bytes whose checksum fits. Raises SettingsError for values out of range."""
-    (_, _, entropy, codebooks, period, rate_hz, n_samples, channels, lufs, gain, block_frames, codec_id, generates) = (
-        _HEAD.unpack(packed[: _HEAD.size])
-    )
+    (
+        _,
+        version,
+        entropy,
+        codebooks,
+        period,
+        rate_hz,
+        n_samples,
+        channels,
+        lufs,
+        gain,
+        block_frames,
+        codec_id,
+        generates,
+    ) = _HEAD.unpack(packed[: _HEAD.size])
     check("entropy coder", entropy, 0, len(ENTROPIES) - 1)
     check("mark of generated tokens", generates, 0, 1)
     made = None
     if generates:
-        model_id, *settings = _GENERATION.unpack(packed[_HEAD.size :])
-        made = Generation(model_id.hex(), Sampling(**dict(zip(_SAMPLING, settings, strict=True))))
+        end = _HEAD.size + _GENERATION.size
+        model_id, *settings = _GENERATION.unpack(packed[_HEAD.size : end])
+        order, remask = _ORDER.unpack(packed[end:]) if version == 2 else (0, 0.0)
+        check("order of generated tokens", order, 0, len(ORDERS) - 1)
+        sampling = Sampling(**dict(zip(_SAMPLING, settings, strict=True)), order=ORDERS[order], remask=remask)
+        made = Generation(model_id.hex(), sampling)
     return Header(
         ENTROPIES[entropy],
         codebooks,

@@ -6,6 +6,7 @@ differences between conditions are paired. Axis letters: R resample, E excerpt.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -221,8 +222,8 @@ def temperature_curve(conditions: Sequence[Condition]) -> list[str]:
 
     def rest(condition: Condition) -> tuple[Any, ...]:
         s = condition.sampling
-        others = (s.steps, s.c2f_steps, s.mask_temperature, s.top_p, s.typical_mass, s.typical_min_tokens)
-        return (condition.prompt, condition.n_kept, condition.variations, *others)
+        others = dataclasses.replace(s, temperature=1.0, seed=0)
+        return (condition.prompt, condition.n_kept, condition.variations, others)
 
     groups: dict[tuple[Any, ...], list[str]] = {}
     for condition in conditions:
