@@ -110,3 +110,16 @@ def test_the_decoder_alone_can_learn_on_top_of_the_components(tmp_path: Path) ->
     refused = recipe(tmp_path, "refused", LOOP, learn="decoder", codec=asdict(CODEC))
     with pytest.raises(SettingsError, match="--start-from"):
         train(refused, tmp_path / "refused", device="cpu")
+
+
+def test_encoders_learn_at_a_share_of_the_rate_and_the_map_stays(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "still", {**LOOP, "weight_decay": 0.0}, encoder_rate=0.0)
+    train(path, tmp_path / "still", device="cpu")
+    path = recipe(tmp_path, "moving", {**LOOP, "weight_decay": 0.0})
+    train(path, tmp_path / "moving", device="cpu")
+    still, moving = (codec_of_run(tmp_path / run)[0].state_dict() for run in ("still", "moving"))
+    of_encoder = [name for name in still if name.startswith("encoder.") and "linear" not in name]
+    assert all(torch.equal(still[name], moving[name]) for name in still if name.startswith("encoder.linear."))
+    assert any(not torch.equal(still[name], moving[name]) for name in of_encoder)
+    assert still["encoder.leave.weight"].abs().max() == 0 and moving["encoder.leave.weight"].abs().max() > 0
+    assert still["decoder.leave_low.weight"].abs().max() > 0
