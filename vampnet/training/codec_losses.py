@@ -15,7 +15,7 @@ LOW_MELS, HIGH_MELS = 150, 80
 BIN_FLOOR = 1e-2
 """Added to magnitudes before the logarithm of a bin: what lies below it, -40 dB of normalised music, hardly counts."""
 MEL_FLOOR = 1e-4
-WEIGHTS = {"low": 1.0, "low_peaks": 1.0, "low_mel": 0.5, "high": 0.3, "high_peaks": 0.3, "high_mel": 1.0}
+WEIGHTS = {"low": 0.7, "low_peaks": 2.5, "low_mel": 0.5, "high": 0.2, "high_peaks": 0.8, "high_mel": 1.0}
 """Weights of the parts of the reconstruction loss."""
 
 
