@@ -3,9 +3,9 @@
     python benchmarks/real_recordings.py FOLDER [--seconds 20] [-o docs/real-recordings.md]
 
 Mono, the middle `--seconds` of each file, at -24 LUFS. Mel distance, chroma correlation, F-measure of beats and onset
-ratio against the input, as in `vampnet evaluate`. "codec": all tokens kept; "c2f": fine tokens generated alone; "noise":
-so large a share of all tokens replaced by chance. Models that know such music lie between codec and noise: the nearer to
-the codec, the better, and a vamp that is no better than tokens of chance says that the recording is foreign to them.
+ratio against the input, as in `vampnet evaluate`. "codec": all tokens kept. "c2f": coarse tokens kept. "p3": every third
+frame kept, as `vampnet vamp` does. "noise": such a share of all tokens replaced by chance. Models that know such music
+lie between codec and noise, and a vamp no better than chance says that the recording is foreign to them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ MEASURES = {"mel": "mel", "chroma": "chroma", "beat_f": "beat F", "onsets": "ons
 
 
 def conditions(sampling: Sampling) -> list[Condition]:
-    periodic = [Condition(f"p{period}", prompt=f"periodic({period})", sampling=sampling) for period in (3, 7, 13)]
+    periodic = [
+        Condition(f"p{period}", prompt=f"periodic({period})", n_kept=64, sampling=sampling) for period in (3, 7, 13)
+    ]
     noise = [Condition(f"noise-{share:g}", kind="noise", noise_share=share) for share in (0.2, 0.5, 0.9)]
     return [
         Condition("codec", kind="codec"),
