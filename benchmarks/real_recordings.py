@@ -3,7 +3,7 @@
     python benchmarks/real_recordings.py FOLDER [--seconds 20] [-o docs/real-recordings.md]
 
 Mono, the middle `--seconds` of each file, at -24 LUFS. Mel distance, chroma correlation, F-measure of beats and onset
-ratio against the input, as in `vampnet evaluate`. "codec": all tokens kept. "c2f": coarse tokens kept. "p3": every third
+ratio against the input, as in `vampnet evaluate`. "codec": all tokens kept. "c2f": coarse tokens kept. "p3": each third
 frame kept, as `vampnet vamp` does. "noise": such a share of all tokens replaced by chance. Models that know such music
 lie between codec and noise, and a vamp no better than chance says that the recording is foreign to them.
 """
