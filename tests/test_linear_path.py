@@ -76,7 +76,7 @@ def test_codecs_without_the_path_keep_their_id() -> None:
     assert other.id != codec.id
 
 
-def recipe(root: Path, name: str, loop: dict[str, float], **settings: object) -> Path:
+def recipe(root: Path, name: str, loop: dict[str, int], **settings: object) -> Path:
     audio = root / "audio"
     if not audio.exists():
         audio.mkdir()
