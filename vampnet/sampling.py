@@ -59,8 +59,8 @@ def fill(
     codes_BCT: int64 codes. Where the mask is False they must lie in 0..V-1 and are returned unchanged; where it is
         True they are ignored.
     mask_BCT: bool, True = regenerate. The network's conditioning codebooks are never regenerated, whatever it says.
-    settings: all but seed, steps and c2f_steps are used here; the number of
-        steps and the seeds are the next two arguments, as they differ between the two models and between items.
+    settings: all but seed, steps and c2f_steps are used here; seeds and steps are arguments of their own, as they
+        differ between items and between the two models.
     seeds: one per item of the batch, 0..2**63-1.
     steps: passes of the network, 1..1000. Passes that would commit nothing are left out, so an item with n masked
         tokens costs at most n passes, and one with none costs none and is returned as it is.
@@ -151,12 +151,10 @@ def _step(model: TokenNetwork, codes_BCT: Tensor, settings: Sampling, turn: Turn
     gumbel_N = -torch.log(-torch.log(noise_N2[:, 1]))
     confidence_PBT = torch.full(mask_PBT.shape, -torch.inf, device=codes_BCT.device)
     confidence_PBT[mask_PBT] = log_p_N + turn.noise_weight * gumbel_N
-    confidence_BPT = confidence_PBT.transpose(0, 1)
-    if settings.order != "confidence":
-        placed_BPT = priority(settings.order, confidence_BPT, noise_B2PT[:, 1], turn.halton_BPT)
-        confidence_BPT = placed_BPT.masked_fill(~mask_BPT, -torch.inf)
+    priority_BPT = priority(settings.order, confidence_PBT.transpose(0, 1), noise_B2PT[:, 1], turn.halton_BPT)
+    priority_BPT = priority_BPT.masked_fill(~mask_BPT, -torch.inf)
     drawn_BPT = codes_BPT.transpose(0, 1).masked_scatter(mask_PBT, tokens_N).transpose(0, 1)
-    commit_BPT = most_confident(confidence_BPT.flatten(1), turn.n_commit).view_as(mask_BPT)
+    commit_BPT = most_confident(priority_BPT.flatten(1), turn.n_commit).view_as(mask_BPT)
     filled_BPT = torch.where(commit_BPT, drawn_BPT, codes_BPT)
     return torch.cat([codes_BCT[:, :n_conditioning], filled_BPT], dim=1)
 

@@ -15,6 +15,8 @@ from vampnet.spectra import mel_filters_FM
 
 LEAST_WEIGHT = 4e-4
 """Bins that the crossover weighs with less than this (-68 dB) are left out of a grid."""
+LOW_MELS, HIGH_MELS = 150, 80
+"""Mel bands of the whole spectrum, for the two grids; each has those that lie in it."""
 
 
 class Grid(nn.Module):
@@ -28,6 +30,7 @@ class Grid(nn.Module):
         super().__init__()
         self.n_fft, self.hop = (config.low_fft, config.low_hop) if low else (config.high_fft, config.high_hop)
         self.per_frame = config.hop // self.hop
+        self.n_mels = LOW_MELS if low else HIGH_MELS
         frequency_F = torch.arange(self.n_fft // 2 + 1) * (config.sample_rate_hz / self.n_fft)
         below_F = 0.5 - 0.5 * torch.tanh((frequency_F - config.crossover_hz) / config.crossover_width_hz)
         weight_F = below_F if low else 1 - below_F
@@ -55,9 +58,8 @@ class Grid(nn.Module):
         """The same with zeros in the bins left out, up to n_fft / 2."""
         return F.pad(magnitude_BFU, (0, 0, self.first, n_fft // 2 + 1 - self.stop))
 
-
-def grid_mel_filters(grid: Grid, sample_rate_hz: int, n_mels: int) -> Tensor:
-    """Mel filters (F, M) over the bins of a grid: those bands that lie in it, whole or nearly so."""
-    whole_FM = mel_filters_FM(sample_rate_hz, grid.n_fft, n_mels)
-    part_FM = whole_FM[grid.first : grid.stop]
-    return part_FM[:, (part_FM.sum(0) > 0.5 * whole_FM.sum(0)) & (whole_FM.sum(0) > 0)].contiguous()
+    def mel_filters_FM(self, sample_rate_hz: int) -> Tensor:
+        """Mel filters over this grid's bins: those bands that lie in it, whole or nearly so."""
+        whole_FM = mel_filters_FM(sample_rate_hz, self.n_fft, self.n_mels)
+        part_FM = whole_FM[self.first : self.stop]
+        return part_FM[:, (part_FM.sum(0) > 0.5 * whole_FM.sum(0)) & (whole_FM.sum(0) > 0)].contiguous()

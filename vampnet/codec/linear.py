@@ -15,14 +15,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vampnet.codec.grids import Grid, grid_mel_filters
+from vampnet.codec.grids import Grid
 from vampnet.errors import SettingsError
 
 COMPRESSION = 0.33
 LEAST = 1e-6
 """Added to magnitudes before compressing them, so that gradients stay finite."""
-LOW_MELS, HIGH_MELS = 150, 80
-"""Mel bands of the whole spectrum; of them each grid has those that lie in it."""
 MEL_FLOOR = 1e-3
 """Added to magnitudes of mel bands before the logarithm: -60 dB of normalised music."""
 MEL_SHARE = 0.3
@@ -45,8 +43,8 @@ class LinearEncoder(nn.Module):
     def __init__(self, latent_dim: int, low: Grid, high: Grid, sample_rate_hz: int) -> None:
         super().__init__()
         self.low, self.high = low, high
-        for grid, name, n_mels in ((low, "low_mel_FM", LOW_MELS), (high, "high_mel_FM", HIGH_MELS)):
-            self.register_buffer(name, grid_mel_filters(grid, sample_rate_hz, n_mels), persistent=False)
+        for grid, name in ((low, "low_mel_FM"), (high, "high_mel_FM")):
+            self.register_buffer(name, grid.mel_filters_FM(sample_rate_hz), persistent=False)
         self.n_said = sum(grid.per_frame * grid.n_bins for grid in (low, high))
         n_mels = low.per_frame * self.low_mel_FM.shape[1] + high.per_frame * self.high_mel_FM.shape[1]
         self.project = nn.Linear(self.n_said + n_mels, latent_dim)

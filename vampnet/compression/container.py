@@ -220,21 +220,7 @@ class VampReader:
 
 def _unpack(packed: bytes) -> Header:
     """Header of packed bytes whose checksum fits. Raises SettingsError for values out of range."""
-    (
-        _,
-        version,
-        entropy,
-        codebooks,
-        period,
-        rate_hz,
-        n_samples,
-        channels,
-        lufs,
-        gain,
-        block_frames,
-        codec_id,
-        generates,
-    ) = _HEAD.unpack(packed[: _HEAD.size])
+    _, version, entropy, *fields, codec_id, generates = _HEAD.unpack(packed[: _HEAD.size])
     check("entropy coder", entropy, 0, len(ENTROPIES) - 1)
     check("mark of generated tokens", generates, 0, 1)
     made = None
@@ -245,19 +231,7 @@ def _unpack(packed: bytes) -> Header:
         check("order of generated tokens", order, 0, len(ORDERS) - 1)
         sampling = Sampling(**dict(zip(_SAMPLING, settings, strict=True)), order=ORDERS[order], remask=remask)
         made = Generation(model_id.hex(), sampling)
-    return Header(
-        ENTROPIES[entropy],
-        codebooks,
-        period,
-        rate_hz,
-        n_samples,
-        channels,
-        lufs,
-        gain,
-        block_frames,
-        codec_id.hex(),
-        made,
-    )
+    return Header(ENTROPIES[entropy], *fields, codec_id.hex(), made)  # the fields between are in the same order
 
 
 def _varint(value: int) -> bytes:

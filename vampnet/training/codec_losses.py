@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vampnet.codec.grids import grid_mel_filters
+from vampnet.codec.linear import COMPRESSION, LEAST
 from vampnet.codec.magnitude import MagnitudeCodec
 
-LOW_MELS, HIGH_MELS = 150, 80
-"""Mel bands of the whole spectrum in which the two grids are compared, besides bin by bin."""
 BIN_FLOOR = 1e-2
 """Added to magnitudes before the logarithm of a bin: what lies below it, -40 dB of normalised music, hardly counts."""
 MEL_FLOOR = 1e-4
@@ -28,8 +26,8 @@ class Reconstruction(nn.Module):
     def __init__(self, codec: MagnitudeCodec) -> None:
         super().__init__()
         rate_hz = codec.sample_rate_hz
-        self.register_buffer("low_mel_FM", grid_mel_filters(codec.low, rate_hz, LOW_MELS), persistent=False)
-        self.register_buffer("high_mel_FM", grid_mel_filters(codec.high, rate_hz, HIGH_MELS), persistent=False)
+        self.register_buffer("low_mel_FM", codec.low.mel_filters_FM(rate_hz), persistent=False)
+        self.register_buffer("high_mel_FM", codec.high.mel_filters_FM(rate_hz), persistent=False)
 
     def forward(self, grid: str, log_BFU: Tensor, target_BFU: Tensor) -> dict[str, Tensor]:
         """Log magnitudes of one grid, "low" or "high", that were said, against magnitudes that were there."""
@@ -58,5 +56,5 @@ def log_mel(magnitude_BFU: Tensor, mel_FM: Tensor) -> Tensor:
 
 def peak_loss(log_BFU: Tensor, target_BFU: Tensor) -> Tensor:
     """L1 of compressed magnitudes relative to their mean, which partials dominate and the noise between does not."""
-    said_BFU, target_BFU = ((x + 1e-6).pow(0.33) for x in (log_BFU.exp(), target_BFU))
+    said_BFU, target_BFU = ((x + LEAST).pow(COMPRESSION) for x in (log_BFU.exp(), target_BFU))
     return (said_BFU - target_BFU).abs().mean() / target_BFU.mean()
