@@ -63,7 +63,7 @@ def fill(
         differ between items and between the two models.
     seeds: one per item of the batch, 0..2**63-1.
     steps: passes of the network, 1..1000. Passes that would commit nothing are left out, so an item with n masked
-        tokens costs at most n passes, and one with none costs none and is returned as it is.
+        tokens costs at most n passes without re-masking, and one with none costs none and is returned as it is.
     progress: called with (steps done, steps) after each step; whatever it raises ends the sampling.
 
     Raises SettingsError for arguments that do not fit, BundleError when the network's logits are not finite.

@@ -4,7 +4,8 @@ Below about 2 kHz, where notes are told apart, windows are long (2048 samples); 
 (768). An encoder of ConvNeXt blocks at the token frame rate turns both into a latent, a residual quantiser turns that
 into codes, a decoder into both magnitudes again. All codebooks, the coarse ones first, thus say where the energy
 lies, pitch and attack included, and no codebook is spent on phases, which no model could predict; Griffin-Lim
-(`vampnet.codec.phase`) makes them up. The waveform is therefore not that of the input, its spectrum is.
+(`vampnet.codec.phase`) makes them up. The waveform is therefore not that of the input, its spectrum is. A codec may
+have a linear map beside each network (`vampnet.codec.linear`). Sizes of windows are those of the default settings.
 
 Axis letters: B batch, S samples, T token frame, U window, F bin, D width, L latent width, C codebook.
 """
@@ -34,7 +35,10 @@ START_LOG_MAGNITUDE = -2.0
 
 
 class Encoder(nn.Module):
-    """Log magnitudes of both transforms, and of the low bins of a longer one, -> latent (B, T, L)."""
+    """Log magnitudes of both transforms, and of the low bins of a longer one, -> latent (B, T, L).
+
+    With a linear path its projection is added.
+    """
 
     long_window_S: Tensor
 

@@ -231,7 +231,8 @@ def _unpack(packed: bytes) -> Header:
         check("order of generated tokens", order, 0, len(ORDERS) - 1)
         sampling = Sampling(**dict(zip(_SAMPLING, settings, strict=True)), order=ORDERS[order], remask=remask)
         made = Generation(model_id.hex(), sampling)
-    return Header(ENTROPIES[entropy], *fields, codec_id.hex(), made)  # the fields between are in the same order
+    # The fields between are in the same order in file and header.
+    return Header(ENTROPIES[entropy], *fields, codec_id=codec_id.hex(), generation=made)
 
 
 def _varint(value: int) -> bytes:
