@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import DependencyError, SettingsError
+from vampnet.training.muon import Float32Muon
 from vampnet.training.recipe import LoopSettings
 
 
@@ -59,20 +60,19 @@ def learning_rate(settings: LoopSettings, step: int) -> float:
     return settings.learning_rate * min(warm, (settings.steps - step) / max(settings.decay_steps, 1))
 
 
-def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+def optimizers_for(module: nn.Module, settings: LoopSettings, device: torch.device) -> list[torch.optim.Optimizer]:
     """AdamW with weight decay on the matrices of linear and convolution layers only; or Muon for the hidden ones.
 
     Muon (Jordan 2024) orthogonalises the momentum of each matrix, which suits those that map activations to
     activations: not embeddings, not the classifier. Its steps are scaled to AdamW's size, so one learning rate serves
-    both. A module's `rate_factors`, prefixes of names and factors, make some parameters of AdamW learn slower.
+    both; PyTorch's where `device` computes bfloat16, which it needs, our own elsewhere. A module's `rate_factors`,
+    prefixes of names and factors, make some parameters of AdamW learn slower.
     """
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     slower: dict[str, float] = getattr(module, "rate_factors", {})
     hidden = []
     if settings.optimizer == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise DependencyError(f"loop.optimizer muon needs PyTorch 2.9 or later, this is {torch.__version__}")
         hidden = [p for name, p in parameters.items() if p.ndim == 2 and ".layers." in f".{name}"]
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, p in parameters.items():
@@ -89,10 +89,10 @@ def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.opti
     )
     if not hidden:
         return [adamw]
-    muon = torch.optim.Muon(
-        hidden, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
-    return [adamw, muon]
+    rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if hasattr(torch.optim, "Muon") and inference_dtype(device) == torch.bfloat16:
+        return [adamw, torch.optim.Muon(hidden, adjust_lr_fn="match_rms_adamw", **rates)]
+    return [adamw, Float32Muon(hidden, **rates)]
 
 
 @dataclasses.dataclass
@@ -126,7 +126,7 @@ class Run:
         self.fabric = _fabric(self.settings, self.device, self.devices)
         self.fabric.launch()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.optimizers = optimizers_for(self.task.module, self.settings)
+        self.optimizers = optimizers_for(self.task.module, self.settings, self.fabric.device)
         self.average = self._new_average()
         self.writer = _writer(self.folder) if self.fabric.is_global_zero else None
 

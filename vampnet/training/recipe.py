@@ -22,7 +22,7 @@ class LoopSettings:
     batch_size: int = 8
     """Items per step and device."""
     optimizer: str = "adamw"
-    """"adamw"; or "muon": Muon for the matrices of the layers, AdamW for all else, at the same rate (PyTorch 2.9)."""
+    """"adamw"; or "muon": Muon for the matrices of the layers, AdamW for all else, at the same rate."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: str = "stable-decay"
