@@ -24,12 +24,14 @@ from vampnet.cli_shared import (
     add_beat_options,
     add_model_options,
     add_settings,
+    add_warning_option,
     load_model,
     output_paths,
     parse_region,
     protect_input,
     rhythm_from,
     settings_from,
+    warn_if_foreign,
 )
 from vampnet.config import Sampling
 from vampnet.errors import Interrupted, PromptError, VampnetError
@@ -98,6 +100,7 @@ def _vamp_options(parser: ArgumentParser) -> None:
         help="audio file to write, its ending is the format; with several inputs, a folder",
     )
     add_model_options(parser)
+    add_warning_option(parser)
     parser.add_argument(
         "--compat", type=str, default="", help="'reference': prepare and cut audio as the authors' code does"
     )
@@ -149,6 +152,7 @@ def run_vamp(options: Namespace) -> None:
     with ProgressBar() as bar:
         bar.start("load")
         model = load_model(options, options.compat)
+        warn_if_foreign(options, model, [options.input])
         log.info("device %s, %s, %s, prompt %s", model.device, model.dtype, model.backend, prompt)
         tokens, timings = model.vamp_file(options.input, outputs, prompt, sampling, bar.update, rhythm, options.resume)
     if options.plot:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
-from vampnet.cli_shared import ProgressBar, load_model, rhythm_from
+from vampnet.cli_shared import ProgressBar, load_model, rhythm_from, warn_if_foreign
 from vampnet.config import Sampling
 from vampnet.errors import AudioError, BatchError, Interrupted, SettingsError
 
@@ -35,6 +35,7 @@ def run_batch(options: Namespace, prompt: Prompt, sampling: Sampling) -> None:
     plots = _make_folder(options.plot) if options.plot else None
     planned = plan([Path(path) for path in options.input], folder, options.variations)
     model = load_model(options, options.compat)
+    warn_if_foreign(options, model, options.input)
     errors, n_done = [], 0
 
     def rhythm_of(path: Path) -> Rhythm | Tracking | None:

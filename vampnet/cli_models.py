@@ -131,6 +131,12 @@ def bundle_options(parser: ArgumentParser) -> None:
     parser.add_argument("--c2f", type=str, default=None, help="run of the coarse-to-fine model, or a bundle")
     parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
     parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
+    parser.add_argument(
+        "--surprise-limit",
+        type=float,
+        default=None,
+        help="nats per token above which a recording is called foreign (benchmarks/surprise.py); none: no such warning",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 
 
@@ -145,6 +151,7 @@ def run_bundle(options: Namespace) -> None:
         c2f=options.c2f,
         storage=options.storage,
         card=options.card,
+        surprise_limit=options.surprise_limit,
         overwrite=options.overwrite,
     )
     print(f"wrote {options.output}")

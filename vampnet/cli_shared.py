@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,33 @@ def load_model(options: Namespace, compat: str = "") -> Vampnet:
     from vampnet.pipeline import load
 
     return load(options.bundle, options.device, options.lora or [], compat, options.backend)
+
+
+def add_warning_option(parser: ArgumentParser) -> None:
+    """Off switch of the warning about recordings that are foreign to the model."""
+    parser.add_argument(
+        "--no-domain-warning", action="store_true", help="do not say when a recording is foreign to the model"
+    )
+
+
+def warn_if_foreign(options: Namespace, model: Vampnet, paths: Sequence[str | Path]) -> None:
+    """A line on stderr for each input that the model does not know the like of; what cannot be read is left out."""
+    if options.no_domain_warning:
+        return
+    from tqdm import tqdm
+
+    from vampnet.domain import surprise_limit, warning
+    from vampnet.streams import FileSource
+
+    if surprise_limit(model) is None:
+        return
+    for path in paths:
+        try:
+            said = warning(model, FileSource(path))
+        except AudioError:
+            continue  # the work itself says so
+        if said:
+            tqdm.write(f"vampnet: {path}: {said}", file=sys.stderr)  # above a progress bar, if there is one
 
 
 def protect_input(input_path: str, outputs: list[Path]) -> None:

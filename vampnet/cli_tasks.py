@@ -15,12 +15,14 @@ from vampnet.cli_shared import (
     add_beat_options,
     add_model_options,
     add_settings,
+    add_warning_option,
     load_model,
     output_paths,
     parse_region,
     protect_input,
     rhythm_from,
     settings_from,
+    warn_if_foreign,
 )
 from vampnet.config import Sampling
 from vampnet.errors import PromptError, SettingsError
@@ -43,6 +45,7 @@ PLOT_LEAD_S = 10.0
 def _common(parser: ArgumentParser, with_input: bool = True) -> None:
     if with_input:
         parser.add_argument("input", type=str, help="audio file: WAV, FLAC, OGG, MP3 or AIFF")
+        add_warning_option(parser)
     parser.add_argument("-o", "--output", type=str, required=True, help="audio file to write; its ending is the format")
     add_model_options(parser)
     parser.add_argument("--variations", type=int, default=1, help="how many; above 1: OUT-1, OUT-2, ...")
@@ -191,6 +194,7 @@ def run_loop(options: Namespace) -> None:
         audio = loops.cut_bars(audio, loops.rhythm_of(audio, rhythm), options.bars)
         rhythm = None
     model = load_model(options)
+    warn_if_foreign(options, model, [options.input])
     with ProgressBar() as bar:
         made = loops.loop(model, audio, options.variations, prompt, sampling, bar.update, rhythm)
     if options.join:
@@ -228,6 +232,8 @@ def _make(options: Namespace, name: str, task: Task, before_s: float = 0.0, from
     _check_outputs(options, paths, info)
     source = FileSource(options.input) if info is not None else None
     model: Vampnet = load_model(options)
+    if source is not None:
+        warn_if_foreign(options, model, [options.input])
     done = []
     for number, path in enumerate(paths):
         drawn = dataclasses.replace(sampling, seed=(sampling.seed + number) % 2**63)

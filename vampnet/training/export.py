@@ -66,9 +66,10 @@ def write_bundle(
     storage: str = "int8",
     card: str | Path | None = None,
     overwrite: bool = False,
+    surprise_limit: float | None = None,
 ) -> None:
     """Pack runs into a bundle. Each part is a run or a bundle; masked models must have been trained on that codec, or
-    on one whose codebooks, those that the model reads, are the same.
+    on one whose codebooks, those that the model reads, are the same. `surprise_limit`: see `vampnet.domain`.
 
     Raises BundleError when a model's codebooks are not the codec's.
     """
@@ -88,5 +89,7 @@ def write_bundle(
         if not torch.equal(model.codebooks_CVK, expected):
             raise BundleError(f"{run}: was trained on tokens of another codec than {codec}")
         models[part] = model
+    if surprise_limit is not None:
+        about["surprise_limit"] = surprise_limit
     text = Path(card).read_text() if card is not None else ""
     save_bundle(folder, codec_module, models["coarse"], models["c2f"], storage, text, about, overwrite)
