@@ -5,7 +5,8 @@ Below about 2 kHz, where notes are told apart, windows are long (2048 samples); 
 into codes, a decoder into both magnitudes again. All codebooks, the coarse ones first, thus say where the energy
 lies, pitch and attack included, and no codebook is spent on phases, which no model could predict; Griffin-Lim
 (`vampnet.codec.phase`) makes them up. The waveform is therefore not that of the input, its spectrum is. A codec may
-have a linear map beside each network (`vampnet.codec.linear`). Sizes of windows are those of the default settings.
+have a linear map beside each network (`vampnet.codec.linear`), as the embedded one has, whose long windows are of 3072
+samples. Sizes above are those of the default settings.
 
 Axis letters: B batch, S samples, T token frame, U window, F bin, D width, L latent width, C codebook.
 """
