@@ -8,8 +8,8 @@ of near frames. Here it begins there:
   bias that differ by powers of two, as in ALiBi, Press et al. 2022);
 - the classifier undoes the projection: a logit falls with the squared distance of its entry to what the subspace holds.
 
-Held-out nats of a coarse model's codebooks 1 to 4, of 8 dimensions each, with 20 % masked, before the first step: 4.7 5.1
-5.8 6.1 (unigram: 6.6 6.8 6.8 6.9; ordinary weights after 500 steps: 6.5 6.7 6.8 6.8).
+Held-out nats of a coarse model's codebooks 1 to 4, of 8 dimensions each, with 20 % masked, before the first step: 4.7
+5.1 5.8 6.1 (unigram: 6.6 6.8 6.8 6.9; ordinary weights after 500 steps: 6.5 6.7 6.8 6.8).
 """
 
 from __future__ import annotations
