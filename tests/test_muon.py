@@ -27,9 +27,13 @@ def torch_muon(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.Muon(parameters, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
 
 
+def float32_muon(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    return Float32Muon(parameters, lr=0.02, weight_decay=0.1)
+
+
 def test_takes_the_steps_of_torch() -> None:
     ours, theirs, start = matrices(), matrices(), matrices()
-    steps(Float32Muon(ours, lr=0.02, weight_decay=0.1), ours, range(5))
+    steps(float32_muon(ours), ours, range(5))
     steps(torch_muon(theirs), theirs, range(5))
     for a, b, begin in zip(ours, theirs, start, strict=True):
         moved = (b - begin).norm()
@@ -39,13 +43,12 @@ def test_takes_the_steps_of_torch() -> None:
 
 def test_either_goes_on_from_the_others_state() -> None:
     whole = matrices()
-    steps(Float32Muon(whole, lr=0.02, weight_decay=0.1), whole, range(6))
-    for first, second in ((Float32Muon, torch_muon), (torch_muon, Float32Muon)):
+    steps(float32_muon(whole), whole, range(6))
+    for first, second in ((float32_muon, torch_muon), (torch_muon, float32_muon)):
         parts = matrices()
-        make = [lambda p, f=f: f(p, 0.02, 0.1) if f is Float32Muon else f(p) for f in (first, second)]
-        optimizer = make[0](parts)
+        optimizer = first(parts)
         steps(optimizer, parts, range(3))
-        continued = make[1](parts)
+        continued = second(parts)
         continued.load_state_dict(optimizer.state_dict())
         steps(continued, parts, range(3, 6))
         for a, b, begin in zip(parts, whole, matrices(), strict=True):

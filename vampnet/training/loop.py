@@ -89,10 +89,11 @@ def optimizers_for(module: nn.Module, settings: LoopSettings, device: torch.devi
     )
     if not hidden:
         return [adamw]
-    rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    rate, decay = settings.learning_rate, settings.weight_decay
+    muon: torch.optim.Optimizer = Float32Muon(hidden, rate, decay)
     if hasattr(torch.optim, "Muon") and inference_dtype(device) == torch.bfloat16:
-        return [adamw, torch.optim.Muon(hidden, adjust_lr_fn="match_rms_adamw", **rates)]
-    return [adamw, Float32Muon(hidden, **rates)]
+        muon = torch.optim.Muon(hidden, rate, decay, adjust_lr_fn="match_rms_adamw")
+    return [adamw, muon]
 
 
 @dataclasses.dataclass
