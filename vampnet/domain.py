@@ -66,14 +66,11 @@ def surprise(model: Vampnet, source: Source) -> float:
 
 def surprise_of_codes(network: TokenNetwork, codes_BCT: Tensor) -> float:
     """Mean cross-entropy, nats, of half of the tokens given the others; codes (B, C, T), C at least the network's."""
-    config = network.config
-    codes_BCT = codes_BCT[:, : config.n_codebooks].long()
+    codes_BCT = codes_BCT[:, : network.config.n_codebooks].long()
     noise_BCT = torch.rand(codes_BCT.shape, generator=torch.Generator().manual_seed(0))
     masked_BCT = (noise_BCT < MASKED).to(codes_BCT.device)
-    masked_BCT[:, : config.n_conditioning_codebooks] = False
-    chosen_BPT = masked_BCT[:, config.n_conditioning_codebooks :]
-    logits_NV = network(codes_BCT.masked_fill(masked_BCT, config.mask_token), chosen_BPT).float()
-    targets_N = codes_BCT[:, config.n_conditioning_codebooks :].transpose(0, 1)[chosen_BPT.transpose(0, 1)]
+    logits_NV = network(codes_BCT.masked_fill(masked_BCT, network.config.mask_token), masked_BCT).float()
+    targets_N = codes_BCT.transpose(0, 1)[masked_BCT.transpose(0, 1)]
     return float(F.cross_entropy(logits_NV, targets_N)) if len(targets_N) else math.nan
 
 

@@ -90,10 +90,9 @@ def optimizers_for(module: nn.Module, settings: LoopSettings, device: torch.devi
     if not hidden:
         return [adamw]
     rate, decay = settings.learning_rate, settings.weight_decay
-    muon: torch.optim.Optimizer = Float32Muon(hidden, rate, decay)
     if hasattr(torch.optim, "Muon") and inference_dtype(device) == torch.bfloat16:
-        muon = torch.optim.Muon(hidden, rate, decay, adjust_lr_fn="match_rms_adamw")
-    return [adamw, muon]
+        return [adamw, torch.optim.Muon(hidden, rate, decay, adjust_lr_fn="match_rms_adamw")]
+    return [adamw, Float32Muon(hidden, rate, decay)]
 
 
 @dataclasses.dataclass
