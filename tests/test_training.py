@@ -152,7 +152,7 @@ def test_runs_become_a_bundle(folder: Path, tmp_path: Path) -> None:
 
 def test_masks_of_the_objective() -> None:
     codes = torch.zeros(64, 6, 200, dtype=torch.int64)
-    mask = random_mask(codes, 2, torch.Generator().manual_seed(0))
+    mask = random_mask(codes.shape, 2, torch.Generator().manual_seed(0))
     assert not mask[:, :2].any()
     shares = mask[:, 2:].float().mean((1, 2)).sort().values
     expected = gamma(1 - (torch.arange(64) + 0.5) / 64).sort().values

@@ -110,11 +110,15 @@ class Observer:
         self.total_CVK = books.clone()
         self.recent: dict[int, Tensor] = {}
 
+    def to(self, device: torch.device) -> None:
+        """Move the averages to where the quantiser is."""
+        self.count_CV, self.total_CVK = self.count_CV.to(device), self.total_CVK.to(device)
+
     def see(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
         """Take in one batch of one level."""
-        size = self.quantizer.codebook_size
         vectors_NK = vectors_NK.float()
-        count_V = torch.bincount(index_N, minlength=size).float()
+        # As `bincount`, which would make the host wait for an accelerator.
+        count_V = torch.zeros_like(self.count_CV[level]).index_add_(0, index_N, vectors_NK.new_ones(len(index_N)))
         total_VK = torch.zeros_like(self.total_CVK[level]).index_add_(0, index_N, vectors_NK)
         self.count_CV[level].lerp_(count_V, 1 - self.decay)
         self.total_CVK[level].lerp_(total_VK, 1 - self.decay)
@@ -168,7 +172,7 @@ def initialise(quantizer: ResidualQuantizer, latent_NL: Tensor, n_iterations: in
         down_LK = vectors_LL[:, -quantizer.codebook_dim :]
         vectors_NK = centred_NL @ down_LK
         codebook_VK, index_N = kmeans(vectors_NK, quantizer.codebook_size, n_iterations, generator)
-        entries_NK = torch.cat([codebook_VK[index_N], torch.ones(len(index_N), 1)], dim=1)
+        entries_NK = torch.cat([codebook_VK[index_N], index_N.new_ones(len(index_N), 1)], dim=1)
         solution = _least_squares(entries_NK, residual_NL)
         down, up = quantizer.down[level], quantizer.up[level]
         assert isinstance(down, nn.Linear) and isinstance(up, nn.Linear)
@@ -209,15 +213,16 @@ def scale_to_unit_power(quantizer: ResidualQuantizer) -> None:
 
 def kmeans(vectors_NK: Tensor, size: int, n_iterations: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Lloyd's algorithm; an empty cluster restarts at a random vector. Returns centres (size, K) and indices (N,)."""
-    order = torch.randperm(len(vectors_NK), generator=generator)
-    centres_VK = vectors_NK[order[torch.arange(size) % len(order)]].clone()
-    index_N = torch.zeros(len(vectors_NK), dtype=torch.long)
+    device = vectors_NK.device
+    order = torch.randperm(len(vectors_NK), generator=generator).to(device)
+    centres_VK = vectors_NK[order[torch.arange(size, device=device) % len(order)]].clone()
+    index_N = torch.zeros(len(vectors_NK), dtype=torch.long, device=device)
     for _ in range(n_iterations):
         index_N = nearest(vectors_NK, centres_VK)
         count_V = torch.bincount(index_N, minlength=size).float()
         total_VK = torch.zeros_like(centres_VK).index_add_(0, index_N, vectors_NK)
         empty = (count_V == 0).nonzero().squeeze(1)
         centres_VK = total_VK / count_V.clamp_min(1).unsqueeze(1)
-        pick = torch.randint(len(vectors_NK), (len(empty),), generator=generator)
+        pick = torch.randint(len(vectors_NK), (len(empty),), generator=generator).to(device)
         centres_VK[empty] = vectors_NK[pick]
     return centres_VK, index_N

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +32,34 @@ class TokenSet:
     def n_frames(self) -> int:
         return int(self.pieces[:, 2].sum())
 
-    def crop(self, rng: np.random.Generator, n_frames: int) -> np.ndarray:
-        """A random crop (n_frames, codebooks) of a piece drawn in proportion to its length.
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum(self.pieces[:, 2])
 
-        A piece shorter than the crop is repeated, as a loop would be.
-        """
-        ends = np.cumsum(self.pieces[:, 2])
-        shard, start, length = self.pieces[int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))]
+    def draw(self, rng: np.random.Generator, n_frames: int) -> tuple[int, int, int]:
+        """Where a random crop lies: shard, first frame, frames, of a piece drawn in proportion to its length."""
+        place = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+        shard, start, length = (int(x) for x in self.pieces[place])
         first = int(rng.integers(max(length - n_frames, 0) + 1))
-        piece = self.shards[shard][start + first : start + min(first + n_frames, length)]
-        return np.resize(piece, (n_frames, self.n_codebooks)) if len(piece) < n_frames else np.asarray(piece)
+        return shard, start + first, min(length - first, n_frames)
+
+    def crop(self, rng: np.random.Generator, n_frames: int) -> np.ndarray:
+        """A random crop (n_frames, codebooks); a piece shorter than the crop is repeated, as a loop would be."""
+        shard, first, length = self.draw(rng, n_frames)
+        piece = self.shards[shard][first : first + length]
+        return np.resize(piece, (n_frames, self.n_codebooks)) if length < n_frames else np.asarray(piece)
 
     def batch(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> Tensor:
         """Codes (B, C, T), int64, that depend on `seed` alone."""
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         crops = np.stack([self.crop(rng, n_frames) for _ in range(batch_size)])
         return torch.from_numpy(crops.astype(np.int64)).transpose(1, 2).contiguous()
+
+    def on(self, device: torch.device) -> DeviceTokens:
+        """The same in the memory of a device."""
+        joined = np.concatenate(self.shards).astype(np.int32)
+        starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
+        return DeviceTokens(self, torch.from_numpy(joined).to(device), starts)
 
     def unigram(self) -> Tensor:
         """Entropy of each codebook's entries over all frames, nats (C,), float64."""
@@ -56,6 +69,25 @@ class TokenSet:
                 counts[c] += np.bincount(shard[:, c], minlength=65536)
         share = torch.from_numpy(counts / counts.sum(axis=1, keepdims=True))
         return -(share * share.clamp_min(1e-12).log()).sum(1)
+
+
+@dataclass(frozen=True)
+class DeviceTokens:
+    """Tokens that lie where they are trained on, so that an accelerator does not wait for them."""
+
+    source: TokenSet
+    codes_FC: Tensor
+    """int32 (frames, codebooks) of all shards, end to end."""
+    starts: np.ndarray
+    """Frame at which each shard begins."""
+
+    def batch(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> Tensor:
+        """The codes (B, C, T), int64, that the token set's own `batch` returns, on the device."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        drawn = np.array([self.source.draw(rng, n_frames) for _ in range(batch_size)])
+        first_B, length_B = self.starts[drawn[:, 0]] + drawn[:, 1], drawn[:, 2]
+        frame_BT = first_B[:, None] + np.arange(n_frames) % length_B[:, None]
+        return self.codes_FC[torch.from_numpy(frame_BT).to(self.codes_FC.device)].long().transpose(1, 2).contiguous()
 
 
 def join(sets: Sequence[TokenSet]) -> TokenSet:

@@ -49,13 +49,18 @@ class WaveSet:
     def n_files(self) -> int:
         return len(self.starts) - 1
 
-    def crop(self, rng: np.random.Generator, n_samples: int) -> np.ndarray:
-        """A random crop, float32 (n_samples,), from files drawn by length; short files are padded."""
+    def draw(self, rng: np.random.Generator, n_samples: int) -> tuple[int, int]:
+        """First sample of a random crop, from files drawn by length, and the sample at which it or its file ends."""
         position = int(rng.integers(self.starts[-1]))
         index = int(np.searchsorted(self.starts, position, side="right")) - 1
         first, last = int(self.starts[index]), int(self.starts[index + 1])
         begin = min(position, max(last - n_samples, first))
-        crop = self.samples[begin : min(begin + n_samples, last)].astype(np.float32) / 32768.0
+        return begin, min(begin + n_samples, last)
+
+    def crop(self, rng: np.random.Generator, n_samples: int) -> np.ndarray:
+        """A random crop, float32 (n_samples,); short files are padded."""
+        begin, end = self.draw(rng, n_samples)
+        crop = self.samples[begin:end].astype(np.float32) / 32768.0
         return np.pad(crop, (0, n_samples - len(crop)))
 
     def batch(self, seed: tuple[int, ...], batch_size: int, n_samples: int, jitter_db: float) -> Tensor:
@@ -64,6 +69,30 @@ class WaveSet:
         crops = np.stack([self.crop(rng, n_samples) for _ in range(batch_size)])
         gain_db = rng.uniform(-jitter_db, jitter_db, size=(batch_size, 1))
         return torch.from_numpy((crops * 10 ** (gain_db / 20)).astype(np.float32))
+
+
+    def on(self, device: torch.device) -> DeviceWaves:
+        """The same in the memory of a device."""
+        return DeviceWaves(self, torch.from_numpy(np.array(self.samples)).to(device))
+
+
+@dataclass(frozen=True)
+class DeviceWaves:
+    """Waveforms that lie where they are trained on, so that an accelerator does not wait for them."""
+
+    source: WaveSet
+    samples_S: Tensor
+    """int16, all files joined."""
+
+    def batch(self, seed: tuple[int, ...], batch_size: int, n_samples: int, jitter_db: float) -> Tensor:
+        """The batch (B, S) that the wave set's own `batch` returns, on the device."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        drawn = np.array([self.source.draw(rng, n_samples) for _ in range(batch_size)])
+        gain_B1 = 10 ** (rng.uniform(-jitter_db, jitter_db, size=(batch_size, 1)) / 20)
+        begin_B1, end_B1 = torch.from_numpy(drawn).to(self.samples_S.device).split(1, dim=1)
+        place_BS = begin_B1 + torch.arange(n_samples, device=begin_B1.device)
+        crop_BS = self.samples_S[place_BS.clamp(max=len(self.samples_S) - 1)] * (place_BS < end_B1) / 32768.0
+        return crop_BS * torch.from_numpy(gain_B1.astype(np.float32)).to(crop_BS.device)
 
 
 def open_waves(folder: str | Path, sample_rate_hz: int) -> WaveSet:

@@ -20,7 +20,7 @@ from vampnet.codec.linear import set_linear
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.quantize import Observer, initialise
 from vampnet.codec.usage import codebook_perplexity
-from vampnet.data.waves import WaveSet
+from vampnet.data.waves import DeviceWaves, WaveSet
 from vampnet.errors import SettingsError
 from vampnet.spectra import mel_distance
 from vampnet.training.codec_losses import WEIGHTS, Reconstruction
@@ -92,7 +92,8 @@ class CodecTask:
 
     def __init__(self, recipe: CodecRecipe, train: WaveSet, validation: WaveSet) -> None:
         torch.manual_seed(recipe.loop.seed)
-        self.recipe, self.train, self.validation = recipe, train, validation
+        self.recipe, self.validation = recipe, validation
+        self.train: WaveSet | DeviceWaves = train
         codec = MagnitudeCodec(recipe.codec)
         width = recipe.discriminator_width if recipe.adversarial_weight else 0
         self.module = CodecNetwork(codec, recipe.learn, width, recipe.encoder_rate)
@@ -116,10 +117,20 @@ class CodecTask:
     def _batch(self, step: int, rank: int, size: int | None = None) -> Tensor:
         samples = self.recipe.crop_frames * self.recipe.codec.hop
         seed = (self.recipe.loop.seed, step, rank)
+        if self.module.codec.device.type == "cuda" and isinstance(self.train, WaveSet):
+            self.train = self.train.on(self.module.codec.device)
         batch = self.train.batch(seed, size or self.recipe.loop.batch_size, samples, self.recipe.gain_jitter_db)
         return batch.to(self.module.codec.device)
 
+    def compile(self) -> None:
+        raise SettingsError("loop.compile is for masked models; a codec's training has nothing that is compiled")
+
+    @property
+    def work(self) -> dict[str, float]:
+        return {"audio_s": self.recipe.loop.batch_size * self.recipe.crop_frames * self.recipe.codec.hop / self.rate_hz}
+
     def begin_step(self, step: int) -> bool:
+        self.observer.to(self.module.codec.device)
         if self.module.frozen and not self.adopted and not self.recipe.codec.linear_path:
             raise SettingsError("learn: decoder needs a trained codec to start from; give one with --start-from")
         codec = self.module.codec
@@ -130,10 +141,9 @@ class CodecTask:
         if not again and (self.quantizing or step < self.recipe.quantize_from_step):
             return False
         with torch.no_grad():
-            latent_NL = torch.cat([codec.encoder(batch).flatten(0, 1).cpu() for batch in self._many(step)])
-        left = initialise(codec.quantizer.cpu(), latent_NL, seed=self.recipe.loop.seed)
+            latent_NL = torch.cat([codec.encoder(batch).flatten(0, 1) for batch in self._many(step)])
+        left = initialise(codec.quantizer, latent_NL, seed=self.recipe.loop.seed)
         print("variance left after each level:", " ".join(f"{share:.3f}" for share in left), flush=True)
-        codec.quantizer.to(codec.device)
         self.observer, self.quantizing = Observer(codec.quantizer, self.recipe.codebook_decay), True
         return True
 

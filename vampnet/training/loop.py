@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import DependencyError, SettingsError
-from vampnet.training.muon import Float32Muon
+from vampnet.training.muon import Muon
 from vampnet.training.recipe import LoopSettings
 
 
@@ -30,6 +30,10 @@ class Task(Protocol):
 
     @property
     def module(self) -> nn.Module: ...
+
+    def compile(self) -> None:
+        """Compile what can be; SettingsError where nothing can."""
+        ...
 
     def begin_step(self, step: int) -> bool:
         """Called before each step; True when the weights jumped and the average must start anew."""
@@ -43,6 +47,11 @@ class Task(Protocol):
 
     def validate(self, module: nn.Module) -> dict[str, float]: ...
 
+    @property
+    def work(self) -> dict[str, float]:
+        """What a step of one device amounts to, in units that the log gives per second, such as "tokens"."""
+        ...
+
     def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
         """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
         ...
@@ -52,21 +61,23 @@ class Task(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def learning_rate(settings: LoopSettings, step: int) -> float:
-    """Learning rate of a step (0-based)."""
+def learning_rate(settings: LoopSettings, step: int, elapsed_s: float = 0.0) -> float:
+    """Learning rate of a step (0-based) that begins `elapsed_s` after the run did, pauses not counted."""
     warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
     if settings.schedule == "noam":
         return settings.learning_rate * min(warm, (max(settings.warmup_steps, 1) / (step + 1)) ** 0.5)
-    return settings.learning_rate * min(warm, (settings.steps - step) / max(settings.decay_steps, 1))
+    left = (settings.steps - step) / max(settings.decay_steps, 1)
+    if settings.seconds:  # the fall takes the same share of the time as of the steps
+        left = max(1 - elapsed_s / settings.seconds, 0.0) * settings.steps / max(settings.decay_steps, 1)
+    return settings.learning_rate * min(warm, left)
 
 
-def optimizers_for(module: nn.Module, settings: LoopSettings, device: torch.device) -> list[torch.optim.Optimizer]:
+def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
     """AdamW with weight decay on the matrices of linear and convolution layers only; or Muon for the hidden ones.
 
     Muon (Jordan 2024) orthogonalises the momentum of each matrix, which suits those that map activations to
     activations: not embeddings, not the classifier. Its steps are scaled to AdamW's size, so one learning rate serves
-    both; PyTorch's where `device` computes bfloat16, which it needs, our own elsewhere. A module's `rate_factors`,
-    prefixes of names and factors, make some parameters of AdamW learn slower.
+    both. A module's `rate_factors`, prefixes of names and factors, make some parameters of AdamW learn slower.
     """
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
@@ -89,10 +100,7 @@ def optimizers_for(module: nn.Module, settings: LoopSettings, device: torch.devi
     )
     if not hidden:
         return [adamw]
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if hasattr(torch.optim, "Muon") and inference_dtype(device) == torch.bfloat16:
-        return [adamw, torch.optim.Muon(hidden, rate, decay, adjust_lr_fn="match_rms_adamw")]
-    return [adamw, Float32Muon(hidden, rate, decay)]
+    return [adamw, Muon(hidden, settings.learning_rate, settings.weight_decay)]
 
 
 @dataclasses.dataclass
@@ -116,6 +124,8 @@ class Run:
     on_log: Callable[[dict[str, float]], None] | None = None
     """Takes each line of the log ("step" and figures); without it they are printed as JSON."""
     step: int = 0
+    elapsed_s: float = 0.0
+    """Time in `train` until the last checkpoint, all sessions of the run together."""
     first: float | None = None
     """The monitored figure before the first step."""
     best: tuple[float, int] | None = None
@@ -126,7 +136,8 @@ class Run:
         self.fabric = _fabric(self.settings, self.device, self.devices)
         self.fabric.launch()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.optimizers = optimizers_for(self.task.module, self.settings, self.fabric.device)
+        self._begun = time.monotonic()
+        self.optimizers = optimizers_for(self.task.module, self.settings)
         self.average = self._new_average()
         self.writer = _writer(self.folder) if self.fabric.is_global_zero else None
 
@@ -144,16 +155,20 @@ class Run:
         if self.resume and (self.folder / "last.ckpt").exists():
             self._load()
         module, *optimizers = self.fabric.setup(self.task.module, *self.optimizers)
-        started, figures = time.monotonic(), {}
+        self._begun, figures = time.monotonic() - self.elapsed_s, {}
+        started = time.monotonic()
+        if self.settings.compile:
+            self.task.compile()
         if self.monitor and self.first is None:
             figures = self.validate()
         window_started, window_step = started, self.step
-        while self.step < self.settings.steps and not self.stalled and time.monotonic() - started < self.stop_after_s:
+        while not self.finished and not self.stalled and time.monotonic() - started < self.stop_after_s:
             scalars = self._one_step(module, optimizers)
             if self.step % self.settings.log_every == 0:
                 now = time.monotonic()
                 rate = (self.step - window_step) / (now - window_started)
-                self._log({**scalars, "steps_per_s": rate})
+                per_s = {f"{name}_per_s": amount * rate * self.devices for name, amount in self.task.work.items()}
+                self._log({**scalars, "steps_per_s": rate, **per_s, "elapsed_s": self._since_begun()})
                 window_started, window_step = now, self.step
             if self.step % self.settings.validate_every == 0:
                 figures = self.validate()
@@ -164,6 +179,14 @@ class Run:
             figures = self.validate()
         self.save()
         return figures
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or the recipe's time is over."""
+        return self.step >= self.settings.steps or 0 < self.settings.seconds <= self._since_begun()
+
+    def _since_begun(self) -> float:
+        return time.monotonic() - self._begun
 
     @property
     def stalled(self) -> bool:
@@ -187,7 +210,7 @@ class Run:
         if self.task.begin_step(self.step):
             self.average = self._new_average()
         module.train()
-        rate = learning_rate(self.settings, self.step)
+        rate = learning_rate(self.settings, self.step, self._since_begun())
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate * group.get("rate_factor", 1.0)
         scalars = self.task.loss(module, self.step, self.fabric.global_rank)
@@ -242,6 +265,7 @@ class Run:
         """Write `last.ckpt` by way of a temporary name."""
         state = {
             "step": self.step,
+            "elapsed_s": self._since_begun(),
             "recipe": self.recipe,
             "model": self.task.module.state_dict(),
             "average": self.average.state_dict(),
@@ -260,11 +284,13 @@ class Run:
         self.average.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.step = state["step"]
+        self.step, self.elapsed_s = state["step"], state.get("elapsed_s", 0.0)
         self.first, self.best, self.looks_since_best = state.get("monitored", (None, None, 0))
-        if self.step >= self.settings.steps and not self.monitor:
+        over = 0 < self.settings.seconds <= self.elapsed_s
+        if (over or self.step >= self.settings.steps) and not self.monitor:
             raise SettingsError(
-                f"{self.folder}: already trained for {self.step} steps; ask for more with --steps, or another folder"
+                f"{self.folder}: already trained for {self.step} steps ({self.elapsed_s:.0f} s); ask for more with "
+                "--steps (or a recipe with more `seconds`), or another folder"
             )
 
 

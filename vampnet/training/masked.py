@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vampnet.checkpoint import load_codec
-from vampnet.data.dataset import TokenSet, open_tokens
+from vampnet.data.dataset import DeviceTokens, TokenSet, open_tokens
 from vampnet.errors import CorpusError, SettingsError
 from vampnet.masks import apply_mask, gamma
 from vampnet.model import MaskedTransformer
@@ -24,16 +24,16 @@ VALIDATION_RATES = (0.2, 0.5, 0.8)
 """Shares of the predicted tokens that validation masks."""
 
 
-def random_mask(codes_BCT: Tensor, n_conditioning: int, generator: torch.Generator) -> Tensor:
-    """Training mask (B, C, T), True = to be predicted.
+def random_mask(shape: torch.Size, n_conditioning: int, generator: torch.Generator) -> Tensor:
+    """Training mask of shape (B, C, T), True = to be predicted.
 
     The r of a batch are stratified: each is uniform on (0, 1], together they cover it evenly, which calms the loss
     (the authors take a Sobol sequence for the same end).
     """
-    n_items = len(codes_BCT)
+    n_items = shape[0]
     order_B = torch.randperm(n_items, generator=generator)
     r_B = 1 - (order_B + torch.rand(n_items, generator=generator)) / n_items
-    mask_BCT = torch.rand(codes_BCT.shape, generator=generator) < gamma(r_B).view(-1, 1, 1)
+    mask_BCT = torch.rand(shape, generator=generator) < gamma(r_B).view(-1, 1, 1)
     mask_BCT[:, :n_conditioning] = False
     return mask_BCT
 
@@ -56,10 +56,12 @@ def masked_loss(
     """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,).
 
     They are ordered by codebook, then item, then frame. `network` maps codes (B, C, T) and the choice of tokens
-    (B, P, T) to logits (N, V) in that order; the P codebooks are those after the `n_conditioning` first.
+    (B, P, T) to logits (N, V) in that order; the P codebooks are those after the `n_conditioning` first. The mask may
+    lie on the CPU while all else does not: then an accelerator is never asked how many tokens are masked.
     """
     chosen_BPT = mask_BCT[:, n_conditioning:]
-    logits_NV = network(apply_mask(codes_BCT, mask_BCT, mask_token), chosen_BPT).float()
+    masked_BCT = apply_mask(codes_BCT, mask_BCT.to(codes_BCT.device, non_blocking=True), mask_token)
+    logits_NV = network(masked_BCT, chosen_BPT).float()
     target_N = codes_BCT[:, n_conditioning:].transpose(0, 1)[chosen_BPT.transpose(0, 1)]
     nats_N = F.cross_entropy(logits_NV, target_N, reduction="none", label_smoothing=smoothing)
     return nats_N.mean(), nats_N.detach(), logits_NV.detach().argmax(-1) == target_N
@@ -72,15 +74,35 @@ class MaskedTask:
 
     def __init__(self, recipe: MaskedRecipe, train: TokenSet, validation: TokenSet, codebooks_CVK: Tensor) -> None:
         torch.manual_seed(recipe.loop.seed)
-        self.recipe, self.train, self.validation = recipe, train, validation
+        self.recipe, self.validation = recipe, validation
+        self.train: TokenSet | DeviceTokens = train
         self.module = MaskedTransformer(recipe.model)
         self.module.set_codebooks(codebooks_CVK[: recipe.model.n_codebooks])
         if recipe.initial == "neighbours":
             begin_as_neighbours(self.module)
 
-    def _codes(self, data: TokenSet, seed: tuple[int, ...], size: int) -> Tensor:
+    def _codes(self, data: TokenSet | DeviceTokens, seed: tuple[int, ...], size: int) -> Tensor:
         codes_BCT = data.batch(seed, size, self.recipe.crop_frames)[:, : self.recipe.model.n_codebooks]
         return codes_BCT.contiguous()
+
+    def compile(self) -> None:
+        """Compile the layers, one for all, since they have the same code."""
+        for layer in self.module.layers:
+            layer.compile(dynamic=False)
+
+    @property
+    def work(self) -> dict[str, float]:
+        """Tokens, masked or not, and 10**12 floating point operations of a step, forward and back.
+
+        Two per weight and frame forward, for half of the tokens in the classifier, and attention's products; twice
+        that back.
+        """
+        config, n_frames = self.recipe.model, self.recipe.crop_frames
+        matrices = 16 * config.dim**2 * config.n_layers + config.n_codebooks * config.codebook_dim * config.dim
+        matrices += config.n_predicted * config.vocab_size * config.dim / 2
+        per_frame = 2 * matrices + 4 * n_frames * config.dim * config.n_layers
+        frames = self.recipe.loop.batch_size * n_frames
+        return {"tokens": frames * config.n_predicted, "tflop": 3e-12 * per_frame * frames}
 
     def begin_step(self, step: int) -> bool:
         return False
@@ -88,11 +110,13 @@ class MaskedTask:
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
         config, loop = self.recipe.model, self.recipe.loop
         device = next(module.parameters()).device
+        if device.type == "cuda" and isinstance(self.train, TokenSet):
+            self.train = self.train.on(device)
         codes_BCT = self._codes(self.train, (loop.seed, step, rank), loop.batch_size)
         generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
-        mask_BCT = random_mask(codes_BCT, config.n_conditioning_codebooks, generator)
+        mask_BCT = random_mask(codes_BCT.shape, config.n_conditioning_codebooks, generator)
         loss, _, hit_N = masked_loss(
-            module, codes_BCT.to(device), mask_BCT.to(device), config.n_conditioning_codebooks, config.mask_token,
+            module, codes_BCT.to(device), mask_BCT, config.n_conditioning_codebooks, config.mask_token,
             self.recipe.label_smoothing,
         )  # fmt: skip
         return {"loss": loss, "accuracy": hit_N.float().mean()}

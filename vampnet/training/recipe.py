@@ -31,6 +31,11 @@ class LoopSettings:
     """Steps of linear warm-up."""
     decay_steps: int = 1000
     """Steps of the final linear fall to 0 ("stable-decay" only)."""
+    seconds: float = 0.0
+    """Time for the whole run, in the place of `steps`, for machines lent for so long; 0: none. The fall then takes the
+    last decay_steps / steps of it. Such a run cannot be repeated to the bit."""
+    compile: bool = False
+    """Compile the network's layers (torch.compile): faster on accelerators, after a minute of waiting."""
     beta2: float = 0.999
     """Second moment decay of AdamW; the first is 0.9."""
     weight_decay: float = 0.01
@@ -55,6 +60,7 @@ class LoopSettings:
         check("loop.batch_size", self.batch_size, 1, 10**6)
         check("loop.learning_rate", self.learning_rate, 0.0, 10.0)
         check("loop.ema_decay", self.ema_decay, 0.0, 1.0)
+        check("loop.seconds", self.seconds, 0.0, 1e9)
         if self.optimizer not in ("adamw", "muon"):
             raise SettingsError(f"loop.optimizer is {self.optimizer!r}; known: adamw, muon")
         if self.schedule not in ("stable-decay", "noam"):
