@@ -12,6 +12,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ def audio_files_in(folder: str | Path) -> list[Path]:
     if not files:
         raise CorpusError(f"{root}: holds no audio files ({', '.join(ENDINGS)})")
     return files
+
+
+class Waves(Protocol):
+    """What a codec trains on."""
+
+    def batch(self, seed: tuple[int, ...], batch_size: int, n_samples: int, jitter_db: float) -> Tensor:
+        """Random crops (B, S) with random gains up to `jitter_db` either way."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,6 @@ class WaveSet:
         crops = np.stack([self.crop(rng, n_samples) for _ in range(batch_size)])
         gain_db = rng.uniform(-jitter_db, jitter_db, size=(batch_size, 1))
         return torch.from_numpy((crops * 10 ** (gain_db / 20)).astype(np.float32))
-
 
     def on(self, device: torch.device) -> DeviceWaves:
         """The same in the memory of a device."""

@@ -20,7 +20,7 @@ from vampnet.codec.linear import set_linear
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.quantize import Observer, initialise
 from vampnet.codec.usage import codebook_perplexity
-from vampnet.data.waves import DeviceWaves, WaveSet
+from vampnet.data.waves import Waves, WaveSet
 from vampnet.errors import SettingsError
 from vampnet.spectra import mel_distance
 from vampnet.training.codec_losses import WEIGHTS, Reconstruction
@@ -90,10 +90,10 @@ class CodecTask:
 
     module: CodecNetwork
 
-    def __init__(self, recipe: CodecRecipe, train: WaveSet, validation: WaveSet) -> None:
+    def __init__(self, recipe: CodecRecipe, train: Waves, validation: Waves) -> None:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.validation = recipe, validation
-        self.train: WaveSet | DeviceWaves = train
+        self.train: Waves = train
         codec = MagnitudeCodec(recipe.codec)
         width = recipe.discriminator_width if recipe.adversarial_weight else 0
         self.module = CodecNetwork(codec, recipe.learn, width, recipe.encoder_rate)

@@ -56,11 +56,12 @@ class Muon(torch.optim.Optimizer):
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         momenta = [self.state[p]["momentum_buffer"] for p in parameters]
         gradients = [p.grad for p in parameters if p.grad is not None]
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        ahead = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+        foreach = torch._C._VariableFunctions  # pyright: ignore[reportAttributeAccessIssue]
+        foreach._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch.stack(foreach._foreach_lerp(gradients, momenta, group["momentum"]))
         updates = orthogonalised(ahead.to(inference_dtype(ahead.device))).to(ahead.dtype)
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, list(updates), alpha=-group["lr"] * 0.2 * max(ahead.shape[1:]) ** 0.5)
+        foreach._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        foreach._foreach_add_(parameters, list(updates), alpha=-group["lr"] * 0.2 * max(ahead.shape[1:]) ** 0.5)
 
 
 def orthogonalised(matrices: Tensor, rounds: int = ROUNDS) -> Tensor:
