@@ -106,6 +106,12 @@ def test_version_is_that_of_pyproject() -> None:
     assert f"## {vampnet.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "vampnet", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert said.strip().endswith(vampnet.__version__)
+
+
 def test_importing_does_no_work() -> None:
     # Of third parties not even numpy: the command line's --help and --version need none of them.
     loaded = run(
