@@ -72,6 +72,9 @@ def test_a_session_from_audio_to_a_bundle(work: Path, monkeypatch: pytest.Monkey
     write_bundle(work / "bundle", work / "decoder-run", work / "coarse-run", work / "c2f-run")
     made = load_bundle(work / "bundle")
     assert made.coarse is not None and made.c2f is not None
+    assert set(made.config["about"]) == {"decoder_steps", "coarse_steps", "c2f_steps"}
+    write_bundle(work / "again", work / "bundle", work / "bundle", work / "bundle")
+    assert load_bundle(work / "again").config["about"] == made.config["about"]
     assert made.codec.id == load_bundle(work / "codec").codec.id  # the decoder learned, tokens kept their meaning
     log = [json.loads(line) for line in (work / "coarse-run" / "log.jsonl").read_text().splitlines()]
     assert all(line["tokens_per_s"] > 0 and line["tflop_per_s"] > 0 for line in log if "loss" in line)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vampnet.checkpoint import load_bundle, load_codec, save_bundle
+from vampnet.checkpoint import find_bundle, load_bundle, load_codec, save_bundle
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError
 from vampnet.model import MaskedTransformer
@@ -58,6 +59,20 @@ def _model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | N
     return model, bundle.config.get("about", {}).get(f"{part}_steps")
 
 
+def _codec_of(source: str | Path) -> tuple[MagnitudeCodec, dict[str, Any]]:
+    """A codec of a run or of a bundle, and what is known of its training."""
+    if (Path(source) / "last.ckpt").exists():
+        codec, steps = codec_of_run(source)
+        recipe = read_run(source)[0]
+        alone = isinstance(recipe, CodecRecipe) and recipe.learn == "decoder"
+        return codec, {"decoder_steps" if alone else "codec_steps": steps}
+    loaded = load_codec(source)
+    assert isinstance(loaded, MagnitudeCodec)
+    config = json.loads((find_bundle(source) / "config.json").read_text())
+    known = {name: n for name, n in config.get("about", {}).items() if name in ("codec_steps", "decoder_steps")}
+    return loaded, known
+
+
 def write_bundle(
     folder: str | Path,
     codec: str | Path,
@@ -73,13 +88,7 @@ def write_bundle(
 
     Raises BundleError when a model's codebooks are not the codec's.
     """
-    about: dict[str, Any] = {}
-    if (Path(codec) / "last.ckpt").exists():
-        codec_module, about["codec_steps"] = codec_of_run(codec)
-    else:
-        loaded = load_codec(codec)
-        assert isinstance(loaded, MagnitudeCodec)
-        codec_module = loaded
+    codec_module, about = _codec_of(codec)
     models: dict[str, MaskedTransformer | None] = {"coarse": None, "c2f": None}
     for part, run in (("coarse", coarse), ("c2f", c2f)):
         if run is None:
