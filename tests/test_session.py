@@ -99,13 +99,18 @@ def test_new_pieces_join(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_render_held_out_pieces_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_audio.os, "nice", lambda _: 0)
     threads = torch.get_num_threads()
-    counters = {kind: _Counter() for kind in session_audio.KINDS}
-    session_audio._render(0, counters, str(tmp_path), None, time.time() + 0.6)
+    counters = {kind: _Counter() for kind in (*session_audio.KINDS, session_audio.LEFT)}
+    counters["validation"].value = session_audio.N_VALIDATION - 1
+    counters[session_audio.LEFT].value = 1  # sample, so one piece of music after the last held-out one
+    session_audio._render(0, counters, str(tmp_path), None, time.time() + 60)
     torch.set_num_threads(threads)
-    first, *others = session_audio.pieces(tmp_path, "validation")
-    assert -31 < measure(np.load(first)[None] / np.float32(32768), 44100) < INPUT_LUFS + 3  # one channel of a mix
-    assert session_audio._next_number(tmp_path, "validation") == 1 + len(others)
-    assert session_audio._next_number(tmp_path, "music") == 0
+    assert counters[session_audio.LEFT].value <= 0
+    (held_out,) = session_audio.pieces(tmp_path, "validation")
+    (music,) = session_audio.pieces(tmp_path, "music")
+    assert -31 < measure(np.load(music)[None] / np.float32(32768), 44100) < INPUT_LUFS + 3  # one channel of a mix
+    assert held_out.stem == f"validation-{session_audio.N_VALIDATION - 1:06d}"
+    assert session_audio._next_number(tmp_path, "validation") == session_audio.N_VALIDATION
+    assert session_audio._next_number(tmp_path, "diverse") == 0
 
 
 class _Counter:

@@ -2,7 +2,7 @@
 
     python -m vampnet.training.session WORK --seconds 720 --soundfont FluidR3_GM.sf2 -o BUNDLE
 
-Workers render audio without pause. The codec trains on it first, for `--codec-share` of the time, from that of
+Workers render audio, `--hours` of it. The codec trains on it first, for `--codec-share` of the time, from that of
 `--start-from`. Then all pieces are encoded, new ones as they come, and the coarse model, the coarse-to-fine model and
 the codec's decoder train side by side to the end. The same command goes on where it was stopped: what a stage has
 trained counts against its time. Recipes are in recipes/accelerator.
@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from typing import Any
 from vampnet.device import select_device
 from vampnet.errors import CorpusError, SettingsError, VampnetError
 from vampnet.training.export import write_bundle
-from vampnet.training.session_audio import start_rendering
+from vampnet.training.session_audio import rendering
 from vampnet.training.session_stages import (
-    FIRST_PIECES,
+    FIRST_PER_WORKER,
     encode_pieces,
     finished,
     train_codec,
@@ -44,9 +44,9 @@ def session(
     soundfont: str | None = None,
     start_from: str | None = "default",
     codec_share: float = 0.3,
+    hours: float = 60.0,
     workers: int | None = None,
     device: str = "auto",
-    n_first: int = FIRST_PIECES,
 ) -> None:
     """What the module says. Raises SettingsError for bad arguments, CorpusError for a stage that failed."""
     missing = [name for name in RECIPES if not (recipes / f"{name}.yaml").is_file()]
@@ -60,14 +60,13 @@ def session(
     for_codec, for_models = seconds * codec_share, seconds * (1 - codec_share)
     began = time.monotonic()
     n_workers = workers if workers is not None else max((os.cpu_count() or 2) - 1, 1)
-    renderers = start_rendering(work / "audio", soundfont, n_workers, 10 * seconds)
-    try:
+    with rendering(work / "audio", soundfont, n_workers, 10 * seconds, hours) as renderers:
         if not finished(work / "codec-run", for_codec):
-            _together((train_codec, (work, recipes / "codec.yaml", for_codec, where, start_from, n_first)))
+            arguments = (work, recipes / "codec.yaml", for_codec, where, start_from, FIRST_PER_WORKER * n_workers)
+            _together(renderers, (train_codec, arguments))
         encoder = _start(encode_pieces, (work, for_models, where))
         while not list((work / "tokens" / "train").glob("shard-*.json")):
-            if not encoder.is_alive():
-                raise CorpusError(f"{work}: encoding failed; what went wrong is printed above")
+            _check([encoder, *renderers])
             time.sleep(0.5)
         stages: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
             (train_masked, (work, recipes / f"{name}.yaml", name, for_models, where))
@@ -76,11 +75,8 @@ def session(
         ]
         if not finished(work / "decoder-run", for_models):
             stages.append((train_decoder, (work, recipes / "decoder.yaml", for_models, where)))
-        _together(*stages)
+        _together([encoder, *renderers], *stages)
         encoder.terminate()
-    finally:
-        for process in renderers:
-            process.terminate()
     write_bundle(output, work / "decoder-run", work / "coarse-run", work / "c2f-run", overwrite=True)
     print(f"wrote {output} after {time.monotonic() - began:.0f} s", flush=True)
 
@@ -91,17 +87,22 @@ def _start(stage: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProces
     return process
 
 
-def _together(*stages: tuple[Callable[..., None], tuple[Any, ...]]) -> None:
-    """Run stages side by side; when one fails the others are ended."""
+def _together(helpers: Sequence[BaseProcess], *stages: tuple[Callable[..., None], tuple[Any, ...]]) -> None:
+    """Run stages side by side; when one of them, or a helper, fails, all stages are ended."""
     processes = [_start(stage, arguments) for stage, arguments in stages]
-    while any(process.is_alive() for process in processes):
-        if any(process.exitcode for process in processes):
-            break
-        time.sleep(0.5)
-    failed = [process.name for process in processes if process.exitcode]
-    for process in processes:
-        process.terminate()
-        process.join()
+    try:
+        while any(process.is_alive() for process in processes):
+            _check([*processes, *helpers])
+            time.sleep(0.5)
+        _check(processes)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _check(processes: Sequence[BaseProcess]) -> None:
+    failed = sorted({process.name for process in processes if process.exitcode})
     if failed:
         raise CorpusError(f"{', '.join(failed)} failed; what went wrong is printed above. The same command goes on")
 
@@ -120,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--soundfont", default=None, help="General MIDI sound font, SF2 or SF3")
     parser.add_argument("--start-from", default="default", help="bundle whose codec to begin with, or `none`")
     parser.add_argument("--codec-share", type=float, default=0.3, help="share of the time that the codec gets")
+    parser.add_argument("--hours", type=float, default=60.0, help="audio to render; the processor is free after that")
     parser.add_argument("--workers", type=int, default=None, help="rendering processes (default: all cores but one)")
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
     given = vars(parser.parse_args(arguments))

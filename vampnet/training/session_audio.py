@@ -6,11 +6,13 @@ at which moment depends on the machine; what piece i of a kind sounds like does 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,15 @@ from vampnet.data.waves import DeviceWaves, WaveSet
 from vampnet.loudness import gain_to, measure
 
 KINDS = ("validation", "diverse", "music")
-N_VALIDATION = 60
+N_VALIDATION = 24
 """Held-out pieces of music; they are rendered first."""
 SEED = 11
 """Of the training pieces; corpora of other seeds hold other pieces."""
 EARLY_S = 90.0
 """For so long every second piece is diverse, later every fifth: codecs train first, and on diverse material."""
+LEFT = "left"
+"""Counter of the samples that are still wanted."""
+BYTES_PER_SAMPLE = 2
 MUSIC_PER_DIVERSE = 0.6
 """Music that codecs hear, over diverse material."""
 
@@ -41,19 +46,31 @@ def pieces(audio: Path, kind: str) -> list[Path]:
     return sorted(path for path in audio.glob(f"{kind}-*.npy") if not path.name.endswith(".partial.npy"))
 
 
-def start_rendering(audio: Path, soundfont: str | None, n_workers: int, seconds: float) -> list[BaseProcess]:
-    """Worker processes that render into `audio` for so long, after what is there already."""
+@contextlib.contextmanager
+def rendering(
+    audio: Path, soundfont: str | None, n_workers: int, seconds: float, hours: float
+) -> Iterator[list[BaseProcess]]:
+    """Worker processes that render into `audio`, after what is there already. They are ended with the context.
+
+    They stop once there are `hours` of audio to train on, or after `seconds`.
+    """
     audio.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    counters = {kind: context.Value("i", _next_number(audio, kind)) for kind in KINDS}
+    counters = {kind: context.Value("q", _next_number(audio, kind)) for kind in KINDS}
+    there = sum(path.stat().st_size for kind in KINDS[1:] for path in pieces(audio, kind)) // BYTES_PER_SAMPLE
+    counters[LEFT] = context.Value("q", int(hours * 3600 * CorpusSettings().sample_rate_hz) - there)
     until = time.time() + seconds
-    workers = [
+    workers: list[BaseProcess] = [
         context.Process(target=_render, args=(worker, counters, str(audio), soundfont, until), daemon=True)
         for worker in range(n_workers)
     ]
     for process in workers:
         process.start()
-    return list(workers)
+    try:
+        yield workers
+    finally:
+        for process in workers:
+            process.terminate()
 
 
 def _next_number(audio: Path, kind: str) -> int:
@@ -69,7 +86,7 @@ def _render(worker: int, counters: dict[str, Any], audio: str, soundfont: str | 
     if soundfont is not None:
         music, diverse = music.with_soundfont(soundfont), diverse.with_soundfont(soundfont)
     started, turn = time.time(), worker
-    while time.time() < until:
+    while time.time() < until and counters[LEFT].value > 0:
         turn += 1
         kind = "diverse" if turn % (2 if time.time() < started + EARLY_S else 5) == 0 else "music"
         if counters["validation"].value < N_VALIDATION:
@@ -79,6 +96,9 @@ def _render(worker: int, counters: dict[str, Any], audio: str, soundfont: str | 
             counters[kind].value += 1
         made, _ = (diverse if kind == "diverse" else music).make(*_seed(kind), index)
         _write(Path(audio) / f"{kind}-{index:06d}.npy", made, index)
+        if kind != "validation":
+            with counters[LEFT].get_lock():
+                counters[LEFT].value -= made.shape[1]
 
 
 def _seed(kind: str) -> tuple[str, int]:

@@ -30,14 +30,14 @@ from vampnet.training.masked import MaskedTask
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
 from vampnet.training.session_audio import N_VALIDATION, GrowingWaves, held_out_waves, pieces
 
-FIRST_PIECES = 60
-"""Diverse pieces that have to be there before a codec begins."""
+FIRST_PER_WORKER = 4
+"""Diverse pieces, for each process that renders, that have to be there before a codec begins."""
 TOGETHER = 16
 """Pieces encoded at once."""
 PER_SHARD = 512
 
 
-def wait_for(audio: Path, kind: str, n_pieces: int, seconds: float = 120.0) -> None:
+def wait_for(audio: Path, kind: str, n_pieces: int, seconds: float = 600.0) -> None:
     """Return when so many pieces are finished; CorpusError when they are not in time."""
     started = time.monotonic()
     while len(pieces(audio, kind)) < n_pieces:
@@ -47,7 +47,7 @@ def wait_for(audio: Path, kind: str, n_pieces: int, seconds: float = 120.0) -> N
 
 
 def train_codec(
-    work: Path, recipe_path: Path, seconds: float, device: str, start_from: str | None, n_first: int = FIRST_PIECES
+    work: Path, recipe_path: Path, seconds: float, device: str, start_from: str | None, n_first: int
 ) -> None:
     """The codec, from another one or from nothing: `codec-run`, then `codec`."""
     wait_for(work / "audio", "diverse", n_first)
