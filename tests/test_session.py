@@ -101,16 +101,18 @@ def test_workers_render_held_out_pieces_first(tmp_path: Path, monkeypatch: pytes
     threads = torch.get_num_threads()
     counters = {kind: _Counter() for kind in (*session_audio.KINDS, session_audio.LEFT)}
     counters["validation"].value = session_audio.N_VALIDATION - 1
-    counters[session_audio.LEFT].value = 1  # sample, so one piece of music after the last held-out one
+    counters[session_audio.LEFT].value = 1  # sample, so one diverse piece after the last held-out one
     session_audio._render(0, counters, str(tmp_path), None, time.time() + 60)
     torch.set_num_threads(threads)
     assert counters[session_audio.LEFT].value <= 0
     (held_out,) = session_audio.pieces(tmp_path, "validation")
-    (music,) = session_audio.pieces(tmp_path, "music")
-    assert -31 < measure(np.load(music)[None] / np.float32(32768), 44100) < INPUT_LUFS + 3  # one channel of a mix
+    (diverse,) = session_audio.pieces(tmp_path, "diverse")
+    assert len(np.load(diverse)) > 19 * 44100
+    lufs = measure(np.load(held_out)[None] / np.float32(32768), 44100)
+    assert -31 < lufs < INPUT_LUFS + 3  # one channel of a mix that has INPUT_LUFS
     assert held_out.stem == f"validation-{session_audio.N_VALIDATION - 1:06d}"
     assert session_audio._next_number(tmp_path, "validation") == session_audio.N_VALIDATION
-    assert session_audio._next_number(tmp_path, "diverse") == 0
+    assert session_audio._next_number(tmp_path, "music") == 0
 
 
 class _Counter:
