@@ -1,0 +1,93 @@
+"""Makes docs/evaluation anew from what `vampnet evaluate` left in a folder: verdicts, tables, plots, results.csv.
+
+    python docs/make_evaluation.py OUT
+
+Small enough for a repository; the whole report, with examples to listen to, is OUT/report.html. Needs the extra `plot`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+FOLDER = Path(__file__).parent / "evaluation"
+COLUMNS = ("mel", "chroma", "beat_f", "onsets")
+NAMES = {"mel": "mel distance", "chroma": "chroma", "beat_f": "beat F", "onsets": "onset ratio"}
+
+
+def interval(entry: dict[str, Any] | None, decimals: int = 3) -> str:
+    """"0.123 (0.100 to 0.150)"."""
+    if not entry or entry.get("value") is None:
+        return ""
+    value, low, high = (f"{entry[key]:.{decimals}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def verdicts(findings: list[dict[str, Any]]) -> str:
+    """A row per finding, then the claims that each rests on."""
+    lines = ["| finding of the paper | verdict |", "|---|---|"]
+    lines += [f"| {f['number']}. {f['statement']} | **{f['verdict']}** |" for f in findings]
+    for finding in findings:
+        lines += ["", f"{finding['number']}. {finding['rule']}"]
+        for claim in finding["claims"]:
+            lines.append(f"   - {claim['text']}: {interval(claim['interval'])}, {claim['verdict']} ({claim['numbers']})")
+    return "\n".join(lines)
+
+
+def table(experiment: dict[str, Any]) -> str:
+    head = ["condition", "FAD", *(NAMES[name] for name in COLUMNS), "kept bit/s", "s per excerpt"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for condition in experiment["conditions"]:
+        cells = [condition["name"], interval(condition["sets"][0]["fad"])]
+        cells += [interval(condition["metrics"][name]) for name in COLUMNS]
+        rate = condition["metrics"]["rate"]["value"]
+        cells += ["" if rate is None else f"{rate:.0f}", f"{condition['seconds_per_excerpt']:.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(experiment: dict[str, Any], path: Path) -> None:
+    """FAD of each condition with its interval."""
+    conditions = [c for c in experiment["conditions"] if c["sets"][0]["fad"]["value"] is not None]
+    figure = Figure(figsize=(7, 0.5 + 0.28 * len(conditions)), layout="constrained")
+    axes = figure.subplots()
+    for place, condition in enumerate(reversed(conditions)):
+        fad = condition["sets"][0]["fad"]
+        axes.plot([fad["low"], fad["high"]], [place, place], color="0.6", linewidth=3)
+        axes.plot(fad["value"], place, "o", color="black", markersize=4)
+    axes.set_yticks(range(len(conditions)), [c["name"] for c in reversed(conditions)], fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlabel("FAD of mel statistics, 95 % interval")
+    figure.savefig(path, dpi=90)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder that `vampnet evaluate -o` wrote")
+    options = parser.parse_args()
+    data = json.loads((options.results / "results.json").read_text())
+    FOLDER.mkdir(exist_ok=True)
+    excerpts, model = data["excerpts"], data["model"]
+    facts = (
+        f"{excerpts['n']} excerpts of {excerpts['length_s']:.0f} s of {excerpts['pieces']} pieces; FAD: "
+        f"{data['embeddings'][0]['id']}; {model['backend']} backend, {model['dtype'].removeprefix('torch.')}; "
+        f"bundle {model['bundle']}, code {model['code']}; {data['resamples']} resamples."
+    )
+    parts = ["# The paper's experiments on the embedded model", "Made by `python docs/make_evaluation.py OUT`.", facts]
+    parts += [f"- {warning}" for warning in data["warnings"]]
+    parts += ["## Verdicts", verdicts(data["findings"][0])]
+    for experiment in data["experiments"]:
+        picture = FOLDER / f"{experiment['name']}.png"
+        plot(experiment, picture)
+        parts += [f"## {experiment['title']}", experiment["about"], f"![FAD]({picture.name})", table(experiment)]
+    (FOLDER / "README.md").write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
+    shutil.copyfile(options.results / "results.csv", FOLDER / "results.csv")
+
+
+if __name__ == "__main__":
+    main()
