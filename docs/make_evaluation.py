@@ -21,7 +21,7 @@ NAMES = {"mel": "mel distance", "chroma": "chroma", "beat_f": "beat F", "onsets"
 
 
 def interval(entry: dict[str, Any] | None, decimals: int = 3) -> str:
-    """"0.123 (0.100 to 0.150)"."""
+    """ "0.123 (0.100 to 0.150)"."""
     if not entry or entry.get("value") is None:
         return ""
     value, low, high = (f"{entry[key]:.{decimals}f}" for key in ("value", "low", "high"))
@@ -35,7 +35,9 @@ def verdicts(findings: list[dict[str, Any]]) -> str:
     for finding in findings:
         lines += ["", f"{finding['number']}. {finding['rule']}"]
         for claim in finding["claims"]:
-            lines.append(f"   - {claim['text']}: {interval(claim['interval'])}, {claim['verdict']} ({claim['numbers']})")
+            lines.append(
+                f"   - {claim['text']}: {interval(claim['interval'])}, {claim['verdict']} ({claim['numbers']})"
+            )
     return "\n".join(lines)
 
 
