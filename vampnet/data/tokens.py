@@ -88,6 +88,19 @@ def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict
     return header
 
 
+def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], skipped: Sequence[str]) -> dict:
+    """What stands in the JSON beside a shard; `entries` are in the order of their frames."""
+    return {
+        "codec_id": codec.id,
+        "n_codebooks": codec.n_codebooks,
+        "frames_per_s": codec.frames_per_s,
+        "n_frames": sum(entry["n_frames"] for entry in entries),
+        "names": list(names),
+        "entries": list(entries),
+        "skipped": list(skipped),
+    }
+
+
 def _write_shard(
     target: Path, number: int, names: Sequence[str], files: Sequence[Path], codec: Codec, bar: tqdm, turn: int
 ) -> dict:
@@ -107,15 +120,7 @@ def _write_shard(
             entries.append({"name": name, "start": n_frames, "n_frames": codes_CT.shape[1]})
             n_frames += codes_CT.shape[1]
             bar.update()
-    header = {
-        "codec_id": codec.id,
-        "n_codebooks": codec.n_codebooks,
-        "frames_per_s": codec.frames_per_s,
-        "n_frames": n_frames,
-        "names": list(names),
-        "entries": entries,
-        "skipped": skipped,
-    }
+    header = shard_header(codec, names, entries, skipped)
     os.replace(data_path.with_suffix(".tmp"), data_path)
     temporary = header_path.with_suffix(".json.tmp")
     temporary.write_text(json.dumps(header))

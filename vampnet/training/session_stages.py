@@ -22,9 +22,10 @@ from vampnet.codec.base import Codec
 from vampnet.codec.blockwise import BlockwiseCodec
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.data.dataset import DeviceTokens, open_tokens
+from vampnet.data.tokens import shard_header
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.training.codec import CodecTask
-from vampnet.training.export import read_run, write_bundle
+from vampnet.training.export import read_run
 from vampnet.training.loop import Run
 from vampnet.training.masked import MaskedTask
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
@@ -49,14 +50,13 @@ def wait_for(audio: Path, kind: str, n_pieces: int, seconds: float = 600.0) -> N
 def train_codec(
     work: Path, recipe_path: Path, seconds: float, device: str, start_from: str | None, n_first: int
 ) -> None:
-    """The codec, from another one or from nothing: `codec-run`, then `codec`."""
+    """The codec, from another one or from nothing: `codec-run`."""
     wait_for(work / "audio", "diverse", n_first)
     wait_for(work / "audio", "validation", 1)
     torch.set_float32_matmul_precision("high")
     recipe = _timed(read_recipe(recipe_path), seconds)
     assert isinstance(recipe, CodecRecipe)
     _run_codec(recipe, work / "codec-run", device, work, start_from)
-    write_bundle(work / "codec", work / "codec-run", overwrite=True)
 
 
 def train_decoder(work: Path, recipe_path: Path, seconds: float, device: str) -> None:
@@ -82,6 +82,7 @@ def _run_codec(recipe: CodecRecipe, folder: Path, device: str, work: Path, start
 
 def encode_pieces(work: Path, seconds: float, device: str) -> None:
     """Token shards of all pieces, of those too that are rendered within `seconds`; then it is done."""
+    torch.backends.cudnn.allow_tf32 = False  # which entry is nearest must not depend on the machine
     codec, started = load_codec(work / "codec").to(device), time.monotonic()
     assert isinstance(codec, BlockwiseCodec)
     _encode_new(codec, work, "validation", pieces(work / "audio", "validation")[:N_VALIDATION])
@@ -107,8 +108,7 @@ def _write_shard(codec: BlockwiseCodec, path: Path, files: Sequence[Path]) -> No
     codes = encode_together(codec, [np.load(file) for file in files])
     starts = np.cumsum([0, *(len(codes_TC) for codes_TC in codes)]).tolist()
     entries = [{"name": f.name, "start": s, "n_frames": len(c)} for f, s, c in zip(files, starts, codes, strict=False)]
-    header = {"codec_id": codec.id, "n_codebooks": codec.n_codebooks, "frames_per_s": codec.frames_per_s}
-    header |= {"n_frames": starts[-1], "names": [f.name for f in files], "entries": entries, "skipped": []}
+    header = shard_header(codec, [f.name for f in files], entries, skipped=[])
     path.with_suffix(".u16").write_bytes(np.concatenate(codes).astype("<u2").tobytes())
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(header))
