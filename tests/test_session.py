@@ -63,6 +63,7 @@ def test_a_session_from_audio_to_a_bundle(work: Path, monkeypatch: pytest.Monkey
     recipes = work / "recipes"
     session_stages.train_codec(work, recipes / "codec.yaml", 0.6, "cpu", None, n_first=3)
     assert session_stages.finished(work / "codec-run", 0.6) and not session_stages.finished(work / "codec-run", 900.0)
+    write_bundle(work / "codec", work / "codec-run")
     session_stages.encode_pieces(work, 0.0, "cpu")
     names = open_tokens(work / "tokens" / "train").names
     assert sorted(names) == [f"{kind}-{k:06d}.npy" for kind in ("diverse", "music") for k in range(3)]

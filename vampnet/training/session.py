@@ -64,6 +64,7 @@ def session(
         if not finished(work / "codec-run", for_codec):
             arguments = (work, recipes / "codec.yaml", for_codec, where, start_from, FIRST_PER_WORKER * n_workers)
             _together(renderers, (train_codec, arguments))
+        write_bundle(work / "codec", work / "codec-run", overwrite=True)
         encoder = _start(encode_pieces, (work, for_models, where))
         while not list((work / "tokens" / "train").glob("shard-*.json")):
             _check([encoder, *renderers])
@@ -82,7 +83,8 @@ def session(
 
 
 def _start(stage: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=stage, args=arguments, name=stage.__name__)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=stage, args=arguments, name=stage.__name__, daemon=True)  # ends with this one
     process.start()
     return process
 
