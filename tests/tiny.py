@@ -56,6 +56,7 @@ def shorten_windows(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"vampnet.pipeline.{name}", seconds)
     for module in ("codec.blockwise", "jobs", "streams"):
         patch.setattr(f"vampnet.{module}.BLOCK_FRAMES", 32)
+    patch.setattr("vampnet.codec.magnitude.MagnitudeCodec.decoder_block", 32)
 
 
 def in_float32(patch: pytest.MonkeyPatch) -> None:

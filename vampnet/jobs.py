@@ -125,7 +125,7 @@ class Job:
         """Decode what is final, in the blocks that the codec would cut."""
         context, n_frames = self._codec.decoder_context, self.generation.n_frames
         while self._spools and self.decoded < n_frames:
-            stop = min(self.decoded + BLOCK_FRAMES, n_frames)
+            stop = min(self.decoded + self._codec.decoder_block, n_frames)
             right = min(stop + context, n_frames)
             if right > self.generation.finished:
                 return

@@ -23,6 +23,8 @@ class Codec(nn.Module):
     codebook_size: int
     decoder_context: int
     """Frames of context on each side that make a span's waveform independent of where it was cut."""
+    decoder_block: int
+    """Frames decoded at once: fewer take less memory, but each block is decoded together with its context."""
 
     @property
     def id(self) -> str:
@@ -52,8 +54,8 @@ class Codec(nn.Module):
         """
         raise NotImplementedError
 
-    def decode_blocks(self, codes_BCT: Tensor, block_frames: int = 575) -> Iterator[Tensor]:
-        """Decode in bounded memory; the waveform blocks, joined, are those of one `decode`."""
+    def decode_blocks(self, codes_BCT: Tensor, block_frames: int | None = None) -> Iterator[Tensor]:
+        """Decode in bounded memory, by default `decoder_block` frames at once; the waveform blocks, joined, are those of one `decode`."""
         raise NotImplementedError
 
     def decode_part(self, codes_BCT: Tensor, first: int, n_frames: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from vampnet.codec.base import Codec
 
 BLOCK_FRAMES = 256
-"""Frames encoded or decoded at once; also the grid on which one pass and a stream do the same arithmetic."""
+"""Frames encoded at once; also the grid on which one pass and a stream do the same arithmetic."""
 
 
 class BlockwiseCodec(Codec):
@@ -24,6 +24,7 @@ class BlockwiseCodec(Codec):
 
     encoder_context: int
     """Frames of context on each side that make a span's codes independent of where it was cut."""
+    decoder_block: int = BLOCK_FRAMES
 
     def encode_span(self, audio_BS: Tensor) -> Tensor:
         """Waveform on the codec's device, its length a multiple of the hop -> int64 codes (B, C, S / hop)."""
@@ -68,8 +69,9 @@ class BlockwiseCodec(Codec):
         return self.encode_span(audio_BS)[:, :, start // self.hop : (start + length) // self.hop]
 
     @torch.no_grad()
-    def decode_blocks(self, codes_BCT: Tensor, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
+    def decode_blocks(self, codes_BCT: Tensor, block_frames: int | None = None) -> Iterator[Tensor]:
         """Waveform blocks (B, block_frames * hop); the last one is shorter."""
+        block_frames = block_frames or self.decoder_block
         context, n_frames = self.decoder_context, codes_BCT.shape[2]
         for first in range(0, n_frames, block_frames):
             left, right = max(first - context, 0), min(first + block_frames + context, n_frames)

@@ -109,6 +109,7 @@ class Decoder(nn.Module):
 class MagnitudeCodec(BlockwiseCodec):
     """Encoder, residual quantiser and decoder."""
 
+    decoder_block = 1024  # the search for phases looks two seconds to each side: as much as blocks of 256 are long
     config: MagnitudeConfig
     small_window_S: Tensor
 
