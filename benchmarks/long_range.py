@@ -1,6 +1,6 @@
 """Does generated music stay itself? Tempo, key, level and movement over 60 s, beside real music.
 
-    python benchmarks/long_range.py CORPUS [--pieces 8] [--seconds 60] [-o docs/long-range.md]
+    python benchmarks/long_range.py CORPUS [--pieces 8] [--seconds 60] [--mask-temperature 10.5] [-o docs/long-range.md]
 
 Music from nothing, music from the first 4 s of held-out pieces (what was generated after them), and the pieces
 themselves, each cut into parts of 10 s. Every part is compared with the first one; figures are means over pieces, then
@@ -14,7 +14,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,10 +89,10 @@ def _collapsed(piece: Sequence[Part], real_onsets_hz: float) -> bool:
     return any(p.level_db < loudest - SILENT_DB or p.onsets_hz < DRONE_SHARE * real_onsets_hz for p in piece)
 
 
-def made(model: Vampnet, openings: Sequence[Audio], seconds: float) -> Iterator[tuple[str, Audio]]:
-    """Generated pieces and what they were made from."""
+def made(model: Vampnet, openings: Sequence[Audio], seconds: float, sampling: Sampling) -> Iterator[tuple[str, Audio]]:
+    """Generated pieces and what they were made from; each with a seed of its own."""
     for number, opening in enumerate(openings):
-        sampling = Sampling(seed=number)
+        sampling = replace(sampling, seed=number)
         yield "from nothing", generate(model, seconds, sampling=sampling).audio
         whole = outpaint(model, opening, after_s=seconds - OPENING_S, sampling=sampling).audio
         yield "from 4 s", cut(whole, opening.n_samples, whole.n_samples)
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--pieces", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--mask-temperature", type=float, default=Sampling().mask_temperature)
     parser.add_argument("-o", "--output", type=Path, default=None, help="Markdown to write, JSON beside it")
     options = parser.parse_args()
     started, model = time.perf_counter(), load(options.bundle, backend=options.backend)
@@ -115,7 +116,8 @@ def main() -> None:
         if len(openings) < options.pieces and audio.duration_s >= 2 * PART_S + OPENING_S:
             openings.append(cut(audio, 0, round(OPENING_S * audio.sample_rate_hz)))
             pieces["real"].append(parts_of(audio))
-    for name, audio in made(model, openings, options.seconds):
+    sampling = Sampling(mask_temperature=options.mask_temperature)
+    for name, audio in made(model, openings, options.seconds, sampling):
         pieces[name].append(parts_of(audio))
     real_onsets_hz = float(np.mean([part.onsets_hz for piece in pieces["real"] for part in piece]))
     figures = {name: figures_of(own, real_onsets_hz) for name, own in pieces.items()}

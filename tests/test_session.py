@@ -114,6 +114,11 @@ def test_workers_render_held_out_pieces_first(tmp_path: Path, monkeypatch: pytes
     assert held_out.stem == f"validation-{session_audio.N_VALIDATION - 1:06d}"
     assert session_audio._next_number(tmp_path, "validation") == session_audio.N_VALIDATION
     assert session_audio._next_number(tmp_path, "music") == 0
+    session_stages._encode_new(tiny_codec(), tmp_path, "train", [held_out, diverse])
+    beats = open_tokens(tmp_path / "tokens" / "train").beats
+    assert len(beats[0]) > 10 and len(beats[1]) == 0  # composed music says where its beats are
+    first_s = json.loads(session_audio.beats_beside(held_out).read_text())[1]
+    assert beats[0][1] == pytest.approx(first_s * 44100 / 768, abs=0.01)
 
 
 class _Counter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import yaml
 from tests.tiny import C2F, COARSE, CODEC, tiny_codec, tone
 from vampnet.audio import write
 from vampnet.checkpoint import load_bundle, save_bundle
-from vampnet.data.dataset import open_tokens
+from vampnet.data.dataset import join, open_tokens
 from vampnet.data.tokens import tokenize_folder
 from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, CorpusError, SettingsError
@@ -249,6 +250,27 @@ def test_token_shards(folder: Path, tmp_path: Path) -> None:
     assert batch.shape == (3, CODEC.n_codebooks, 50) and torch.equal(batch, data.batch((1, 2), 3, 50))
     assert data.batch((1,), 1, 2000).shape == (1, CODEC.n_codebooks, 2000)  # longer than any piece: repeated
     assert (data.unigram() <= np.log(CODEC.codebook_size) + 1e-9).all()
+
+
+def test_tokens_know_the_beats_that_the_index_of_their_folder_says(folder: Path, tmp_path: Path) -> None:
+    codec = load_bundle(folder / "codec").codec
+    shutil.copytree(folder / "audio", tmp_path / "audio")
+    line = {"file": "1.flac", "beats": [0.5, 1.0, 1.5]}
+    (tmp_path / "audio" / "index.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"file": "2.flac"}) + "\n")
+    tokenize_folder(tmp_path / "audio", tmp_path / "t", codec)
+    data = join([open_tokens(folder / "tokens"), open_tokens(tmp_path / "t")])
+    assert [len(beats) for beats in data.beats] == [0, 0, 0, 0, 3, 0]
+    assert data.beats[4] == pytest.approx(np.array([0.5, 1.0, 1.5]) * 44100 / 768, abs=0.01)
+    places = data.places((4,), 40, 60)
+    for (piece, first, _), beats in zip(places.tolist(), data.batch_beats((4,), 40, 60), strict=True):
+        assert np.array_equal(beats, data.beats[piece] - first)
+    codes_TC = data.shards[data.pieces[places[0, 0], 0]][data.pieces[places[0, 0], 1] + places[0, 1] :][:60]
+    assert np.array_equal(data.batch((4,), 40, 60)[0].T.numpy(), codes_TC)  # the same crops
+    assert all(len(beats) == 0 for beats in data.batch_beats((4,), 9, 4000))  # pieces repeated without regard to beats
+    later = tokenize_folder(tmp_path / "audio", tmp_path / "t2", codec, turn=1)
+    assert later.n_files == 3
+    moved = open_tokens(tmp_path / "t2").beats[1]
+    assert moved == pytest.approx((np.array([0.5, 1.0, 1.5]) * 44100 - 256) / 768, abs=0.01)
 
 
 def test_tokens_of_another_codec_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -222,8 +222,9 @@ class Sampling:
     """Passes of the coarse-to-fine model, 1 to 1000."""
     temperature: float = 1.0
     """Divides the logits; 0 takes the most likely token, up to 10."""
-    mask_temperature: float = 10.5
-    """Weight of the Gumbel noise in the confidence order, annealed to 0 over the steps; 0 to 1000."""
+    mask_temperature: float = 40.0
+    """Weight of the Gumbel noise in the confidence order, annealed to 0 over the steps; 0 to 1000. With the authors'
+    10.5 long music fades into drones, whose tokens are the most confident (docs/experiments.md)."""
     top_p: float = 1.0
     """Nucleus filter: smallest set of tokens with this probability mass, above 0 up to 1 (1: off)."""
     typical_mass: float = 1.0

@@ -55,7 +55,10 @@ class Codec(nn.Module):
         raise NotImplementedError
 
     def decode_blocks(self, codes_BCT: Tensor, block_frames: int | None = None) -> Iterator[Tensor]:
-        """Decode in bounded memory, by default `decoder_block` frames at once; the waveform blocks, joined, are those of one `decode`."""
+        """Decode in bounded memory, by default `decoder_block` frames at once.
+
+        The waveform blocks, joined, are those of one `decode`.
+        """
         raise NotImplementedError
 
     def decode_part(self, codes_BCT: Tensor, first: int, n_frames: int) -> Tensor:

@@ -27,6 +27,8 @@ class TokenSet:
     """int64 (pieces, 3): shard, first frame, number of frames."""
     names: tuple[str, ...]
     """Source file of each piece."""
+    beats: tuple[np.ndarray, ...] = ()
+    """Where the beats of each piece are, frames from its first, float; of pieces without known beats none."""
 
     @property
     def n_frames(self) -> int:
@@ -36,24 +38,32 @@ class TokenSet:
     def _ends(self) -> np.ndarray:
         return np.cumsum(self.pieces[:, 2])
 
-    def draw(self, rng: np.random.Generator, n_frames: int) -> tuple[int, int, int]:
-        """Where a random crop lies: shard, first frame, frames, of a piece drawn in proportion to its length."""
-        place = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
-        shard, start, length = (int(x) for x in self.pieces[place])
-        first = int(rng.integers(max(length - n_frames, 0) + 1))
-        return shard, start + first, min(length - first, n_frames)
+    def places(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> np.ndarray:
+        """Where the crops of a batch lie, (B, 3): piece (drawn in proportion to its length), first frame, frames."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        return np.array([self._place(rng, n_frames) for _ in range(batch_size)])
 
-    def crop(self, rng: np.random.Generator, n_frames: int) -> np.ndarray:
-        """A random crop (n_frames, codebooks); a piece shorter than the crop is repeated, as a loop would be."""
-        shard, first, length = self.draw(rng, n_frames)
-        piece = self.shards[shard][first : first + length]
-        return np.resize(piece, (n_frames, self.n_codebooks)) if length < n_frames else np.asarray(piece)
+    def _place(self, rng: np.random.Generator, n_frames: int) -> tuple[int, int, int]:
+        piece = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+        length = int(self.pieces[piece, 2])
+        first = int(rng.integers(max(length - n_frames, 0) + 1))
+        return piece, first, min(length - first, n_frames)
 
     def batch(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> Tensor:
-        """Codes (B, C, T), int64, that depend on `seed` alone."""
-        rng = np.random.default_rng(np.random.SeedSequence(seed))
-        crops = np.stack([self.crop(rng, n_frames) for _ in range(batch_size)])
-        return torch.from_numpy(crops.astype(np.int64)).transpose(1, 2).contiguous()
+        """Codes (B, C, T), int64, that depend on `seed` alone; a piece shorter than T is repeated like a loop."""
+        crops = []
+        for piece, first, length in self.places(seed, batch_size, n_frames).tolist():
+            shard, start, _ = self.pieces[piece]
+            crops.append(np.resize(self.shards[shard][start + first :][:length], (n_frames, self.n_codebooks)))
+        return torch.from_numpy(np.stack(crops).astype(np.int64)).transpose(1, 2).contiguous()
+
+    def batch_beats(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> list[np.ndarray]:
+        """The beats in each crop of that batch, frames from its first; of pieces that are repeated none."""
+        places = self.places(seed, batch_size, n_frames).tolist()
+        return [self._beats_in(piece, first) if length == n_frames else np.empty(0) for piece, first, length in places]
+
+    def _beats_in(self, piece: int, first: int) -> np.ndarray:
+        return self.beats[piece] - first if self.beats else np.empty(0)
 
     def on(self, device: torch.device) -> DeviceTokens:
         """The same in the memory of a device."""
@@ -83,11 +93,15 @@ class DeviceTokens:
 
     def batch(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> Tensor:
         """The codes (B, C, T), int64, that the token set's own `batch` returns, on the device."""
-        rng = np.random.default_rng(np.random.SeedSequence(seed))
-        drawn = np.array([self.source.draw(rng, n_frames) for _ in range(batch_size)])
-        first_B, length_B = self.starts[drawn[:, 0]] + drawn[:, 1], drawn[:, 2]
+        piece_B, offset_B, length_B = self.source.places(seed, batch_size, n_frames).T
+        shard_B, start_B, _ = self.source.pieces[piece_B].T
+        first_B = self.starts[shard_B] + start_B + offset_B
         frame_BT = first_B[:, None] + np.arange(n_frames) % length_B[:, None]
         return self.codes_FC[torch.from_numpy(frame_BT).to(self.codes_FC.device)].long().transpose(1, 2).contiguous()
+
+    def batch_beats(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> list[np.ndarray]:
+        """As the token set's own."""
+        return self.source.batch_beats(seed, batch_size, n_frames)
 
 
 def join(sets: Sequence[TokenSet]) -> TokenSet:
@@ -102,6 +116,7 @@ def join(sets: Sequence[TokenSet]) -> TokenSet:
         tuple(shard for part in sets for shard in part.shards),
         np.concatenate(pieces),
         tuple(name for part in sets for name in part.names),
+        tuple(beats for part in sets for beats in part.beats or [np.empty(0)] * len(part.pieces)),
     )
 
 
@@ -111,7 +126,7 @@ def open_tokens(folder: str | Path) -> TokenSet:
     headers = sorted(root.glob("shard-*.json"))
     if not headers:
         raise CorpusError(f"{root}: holds no token shards; make them with `vampnet tokenize AUDIO_FOLDER -o {root}`")
-    shards, pieces, names, ids = [], [], [], set()
+    shards, pieces, names, beats, ids = [], [], [], [], set()
     for number, path in enumerate(headers):
         header = json.loads(path.read_text())
         data = path.with_suffix(".u16")
@@ -123,7 +138,8 @@ def open_tokens(folder: str | Path) -> TokenSet:
         shards.append(np.memmap(data, dtype="<u2", mode="r", shape=shape) if expected else np.zeros(shape, "<u2"))
         pieces += [(number, e["start"], e["n_frames"]) for e in header["entries"]]
         names += [e["name"] for e in header["entries"]]
+        beats += [np.asarray(e.get("beats", ()), dtype=np.float64) for e in header["entries"]]
     if len(ids) > 1:
         raise CorpusError(f"{root}: its shards come from several codecs: {', '.join(sorted(i for i, _ in ids))}")
     (codec_id, n_codebooks), pieces_array = ids.pop(), np.asarray(pieces, dtype=np.int64).reshape(-1, 3)
-    return TokenSet(codec_id, n_codebooks, tuple(shards), pieces_array, tuple(names))
+    return TokenSet(codec_id, n_codebooks, tuple(shards), pieces_array, tuple(names), tuple(beats))

@@ -1,8 +1,9 @@
 """A folder of audio as token shards: what masked models train on.
 
 A shard is a flat file of uint16 codes, frames x codebooks (`shard-00000.u16`), and a JSON beside it: the codec's id,
-the number of codebooks, and the source, first frame and length of each file in it. A shard appears by renaming, so
-whatever is there is whole, and an interrupted run goes on at the first shard that is missing.
+the number of codebooks, and the source, first frame and length of each file in it, and the frames of its beats if the
+folder's index has them. A shard appears by renaming, so whatever is there is whole, and an interrupted run goes on at
+the first shard that is missing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from vampnet.codec.base import Codec
+from vampnet.data.corpus import INDEX_NAME
 from vampnet.data.waves import audio_files_in, levelled_channel
 from vampnet.errors import AudioError, CorpusError
 
@@ -50,6 +52,7 @@ def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: C
     files = audio_files_in(audio_folder)
     target = Path(token_folder)
     target.mkdir(parents=True, exist_ok=True)
+    beats = _beats_of(Path(audio_folder))
     groups = [files[k : k + FILES_PER_SHARD] for k in range(0, len(files), FILES_PER_SHARD)]
     done_s, total_frames, skipped, started = 0.0, 0, [], time.monotonic()
     with tqdm(total=len(files), desc="encoding", unit="file") as bar:
@@ -57,7 +60,7 @@ def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: C
             names = [str(p.relative_to(audio_folder)) for p in group]
             header = _existing(target, number, names, codec)
             if header is None:
-                header = _write_shard(target, number, names, group, codec, bar, turn)
+                header = _write_shard(target, number, names, group, beats, codec, bar, turn)
                 done_s += header["n_frames"] / codec.frames_per_s
             else:
                 bar.update(len(group))
@@ -88,6 +91,18 @@ def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict
     return header
 
 
+def beat_frames(beats_s: Sequence[float], codec: Codec, late: int = 0) -> list[float]:
+    """Times of beats as frames, of audio of which the first `late` samples were left out."""
+    return [round((time_s * codec.sample_rate_hz - late) / codec.hop, 2) for time_s in beats_s]
+
+
+def _beats_of(audio_folder: Path) -> dict[str, list[float]]:
+    """Beats of each file, seconds, of a folder that `vampnet corpus` wrote; of others none are known."""
+    index = audio_folder / INDEX_NAME
+    lines = [json.loads(line) for line in index.read_text().splitlines()] if index.is_file() else []
+    return {line["file"]: line["beats"] for line in lines if "beats" in line}
+
+
 def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], skipped: Sequence[str]) -> dict:
     """What stands in the JSON beside a shard; `entries` are in the order of their frames."""
     return {
@@ -102,7 +117,14 @@ def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], sk
 
 
 def _write_shard(
-    target: Path, number: int, names: Sequence[str], files: Sequence[Path], codec: Codec, bar: tqdm, turn: int
+    target: Path,
+    number: int,
+    names: Sequence[str],
+    files: Sequence[Path],
+    beats: Mapping[str, Sequence[float]],
+    codec: Codec,
+    bar: tqdm,
+    turn: int,
 ) -> dict:
     data_path, header_path = _paths(target, number)
     entries, skipped, n_frames = [], [], 0
@@ -118,6 +140,8 @@ def _write_shard(
             codes_CT = codec.encode(torch.from_numpy(mono[late:])[None])[0].cpu()
             out.write(codes_CT.T.numpy().astype("<u2").tobytes())
             entries.append({"name": name, "start": n_frames, "n_frames": codes_CT.shape[1]})
+            if name in beats:
+                entries[-1]["beats"] = beat_frames(beats[name], codec, late)
             n_frames += codes_CT.shape[1]
             bar.update()
     header = shard_header(codec, names, entries, skipped)

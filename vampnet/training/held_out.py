@@ -74,7 +74,12 @@ def split(tokens: TokenSet, share: float, seed: int) -> tuple[TokenSet, TokenSet
 
 def subset(tokens: TokenSet, chosen: Sequence[int]) -> TokenSet:
     """Some of the pieces, in the order given."""
-    return dataclasses.replace(tokens, pieces=tokens.pieces[list(chosen)], names=tuple(tokens.names[k] for k in chosen))
+    return dataclasses.replace(
+        tokens,
+        pieces=tokens.pieces[list(chosen)],
+        names=tuple(tokens.names[k] for k in chosen),
+        beats=tuple(tokens.beats[k] for k in chosen) if tokens.beats else (),
+    )
 
 
 def without_short(tokens: TokenSet, min_frames: int) -> tuple[TokenSet, tuple[str, ...]]:

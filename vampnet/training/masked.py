@@ -6,8 +6,10 @@ sampling follows too; the loss is the cross-entropy of the masked tokens alone. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,14 +20,21 @@ from vampnet.errors import CorpusError, SettingsError
 from vampnet.masks import apply_mask, gamma
 from vampnet.model import MaskedTransformer
 from vampnet.training.initial import begin_as_neighbours
+from vampnet.training.prompt_masks import prompt_masks
 from vampnet.training.recipe import MaskedRecipe
 
 VALIDATION_RATES = (0.2, 0.5, 0.8)
 """Shares of the predicted tokens that validation masks."""
 
 
-def random_mask(shape: torch.Size, n_conditioning: int, generator: torch.Generator) -> Tensor:
-    """Training mask of shape (B, C, T), True = to be predicted.
+def random_mask(
+    shape: torch.Size,
+    n_conditioning: int,
+    generator: torch.Generator,
+    prompted_share: float = 0.0,
+    beats: Sequence[np.ndarray] = (),
+) -> Tensor:
+    """Training mask of shape (B, C, T), True = to be predicted; `prompted_share` of the items keep a prompt whole.
 
     The r of a batch are stratified: each is uniform on (0, 1], together they cover it evenly, which calms the loss
     (the authors take a Sobol sequence for the same end).
@@ -35,7 +44,7 @@ def random_mask(shape: torch.Size, n_conditioning: int, generator: torch.Generat
     r_B = 1 - (order_B + torch.rand(n_items, generator=generator)) / n_items
     mask_BCT = torch.rand(shape, generator=generator) < gamma(r_B).view(-1, 1, 1)
     mask_BCT[:, :n_conditioning] = False
-    return mask_BCT
+    return mask_BCT & prompt_masks(shape, prompted_share, generator, beats) if prompted_share else mask_BCT
 
 
 def fixed_rate_mask(codes_BCT: Tensor, n_conditioning: int, rate: float, generator: torch.Generator) -> Tensor:
@@ -112,9 +121,11 @@ class MaskedTask:
         device = next(module.parameters()).device
         if device.type == "cuda" and isinstance(self.train, TokenSet):
             self.train = self.train.on(device)
-        codes_BCT = self._codes(self.train, (loop.seed, step, rank), loop.batch_size)
+        seed, share, data = (loop.seed, step, rank), self.recipe.prompted_share, self.train
+        codes_BCT = self._codes(data, seed, loop.batch_size)
+        beats = data.batch_beats(seed, loop.batch_size, self.recipe.crop_frames) if share else ()
         generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
-        mask_BCT = random_mask(codes_BCT.shape, config.n_conditioning_codebooks, generator)
+        mask_BCT = random_mask(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats)
         loss, _, hit_N = masked_loss(
             module, codes_BCT.to(device), mask_BCT, config.n_conditioning_codebooks, config.mask_token,
             self.recipe.label_smoothing,

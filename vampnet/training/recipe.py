@@ -127,10 +127,13 @@ class MaskedRecipe:
     """Length of a training crop, codec frames (paper: 10 s coarse, 3 s c2f)."""
     label_smoothing: float = 0.0
     """Label smoothing of the cross-entropy (the authors' code: 0.1)."""
+    prompted_share: float = 0.0
+    """Share of the items whose masks leave a prompt whole (`prompt_masks.py`), 0 to 1."""
     initial: str = "random"
     """Initial weights: "random"; or "neighbours", which begins with tokens like those of near frames (`initial.py`)."""
 
     def __post_init__(self) -> None:
+        check("prompted_share", self.prompted_share, 0.0, 1.0)
         if self.initial not in ("random", "neighbours"):
             raise SettingsError(f"initial is {self.initial!r}; known: random, neighbours")
 

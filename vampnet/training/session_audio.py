@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import multiprocessing
 import os
 import threading
@@ -44,6 +45,11 @@ MUSIC_PER_DIVERSE = 0.6
 def pieces(audio: Path, kind: str) -> list[Path]:
     """Finished pieces of a kind, in the order of their numbers."""
     return sorted(path for path in audio.glob(f"{kind}-*.npy") if not path.name.endswith(".partial.npy"))
+
+
+def beats_beside(piece: Path) -> Path:
+    """The file that says where the beats of a piece are, seconds."""
+    return piece.with_suffix(".beats.json")
 
 
 @contextlib.contextmanager
@@ -94,8 +100,10 @@ def _render(worker: int, counters: dict[str, Any], audio: str, soundfont: str | 
         with counters[kind].get_lock():
             index = counters[kind].value
             counters[kind].value += 1
-        made, _ = (diverse if kind == "diverse" else music).make(*_seed(kind), index)
-        _write(Path(audio) / f"{kind}-{index:06d}.npy", made, index)
+        made, described = (diverse if kind == "diverse" else music).make(*_seed(kind), index)
+        path = Path(audio) / f"{kind}-{index:06d}.npy"
+        beats_beside(path).write_text(json.dumps(described.get("beats", [])))
+        _write(path, made, index)
         if kind != "validation":
             with counters[LEFT].get_lock():
                 counters[LEFT].value -= made.shape[1]

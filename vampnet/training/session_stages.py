@@ -22,14 +22,14 @@ from vampnet.codec.base import Codec
 from vampnet.codec.blockwise import BlockwiseCodec
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.data.dataset import DeviceTokens, open_tokens
-from vampnet.data.tokens import shard_header
+from vampnet.data.tokens import beat_frames, shard_header
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.training.codec import CodecTask
 from vampnet.training.export import read_run
 from vampnet.training.loop import Run
 from vampnet.training.masked import MaskedTask
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
-from vampnet.training.session_audio import N_VALIDATION, GrowingWaves, held_out_waves, pieces
+from vampnet.training.session_audio import N_VALIDATION, GrowingWaves, beats_beside, held_out_waves, pieces
 
 FIRST_PER_WORKER = 4
 """Diverse pieces, for each process that renders, that have to be there before a codec begins."""
@@ -107,7 +107,12 @@ def _encode_new(codec: BlockwiseCodec, work: Path, split: str, found: Sequence[P
 def _write_shard(codec: BlockwiseCodec, path: Path, files: Sequence[Path]) -> None:
     codes = encode_together(codec, [np.load(file) for file in files])
     starts = np.cumsum([0, *(len(codes_TC) for codes_TC in codes)]).tolist()
-    entries = [{"name": f.name, "start": s, "n_frames": len(c)} for f, s, c in zip(files, starts, codes, strict=False)]
+    entries: list[dict] = [
+        {"name": f.name, "start": s, "n_frames": len(c)} for f, s, c in zip(files, starts, codes, strict=False)
+    ]
+    for file, entry in zip(files, entries, strict=True):
+        if beats_beside(file).exists():
+            entry["beats"] = beat_frames(json.loads(beats_beside(file).read_text()), codec)
     header = shard_header(codec, [f.name for f in files], entries, skipped=[])
     path.with_suffix(".u16").write_bytes(np.concatenate(codes).astype("<u2").tobytes())
     partial = path.with_suffix(".partial")
