@@ -21,7 +21,7 @@ from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.masks import gamma
 from vampnet.model import MaskedTransformer
-from vampnet.training.export import codec_of_run, write_bundle
+from vampnet.training.export import codec_of_run, model_of, write_bundle
 from vampnet.training.initial import begin_as_neighbours
 from vampnet.training.loop import learning_rate
 from vampnet.training.masked import fixed_rate_mask, masked_loss, random_mask
@@ -127,6 +127,17 @@ def test_finished_run_says_so(folder: Path, tmp_path: Path) -> None:
     train(recipe, tmp_path / "run", device="cpu")
     with pytest.raises(SettingsError, match="already trained for 6 steps"):
         train(recipe, tmp_path / "run", device="cpu")
+
+
+def test_steps_of_the_run_that_one_began_with_count_too(folder: Path, tmp_path: Path) -> None:
+    recipe = masked_recipe(folder, tmp_path / "r.yaml")
+    recipe.write_text(yaml.safe_dump({**yaml.safe_load(recipe.read_text()), "prompted_share": 1.0}))
+    train(recipe, tmp_path / "run", steps=2, device="cpu")
+    train(recipe, tmp_path / "again", steps=3, device="cpu", start_from=tmp_path / "run")
+    assert model_of(tmp_path / "again", "coarse")[1] == 5
+    write_bundle(tmp_path / "bundle", folder / "codec", tmp_path / "again")
+    train(recipe, tmp_path / "third", steps=1, device="cpu", start_from=tmp_path / "bundle")
+    assert model_of(tmp_path / "third", "coarse")[1] == 6
 
 
 def test_training_lowers_the_loss(folder: Path, tmp_path: Path) -> None:

@@ -27,28 +27,28 @@ def read_run(folder: str | Path) -> tuple[CodecRecipe | MaskedRecipe, dict[str, 
     return parse_recipe(state["recipe"], str(path)), average, state
 
 
-def codec_of_run(folder: str | Path) -> tuple[MagnitudeCodec, int]:
-    """The averaged codec of a training run, and its step."""
+def codec_of_run(folder: str | Path) -> tuple[MagnitudeCodec, int, CodecRecipe]:
+    """The averaged codec of a training run, its step, and its recipe."""
     recipe, average, state = read_run(folder)
     if not isinstance(recipe, CodecRecipe):
         raise BundleError(f"{folder}: trained a masked model, not a codec")
     codec = MagnitudeCodec(recipe.codec)
     prefix = "codec."
     codec.load_state_dict({k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)})
-    return codec.eval(), state["step"]
+    return codec.eval(), state["step"], recipe
 
 
 def model_of_run(folder: str | Path) -> tuple[MaskedTransformer, int]:
-    """The averaged masked model of a training run, and its step."""
+    """The averaged masked model of a training run, and its step, with those of the model that it began as."""
     recipe, average, state = read_run(folder)
     if not isinstance(recipe, MaskedRecipe):
         raise BundleError(f"{folder}: trained a codec, not a masked model")
     model = MaskedTransformer(recipe.model)
     model.load_state_dict(average)
-    return model.eval(), state["step"]
+    return model.eval(), state["step"] + state["task"].get("steps_before", 0)
 
 
-def _model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | None]:
+def model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | None]:
     """A masked model of a run or of a bundle, and the steps that it was trained for, if known."""
     if (Path(source) / "last.ckpt").exists():
         return model_of_run(source)
@@ -62,10 +62,8 @@ def _model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | N
 def _codec_of(source: str | Path) -> tuple[MagnitudeCodec, dict[str, Any]]:
     """A codec of a run or of a bundle, and what is known of its training."""
     if (Path(source) / "last.ckpt").exists():
-        codec, steps = codec_of_run(source)
-        recipe = read_run(source)[0]
-        alone = isinstance(recipe, CodecRecipe) and recipe.learn == "decoder"
-        return codec, {"decoder_steps" if alone else "codec_steps": steps}
+        codec, steps, recipe = codec_of_run(source)
+        return codec, {"decoder_steps" if recipe.learn == "decoder" else "codec_steps": steps}
     loaded = load_codec(source)
     assert isinstance(loaded, MagnitudeCodec)
     config = json.loads((find_bundle(source) / "config.json").read_text())
@@ -93,7 +91,7 @@ def write_bundle(
     for part, run in (("coarse", coarse), ("c2f", c2f)):
         if run is None:
             continue
-        model, about[f"{part}_steps"] = _model_of(run, part)
+        model, about[f"{part}_steps"] = model_of(run, part)
         expected = codec_module.codebooks()[: model.config.n_codebooks]
         if not torch.equal(model.codebooks_CVK, expected):
             raise BundleError(f"{run}: was trained on tokens of another codec than {codec}")

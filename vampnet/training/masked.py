@@ -89,6 +89,8 @@ class MaskedTask:
         self.module.set_codebooks(codebooks_CVK[: recipe.model.n_codebooks])
         if recipe.initial == "neighbours":
             begin_as_neighbours(self.module)
+        self.steps_before = 0
+        """Steps that the weights were trained for which the run began with."""
 
     def _codes(self, data: TokenSet | DeviceTokens, seed: tuple[int, ...], size: int) -> Tensor:
         codes_BCT = data.batch(seed, size, self.recipe.crop_frames)[:, : self.recipe.model.n_codebooks]
@@ -144,10 +146,10 @@ class MaskedTask:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {}
+        return {"steps_before": self.steps_before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+        self.steps_before = state.get("steps_before", self.steps_before)
 
 
 @torch.no_grad()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from vampnet.checkpoint import load_bundle, load_codec
+from vampnet.checkpoint import load_codec
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, SettingsError
 from vampnet.training.codec import CodecTask
-from vampnet.training.export import codec_of_run, model_of_run
+from vampnet.training.export import codec_of_run, model_of
 from vampnet.training.loop import Run
 from vampnet.training.masked import MaskedTask, masked_task
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
@@ -48,23 +48,22 @@ def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
 
     Raises BundleError or SettingsError if they do not fit.
     """
-    is_run = (Path(source) / "last.ckpt").exists()
     if isinstance(task, CodecTask):
+        is_run = (Path(source) / "last.ckpt").exists()
         codec = codec_of_run(source)[0] if is_run else load_codec(source)
         if not isinstance(codec, MagnitudeCodec):
             raise SettingsError(f"{source}: only the magnitude codec can be trained here")
         task.adopt(codec)
         return
     part = "c2f" if task.recipe.model.n_conditioning_codebooks else "coarse"
-    model = model_of_run(source)[0] if is_run else getattr(load_bundle(source), part)
-    if model is None:
-        raise BundleError(f"{source}: holds no {part} model to start from")
+    model, steps = model_of(source, part)
     if not torch.equal(model.codebooks_CVK, task.module.codebooks_CVK):
         raise BundleError(f"{source}: its {part} model reads tokens of another codec")
     try:
         task.module.load_state_dict(model.state_dict())
     except RuntimeError as error:
         raise BundleError(f"{source}: its network is another one ({str(error).splitlines()[-1].strip()})") from None
+    task.steps_before = steps or 0
 
 
 def make_task(recipe: CodecRecipe | MaskedRecipe) -> CodecTask | MaskedTask:
