@@ -80,6 +80,8 @@ class MaskedTask:
     """What the loop trains for a masked recipe."""
 
     module: MaskedTransformer
+    steps_before: int = 0
+    """Steps that the weights were trained for which the run began with."""
 
     def __init__(self, recipe: MaskedRecipe, train: TokenSet, validation: TokenSet, codebooks_CVK: Tensor) -> None:
         torch.manual_seed(recipe.loop.seed)
@@ -89,8 +91,6 @@ class MaskedTask:
         self.module.set_codebooks(codebooks_CVK[: recipe.model.n_codebooks])
         if recipe.initial == "neighbours":
             begin_as_neighbours(self.module)
-        self.steps_before = 0
-        """Steps that the weights were trained for which the run began with."""
 
     def _codes(self, data: TokenSet | DeviceTokens, seed: tuple[int, ...], size: int) -> Tensor:
         codes_BCT = data.batch(seed, size, self.recipe.crop_frames)[:, : self.recipe.model.n_codebooks]
