@@ -26,7 +26,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_shipped_experiments_are_those_of_the_paper() -> None:
-    assert shipped() == ["periods", "prompts", "rates", "sampler", "steps"]
+    assert shipped() == ["defaults", "periods", "prompts", "rates", "sampler", "steps"]
     steps = find_experiment("steps")
     assert [c.sampling.steps for c in steps.conditions] == [1, 4, 8, 12, 24, 36, 64, 72]
     assert {c.prompt for c in steps.conditions} == {"periodic(16)"}
@@ -80,7 +80,7 @@ def test_mistakes_are_named(data: Any, words: str) -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(SettingsError, match="periods, prompts, rates, sampler, steps"):
+    with pytest.raises(SettingsError, match="defaults, periods, prompts, rates, sampler, steps"):
         find_experiment("stepps")
 
 
