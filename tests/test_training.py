@@ -267,7 +267,7 @@ def test_tokens_know_the_beats_that_the_index_of_their_folder_says(folder: Path,
     codec = load_bundle(folder / "codec").codec
     shutil.copytree(folder / "audio", tmp_path / "audio")
     line = {"file": "1.flac", "beats": [0.5, 1.0, 1.5]}
-    (tmp_path / "audio" / "index.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"file": "2.flac"}) + "\n")
+    (tmp_path / "audio" / "index.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"file": "2.flac"}) + "\n{")
     tokenize_folder(tmp_path / "audio", tmp_path / "t", codec)
     data = join([open_tokens(folder / "tokens"), open_tokens(tmp_path / "t")])
     assert [len(beats) for beats in data.beats] == [0, 0, 0, 0, 3, 0]

@@ -158,7 +158,7 @@ def write_corpus(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, split, seed, settings)
     index_path = folder / INDEX_NAME
-    done = {line["index"]: line for line in _read_lines(index_path) if (folder / line["file"]).is_file()}
+    done = {line["index"]: line for line in read_lines(index_path) if (folder / line["file"]).is_file()}
     jobs = (
         _Job(str(folder), split, seed, index, settings)
         for index, _ in plan(hours, seed, split, settings)
@@ -265,7 +265,7 @@ def describe(piece: Piece) -> dict[str, Any]:
     }
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     """Whole lines of an index; the last line of a run that was cut off may be broken and is left out."""
     if not path.is_file():
         return []

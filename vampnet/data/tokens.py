@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from vampnet.codec.base import Codec
-from vampnet.data.corpus import INDEX_NAME
+from vampnet.data.corpus import INDEX_NAME, read_lines
 from vampnet.data.waves import audio_files_in, levelled_channel
 from vampnet.errors import AudioError, CorpusError
 
@@ -98,9 +98,8 @@ def beat_frames(beats_s: Sequence[float], codec: Codec, late: int = 0) -> list[f
 
 def _beats_of(audio_folder: Path) -> dict[str, list[float]]:
     """Beats of each file, seconds, of a folder that `vampnet corpus` wrote; of others none are known."""
-    index = audio_folder / INDEX_NAME
-    lines = [json.loads(line) for line in index.read_text().splitlines()] if index.is_file() else []
-    return {line["file"]: line["beats"] for line in lines if "beats" in line}
+    lines = read_lines(audio_folder / INDEX_NAME)
+    return {line["file"]: line["beats"] for line in lines if "file" in line and "beats" in line}
 
 
 def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], skipped: Sequence[str]) -> dict:

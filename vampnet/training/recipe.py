@@ -128,7 +128,7 @@ class MaskedRecipe:
     label_smoothing: float = 0.0
     """Label smoothing of the cross-entropy (the authors' code: 0.1)."""
     prompted_share: float = 0.0
-    """Share of the items whose masks leave a prompt whole (`prompt_masks.py`), 0 to 1."""
+    """Share of the items whose masks leave a prompt whole (`prompt_masks.py`), 0 to 1; beats if known."""
     initial: str = "random"
     """Initial weights: "random"; or "neighbours", which begins with tokens like those of near frames (`initial.py`)."""
 
