@@ -140,6 +140,26 @@ def test_steps_of_the_run_that_one_began_with_count_too(folder: Path, tmp_path: 
     assert model_of(tmp_path / "third", "coarse")[1] == 6
 
 
+def test_finer_distances_begin_with_what_the_model_knew(folder: Path, tmp_path: Path) -> None:
+    """A recipe may tell more distances apart than the weights that it starts from; all else has to agree."""
+    recipe = masked_recipe(folder, tmp_path / "r.yaml")
+    train(recipe, tmp_path / "run", steps=2, device="cpu")
+    data = yaml.safe_load(recipe.read_text())
+    data["model"] |= {"n_buckets": 200, "max_distance": 300}
+    data["loop"] |= {"learning_rate": 1e-9}
+    recipe.write_text(yaml.safe_dump(data))
+    train(recipe, tmp_path / "finer", steps=1, device="cpu", start_from=tmp_path / "run")
+    before, after = (model_of(tmp_path / run, "coarse")[0] for run in ("run", "finer"))
+    assert after.position_bias.table_NH.shape[0] == 200
+    codes_BCT = torch.randint(COARSE.vocab_size, (1, COARSE.n_codebooks, 400))
+    with torch.no_grad():
+        assert torch.allclose(before(codes_BCT), after(codes_BCT), atol=1e-4)
+    data["model"] |= {"dim": 2 * data["model"].get("dim", COARSE.dim)}
+    recipe.write_text(yaml.safe_dump(data))
+    with pytest.raises(BundleError, match="network is another one"):
+        train(recipe, tmp_path / "wider", steps=1, device="cpu", start_from=tmp_path / "run")
+
+
 def test_training_lowers_the_loss(folder: Path, tmp_path: Path) -> None:
     recipe = masked_recipe(folder, tmp_path / "r.yaml")
     data = yaml.safe_load(recipe.read_text())

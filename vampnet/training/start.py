@@ -6,11 +6,14 @@ import dataclasses
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vampnet.checkpoint import load_codec
 from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.config import ModelConfig
 from vampnet.data.waves import open_waves
 from vampnet.errors import BundleError, SettingsError
+from vampnet.model import relative_position_bucket
 from vampnet.training.codec import CodecTask
 from vampnet.training.export import codec_of_run, model_of
 from vampnet.training.loop import Run
@@ -46,7 +49,8 @@ def train(
 def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
     """Give a task the weights of a run (the averaged ones) or of a bundle.
 
-    Raises BundleError or SettingsError if they do not fit.
+    A masked model may tell more distances apart than the weights do (`n_buckets`, `max_distance`); all else has to
+    agree. Raises BundleError or SettingsError if it does not fit.
     """
     if isinstance(task, CodecTask):
         is_run = (Path(source) / "last.ckpt").exists()
@@ -59,11 +63,26 @@ def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
     model, steps = model_of(source, part)
     if not torch.equal(model.codebooks_CVK, task.module.codebooks_CVK):
         raise BundleError(f"{source}: its {part} model reads tokens of another codec")
+    weights = model.state_dict()
+    weights["position_bias.table_NH"] = spread_anew(weights["position_bias.table_NH"], model.config, task.recipe.model)
     try:
-        task.module.load_state_dict(model.state_dict())
+        task.module.load_state_dict(weights)
     except RuntimeError as error:
         raise BundleError(f"{source}: its network is another one ({str(error).splitlines()[-1].strip()})") from None
     task.steps_before = steps or 0
+
+
+def spread_anew(table_NH: Tensor, old: ModelConfig, new: ModelConfig) -> Tensor:
+    """A relative position bias in the buckets of other settings: each holds the mean over the distances that it serves.
+
+    Where the new buckets are finer than the old ones nothing changes for the network.
+    """
+    reach = 2 * max(old.max_distance, new.max_distance)
+    distance = torch.arange(-reach, reach + 1)
+    before = relative_position_bucket(distance, old.n_buckets, old.max_distance)
+    after = relative_position_bucket(distance, new.n_buckets, new.max_distance)
+    total_NH = table_NH.new_zeros(new.n_buckets, table_NH.shape[1]).index_add_(0, after, table_NH[before])
+    return total_NH / after.bincount(minlength=new.n_buckets).clamp_min(1)[:, None]
 
 
 def make_task(recipe: CodecRecipe | MaskedRecipe) -> CodecTask | MaskedTask:
