@@ -1,8 +1,10 @@
 """Makes docs/evaluation anew from what `vampnet evaluate` left in a folder: verdicts, tables, plots, results.csv.
 
-    python docs/make_evaluation.py OUT
+    python docs/make_evaluation.py OUT [OTHER ...]
 
-Small enough for a repository; the whole report, with examples to listen to, is OUT/report.html. Needs the extra `plot`.
+Verdicts are those of the first folder; of the others the tables are added, such as that of `--experiments sampler`, run
+on other excerpts. Small enough for a repository; the whole report, with examples to listen to, is OUT/report.html. Needs
+the extra `plot`.
 """
 
 from __future__ import annotations
@@ -42,15 +44,41 @@ def verdicts(findings: list[dict[str, Any]]) -> str:
 
 
 def table(experiment: dict[str, Any]) -> str:
-    head = ["condition", "FAD", *(NAMES[name] for name in COLUMNS), "kept bit/s", "s per excerpt"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    matched = {found["name"]: found for found in experiment.get("matched", [[]])[0]}
+    head = ["condition", "FAD", *(NAMES[name] for name in COLUMNS)]
+    head += ["diversity", "FAD minus the temperature curve's"] if matched else ["kept bit/s"]
+    lines = ["| " + " | ".join([*head, "s per excerpt"]) + " |", "|---" * (len(head) + 1) + "|"]
     for condition in experiment["conditions"]:
         cells = [condition["name"], interval(condition["sets"][0]["fad"])]
         cells += [interval(condition["metrics"][name]) for name in COLUMNS]
-        rate = condition["metrics"]["rate"]["value"]
-        cells += ["" if rate is None else f"{rate:.0f}", f"{condition['seconds_per_excerpt']:.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        if matched:
+            own = matched[condition["name"]]
+            cells += [interval(own["diversity"]), "on it" if own["on_curve"] else interval(own["excess"])]
+        else:
+            rate = condition["metrics"]["rate"]["value"]
+            cells.append("" if rate is None else f"{rate:.0f}")
+        lines.append("| " + " | ".join([*cells, f"{condition['seconds_per_excerpt']:.1f}"]) + " |")
+    lines += [
+        f"\nChosen, by {choice['embedding']}: {choice['name']}. {choice['reason']}." for choice in chosen(experiment)
+    ]
     return "\n".join(lines)
+
+
+def chosen(experiment: dict[str, Any]) -> list[dict[str, str]]:
+    """What an experiment on sampler settings speaks for, by each embedding."""
+    return [
+        {"embedding": embedding, **choice}
+        for embedding, choice in zip(("mel statistics", "codec latents"), experiment.get("choice", ()), strict=False)
+    ]
+
+
+def facts_of(data: dict[str, Any]) -> str:
+    excerpts, model = data["excerpts"], data["model"]
+    return (
+        f"{excerpts['n']} excerpts of {excerpts['length_s']:.0f} s of {excerpts['pieces']} pieces; FAD: "
+        f"{data['embeddings'][0]['id']}; {model['backend']} backend, {model['dtype'].removeprefix('torch.')}; "
+        f"bundle {model['bundle']}, code {model['code']}; {data['resamples']} resamples."
+    )
 
 
 def plot(experiment: dict[str, Any], path: Path) -> None:
@@ -70,25 +98,26 @@ def plot(experiment: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="folder that `vampnet evaluate -o` wrote")
+    parser.add_argument("results", type=Path, nargs="+", help="folders that `vampnet evaluate -o` wrote")
     options = parser.parse_args()
-    data = json.loads((options.results / "results.json").read_text())
+    found = [json.loads((folder / "results.json").read_text()) for folder in options.results]
     FOLDER.mkdir(exist_ok=True)
-    excerpts, model = data["excerpts"], data["model"]
-    facts = (
-        f"{excerpts['n']} excerpts of {excerpts['length_s']:.0f} s of {excerpts['pieces']} pieces; FAD: "
-        f"{data['embeddings'][0]['id']}; {model['backend']} backend, {model['dtype'].removeprefix('torch.')}; "
-        f"bundle {model['bundle']}, code {model['code']}; {data['resamples']} resamples."
-    )
-    parts = ["# The paper's experiments on the embedded model", "Made by `python docs/make_evaluation.py OUT`.", facts]
-    parts += [f"- {warning}" for warning in data["warnings"]]
-    parts += ["## Verdicts", verdicts(data["findings"][0])]
-    for experiment in data["experiments"]:
-        picture = FOLDER / f"{experiment['name']}.png"
-        plot(experiment, picture)
-        parts += [f"## {experiment['title']}", experiment["about"], f"![FAD]({picture.name})", table(experiment)]
+    first = found[0]
+    parts = ["# The paper's experiments on the embedded model", "Made by `python docs/make_evaluation.py OUT`."]
+    parts += [facts_of(first), *(f"- {warning}" for warning in first["warnings"])]
+    parts += ["## Verdicts", verdicts(first["findings"][0])]
+    for data in found:
+        for experiment in data["experiments"]:
+            picture = FOLDER / f"{experiment['name']}.png"
+            plot(experiment, picture)
+            parts += [f"## {experiment['title']}", experiment["about"]]
+            parts += [facts_of(data)] if data is not first else []
+            parts += [f"![FAD]({picture.name})", table(experiment)]
     (FOLDER / "README.md").write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
-    shutil.copyfile(options.results / "results.csv", FOLDER / "results.csv")
+    shutil.copyfile(options.results[0] / "results.csv", FOLDER / "results.csv")
+    for folder, data in zip(options.results[1:], found[1:], strict=True):
+        names = "-".join(experiment["name"] for experiment in data["experiments"])
+        shutil.copyfile(folder / "results.csv", FOLDER / f"results-{names}.csv")
 
 
 if __name__ == "__main__":

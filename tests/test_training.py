@@ -154,10 +154,10 @@ def test_finer_distances_begin_with_what_the_model_knew(folder: Path, tmp_path: 
     codes_BCT = torch.randint(COARSE.vocab_size, (1, COARSE.n_codebooks, 400))
     with torch.no_grad():
         assert torch.allclose(before(codes_BCT), after(codes_BCT), atol=1e-4)
-    data["model"] |= {"dim": 2 * data["model"].get("dim", COARSE.dim)}
-    recipe.write_text(yaml.safe_dump(data))
-    with pytest.raises(BundleError, match="network is another one"):
-        train(recipe, tmp_path / "wider", steps=1, device="cpu", start_from=tmp_path / "run")
+    for name, other in (("wider", {"dim": 2 * data["model"].get("dim", COARSE.dim)}), ("coarser", {"n_buckets": 8})):
+        recipe.write_text(yaml.safe_dump({**data, "model": data["model"] | other}))
+        with pytest.raises(BundleError, match="network is another one"):
+            train(recipe, tmp_path / name, steps=1, device="cpu", start_from=tmp_path / "run")
 
 
 def test_training_lowers_the_loss(folder: Path, tmp_path: Path) -> None:

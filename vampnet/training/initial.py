@@ -24,6 +24,8 @@ PASSED_ON = 0.7
 """Gain of the value and output projections of attention; both together pass on half."""
 MASK_STD = 0.05
 """Spread of the mask token's vectors, small beside codebook vectors of unit power."""
+FARTHEST = 128.0
+"""Frames from which on a head's slope falls no further, so that the widest heads look at whole crops."""
 SQUARED_LENGTH = 8.0
 """Of entries, on average, when logits are made of distances: how sharp the first predictions are. Entries of eight
 dimensions and unit power have it; those of more dimensions are shortened, or neighbours would be trusted too much."""
@@ -75,7 +77,7 @@ def widen_heads(bias: RelativePositionBias) -> None:
     slope_H = 2.0 ** (-8 * torch.arange(n_heads) / n_heads)
     for n in range(n_buckets // 2):
         shared = distance[before == n]
-        nearest = float(shared.min()) if len(shared) else float(bias.max_distance)
+        nearest = min(float(shared.min()) if len(shared) else FARTHEST, FARTHEST)
         bias.table_NH[n] = bias.table_NH[n_buckets // 2 + n] = -slope_H * nearest
 
 

@@ -63,8 +63,10 @@ def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
     model, steps = model_of(source, part)
     if not torch.equal(model.codebooks_CVK, task.module.codebooks_CVK):
         raise BundleError(f"{source}: its {part} model reads tokens of another codec")
-    weights = model.state_dict()
-    weights["position_bias.table_NH"] = spread_anew(weights["position_bias.table_NH"], model.config, task.recipe.model)
+    weights, wanted = model.state_dict(), task.recipe.model
+    if wanted.n_buckets >= model.config.n_buckets:
+        table_NH = weights["position_bias.table_NH"]
+        weights["position_bias.table_NH"] = spread_anew(table_NH, model.config, wanted)
     try:
         task.module.load_state_dict(weights)
     except RuntimeError as error:

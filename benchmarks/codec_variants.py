@@ -1,0 +1,155 @@
+"""Shapes of the codec compared after equal training, in one run: parameters, speed, distances.
+
+    python benchmarks/codec_variants.py corpora/mixed --validation corpora/validation --work runs/variants \
+        [--steps 300] [--excerpts 12] [-o docs/codec/variants.md]
+
+Every variant is trained from nothing by recipes/default-codec.yaml, with its own settings in the place of the recipe's
+and `--steps` steps; the learning rate falls over the last third. Same crops, same seed, same number of steps, so a
+variant with more weights gets more arithmetic; seconds of training stand beside. Measured on the middle of
+`--excerpts` validation files, all codebooks. Speed is that of one core, encoding and decoding 10 s, the fastest of
+three, and that of the first variant again at the end, to see how much the machine moved. Finished variants are kept in
+`--work`, and a run that is stopped goes on there. On two cores about two minutes per variant and 100 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from codec_quality import Heard, compare
+from tables import report, table
+
+from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.data.waves import audio_files_in, levelled_excerpt, open_waves
+from vampnet.evaluation.harmony import chroma_of
+from vampnet.evaluation.onsets import mel_db_of, onset_times_s
+from vampnet.training.codec import CodecTask
+from vampnet.training.export import codec_of_run
+from vampnet.training.loop import Run
+from vampnet.training.recipe import CodecRecipe, read_recipe, recipe_to_dict
+
+RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "default-codec.yaml"
+SECONDS, SPEED_S = 10.0, 10.0
+MEASURES = ("mel", "STFT", "SI-SDR", "chroma", "onsets")
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as embedded": {},
+    "decoder narrow and deep: 256 x 11": {"decoder_width": 256, "decoder_depth": 11},
+    "decoder wide and shallow: 608 x 2": {"decoder_width": 608, "decoder_depth": 2},
+    "decoder small: 256 x 5": {"decoder_width": 256},
+    "no fine blocks": {"fine_depth": 0},
+    "high grid at 57 Hz": {"high_hop": 768, "high_fft": 1536},
+    "high grid at 230 Hz": {"high_hop": 192},
+    "high grid at 460 Hz": {"high_hop": 96},
+    "low windows of 2048": {"low_fft": 2048},
+    "low windows of 4096": {"low_fft": 4096},
+    "hop 512": {"hop": 512, "low_hop": 512, "low_fft": 3072},
+    "no linear path": {"linear_path": False},
+    "encoder 384 x 3": {"width": 384},
+}
+"""What differs from the recipe's codec."""
+
+
+def trained(recipe: CodecRecipe, data: tuple[Any, Any], folder: Path) -> tuple[MagnitudeCodec, float]:
+    """A variant after its training, and the seconds that took."""
+    task = CodecTask(recipe, *data)
+    run = Run(task, recipe.loop, folder, recipe_to_dict(recipe), "cpu", on_log=lambda line: None)
+    started = time.perf_counter()
+    run.train()
+    return codec_of_run(folder)[0], time.perf_counter() - started
+
+
+def real_time_factor(codec: MagnitudeCodec) -> float:
+    """Seconds of audio per second of one core, there and back."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    audio_1S = 0.1 * torch.randn(1, int(SPEED_S * codec.sample_rate_hz), generator=torch.Generator().manual_seed(0))
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        codec.decode(codec.encode(audio_1S))
+        spent.append(time.perf_counter() - started)
+    torch.set_num_threads(n_threads)
+    return SPEED_S / min(spent)
+
+
+def measured(codec: MagnitudeCodec, files: list[Path]) -> dict[str, float]:
+    """Means over excerpts."""
+    rate_hz, rows = codec.sample_rate_hz, []
+    for path in files:
+        audio_S = levelled_excerpt(path, rate_hz, SECONDS)
+        onsets_s = onset_times_s(mel_db_of(audio_S[None], rate_hz)).tolist()
+        heard = Heard(audio_S, chroma_of(audio_S[None], rate_hz), onsets_s)
+        decoded_S = codec.decode(codec.encode(torch.from_numpy(audio_S)[None]))[0, : len(audio_S)].numpy()
+        rows.append(compare(decoded_S, heard, rate_hz, 0.0))
+    return {name: sum(row[name] for row in rows) / len(rows) for name in MEASURES}
+
+
+def figures_of(name: str, options: argparse.Namespace, recipe: CodecRecipe, data: tuple[Any, Any]) -> dict[str, Any]:
+    """All about one variant, from `--work` if it is there."""
+    path = options.work / f"{''.join(c if c.isalnum() else '-' for c in name)}.json"
+    settings = {"settings": VARIANTS[name], "steps": options.steps, "excerpts": options.excerpts}
+    if path.exists() and (found := json.loads(path.read_text()))["of"] == settings:
+        return found
+    own = dataclasses.replace(recipe, codec=dataclasses.replace(recipe.codec, **VARIANTS[name]))
+    codec, seconds = trained(own, data, options.work / path.stem)
+    with torch.no_grad():
+        found = {
+            "of": settings,
+            "parameters": sum(p.numel() for p in codec.parameters()),
+            "frames_per_s": codec.frames_per_s,
+            "training_s": seconds,
+            "real_time_factor": real_time_factor(codec),
+            **measured(codec, audio_files_in(options.validation)[: options.excerpts]),
+        }
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def shown(found: dict[str, Any]) -> dict[str, str]:
+    kbps = found["frames_per_s"] * 0.14
+    cells = {"parameters": f"{found['parameters'] / 1e6:.2f} M", "kbit/s": f"{kbps:.1f}"}
+    cells |= {"real time": f"{found['real_time_factor']:.1f}x", "s of training": f"{found['training_s']:.0f}"}
+    return cells | {name: f"{found[name]:.{1 if name == 'SI-SDR' else 3}f}" for name in MEASURES}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", type=Path)
+    parser.add_argument("--validation", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--excerpts", type=int, default=12)
+    parser.add_argument("--only", nargs="*", help="names of variants; all when not given")
+    parser.add_argument("-o", "--output", type=Path, help="Markdown file; JSON is written beside it")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    recipe = read_recipe(RECIPE)
+    assert isinstance(recipe, CodecRecipe)
+    n = options.steps
+    loop = dataclasses.replace(recipe.loop, steps=n, decay_steps=n // 3, validate_every=10**9, checkpoint_every=10**9)
+    recipe = dataclasses.replace(recipe, loop=loop)
+    data = tuple(open_waves(folder, recipe.codec.sample_rate_hz) for folder in (options.train, options.validation))
+    results: dict[str, dict[str, Any]] = {}
+    for name in options.only or VARIANTS:
+        results[name] = figures_of(name, options, recipe, (data[0], data[1]))
+        print(name, shown(results[name]), flush=True)
+    first = next(iter(results))
+    codec, _, _ = codec_of_run(options.work / "".join(c if c.isalnum() else "-" for c in first))
+    with torch.no_grad():
+        again = real_time_factor(codec)
+    text = "# Shapes of the codec, after equal training\n\n"
+    text += f"`python benchmarks/codec_variants.py {options.train} --validation {options.validation} --steps {n}"
+    text += f" --excerpts {options.excerpts}`\n\n{n} steps of {loop.batch_size} crops of "
+    text += f"{recipe.crop_frames * recipe.codec.hop / recipe.codec.sample_rate_hz:.2f} s each, from nothing. All "
+    text += f"codebooks. Speed of {first!r} at the beginning {results[first]['real_time_factor']:.1f}x, at the end "
+    text += f"{again:.1f}x.\n\n{table('', {name: shown(found) for name, found in results.items()})}"
+    report(text, results, options.output)
+
+
+if __name__ == "__main__":
+    main()
