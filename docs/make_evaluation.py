@@ -2,9 +2,9 @@
 
     python docs/make_evaluation.py OUT [OTHER ...]
 
-Verdicts are those of the first folder; of the others the tables are added, such as that of `--experiments sampler`, run
-on other excerpts. Small enough for a repository; the whole report, with examples to listen to, is OUT/report.html. Needs
-the extra `plot`.
+Verdicts are those of the first folder; of the others the tables are added, such as that of `--experiments sampler`,
+run on other excerpts. Small enough for a repository; the whole report, with examples to listen to, is
+OUT/report.html. Needs the extra `plot`.
 """
 
 from __future__ import annotations

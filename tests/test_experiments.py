@@ -59,6 +59,7 @@ def test_vary_makes_every_combination() -> None:
     [
         (recipe(colour=1), "unknown setting colour"),
         (recipe(view="pie"), "view is 'pie'"),
+        (recipe(view="sampler", conditions=[{"name": "a"}]), "condition 'a' has none of"),
         (recipe(conditions=[]), "no conditions"),
         (recipe(conditions=[{"name": "a"}, {"name": "a"}]), "'a' stands twice"),
         (recipe(conditions=[{"name": "a", "colour": 1}]), "unknown setting colour"),

@@ -109,6 +109,12 @@ class Experiment:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice or not names:
             raise SettingsError(f"{self.name}: {f'condition {twice[0]!r} stands twice' if twice else 'no conditions'}")
+        alone = [c.name for c in self.conditions if c.variations < 2]
+        if self.view == "sampler" and alone:  # known before the work, not when the report is drawn
+            raise SettingsError(
+                f"{self.name}: the view sampler compares diversity, which condition {alone[0]!r} has none of; "
+                "give it variations: 2 or more, or take another view"
+            )
 
 
 @dataclass(frozen=True)
