@@ -43,7 +43,7 @@ def verdicts(findings: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def table(experiment: dict[str, Any]) -> str:
+def table(experiment: dict[str, Any], embeddings: list[dict[str, Any]]) -> str:
     matched = {found["name"]: found for found in experiment.get("matched", [[]])[0]}
     head = ["condition", "FAD", *(NAMES[name] for name in COLUMNS)]
     head += ["diversity", "FAD minus the temperature curve's"] if matched else ["kept bit/s"]
@@ -58,18 +58,9 @@ def table(experiment: dict[str, Any]) -> str:
             rate = condition["metrics"]["rate"]["value"]
             cells.append("" if rate is None else f"{rate:.0f}")
         lines.append("| " + " | ".join([*cells, f"{condition['seconds_per_excerpt']:.1f}"]) + " |")
-    lines += [
-        f"\nChosen, by {choice['embedding']}: {choice['name']}. {choice['reason']}." for choice in chosen(experiment)
-    ]
+    for embedding, choice in zip(embeddings, experiment.get("choice", ()), strict=False):
+        lines.append(f"\nChosen, by {embedding['id']}: {choice['name']}. {choice['reason']}.")
     return "\n".join(lines)
-
-
-def chosen(experiment: dict[str, Any]) -> list[dict[str, str]]:
-    """What an experiment on sampler settings speaks for, by each embedding."""
-    return [
-        {"embedding": embedding, **choice}
-        for embedding, choice in zip(("mel statistics", "codec latents"), experiment.get("choice", ()), strict=False)
-    ]
 
 
 def facts_of(data: dict[str, Any]) -> str:
@@ -103,7 +94,10 @@ def main() -> None:
     found = [json.loads((folder / "results.json").read_text()) for folder in options.results]
     FOLDER.mkdir(exist_ok=True)
     first = found[0]
-    parts = ["# The paper's experiments on the embedded model", "Made by `python docs/make_evaluation.py OUT`."]
+    parts = [
+        "# The paper's experiments on the embedded model",
+        "Made by `python docs/make_evaluation.py OUT [OTHER ...]`.",
+    ]
     parts += [facts_of(first), *(f"- {warning}" for warning in first["warnings"])]
     parts += ["## Verdicts", verdicts(first["findings"][0])]
     for data in found:
@@ -112,7 +106,7 @@ def main() -> None:
             plot(experiment, picture)
             parts += [f"## {experiment['title']}", experiment["about"]]
             parts += [facts_of(data)] if data is not first else []
-            parts += [f"![FAD]({picture.name})", table(experiment)]
+            parts += [f"![FAD]({picture.name})", table(experiment, data["embeddings"])]
     (FOLDER / "README.md").write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
     shutil.copyfile(options.results[0] / "results.csv", FOLDER / "results.csv")
     for folder, data in zip(options.results[1:], found[1:], strict=True):

@@ -64,7 +64,7 @@ def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
     if not torch.equal(model.codebooks_CVK, task.module.codebooks_CVK):
         raise BundleError(f"{source}: its {part} model reads tokens of another codec")
     weights, wanted = model.state_dict(), task.recipe.model
-    if wanted.n_buckets >= model.config.n_buckets:
+    if wanted.n_buckets > model.config.n_buckets:
         table_NH = weights["position_bias.table_NH"]
         weights["position_bias.table_NH"] = spread_anew(table_NH, model.config, wanted)
     try:
