@@ -10,8 +10,11 @@ import torch
 
 from tests.tiny import CODEC, LINEAR, tiny_codec
 from vampnet.checkpoint import load_codec, save_bundle
+from vampnet.codec import phase
+from vampnet.codec.blocks import gelu
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.phase import griffin_lim, inverse_stft, stft
+from vampnet.codec.quantize import nearest
 from vampnet.codec.safety import bounded, dc_reach, without_dc
 from vampnet.config import MagnitudeConfig, from_dict
 from vampnet.errors import SettingsError
@@ -46,9 +49,37 @@ def test_more_rounds_bring_the_spectrum_nearer() -> None:
     for n_rounds in (0, 2, 10, 40):
         found = griffin_lim(wanted, window, 192, n_rounds)
         assert torch.allclose(found.abs(), wanted, atol=1e-4)
-        made = stft(inverse_stft(found, window, 192), window, 192).abs()
-        errors.append(float((made - wanted).square().sum() / wanted.square().sum()))
+        errors.append(error_of(found, wanted, window, 192))
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.1 * errors[0]
+
+
+def error_of(found: torch.Tensor, wanted: torch.Tensor, window: torch.Tensor, hop: int) -> float:
+    """Share of the power by which the waveform's magnitudes miss the wanted ones."""
+    made = stft(inverse_stft(found, window, hop), window, hop).abs()
+    return float((made - wanted).square().sum() / wanted.square().sum())
+
+
+def test_phases_of_tones_need_fewer_rounds() -> None:
+    window, audio = torch.hann_window(768), music()
+    wanted = stft(audio, window, 256).abs()
+    tonal, same = (error_of(griffin_lim(wanted, window, 256, 3, t), wanted, window, 256) for t in (True, False))
+    assert tonal < 0.7 * same
+
+
+@pytest.mark.parametrize("tonal", [True, False])
+def test_phases_do_not_depend_on_where_a_spectrum_is_cut(tonal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = torch.hann_window(192)
+    wanted = stft(noise(40, batch=2), window, 64).abs()
+    monkeypatch.setattr(phase, "CACHED_BINS", 10**9)
+    whole = griffin_lim(wanted, window, 64, 3, tonal)
+    part = griffin_lim(wanted[:, :, 90:300], window, 64, 3, tonal)  # 90 windows are 30 times 192 samples
+    assert torch.equal(part[:, :, 6:-6], whole[:, :, 96:294])
+    monkeypatch.setattr(phase, "CACHED_BINS", 97 * 50)  # pieces of 36 windows and 6 on each side
+    pieces: list[int] = []
+    rounds = phase._rounds
+    monkeypatch.setattr(phase, "_rounds", lambda m, *rest: pieces.append(m.shape[1]) or rounds(m, *rest))
+    assert torch.equal(griffin_lim(wanted, window, 64, 3, tonal), whole)
+    assert len(pieces) > 10 and max(pieces) < 60
 
 
 def test_true_magnitudes_come_back_as_nearly_the_same_sound() -> None:
@@ -65,6 +96,28 @@ def test_the_two_grids_share_what_lies_between_them() -> None:
     assert low.weight_F[(hz - 1900).abs().argmin()] == pytest.approx(0.5, abs=0.05)
     assert low.first == 0 and high.stop == 768 // 2 + 1 and hz[-1] < 2600
     assert codec.decimation == 8
+
+
+def test_encoding_gives_the_codes_of_the_training_pass() -> None:
+    quantizer = tiny_codec().quantizer
+    latent = torch.randn(2, 50, CODEC.latent_dim, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(quantizer.encode(latent), quantizer(latent).codes_BCT)
+
+
+def test_the_nearest_entry_is_the_first_of_equals() -> None:
+    generator = torch.Generator().manual_seed(5)
+    books, vectors = (torch.randint(-2, 3, (n, 2), generator=generator).float() for n in (128, 200))
+    distances = torch.cdist(vectors, books)  # of small whole numbers: many are equal
+    found = nearest(vectors, books)
+    assert torch.equal(distances.gather(1, found[:, None])[:, 0], distances.amin(1))
+    assert not (books[:, None] == books[None]).all(2).tril(-1).any(1)[found].any()  # no entry before is the same
+
+
+def test_gelu_is_the_same_with_and_without_gradients() -> None:
+    x = torch.linspace(-30, 30, 6001)
+    with torch.no_grad():
+        plain = gelu(x.clone())
+    assert torch.allclose(plain, gelu(x.clone()), atol=2e-6)
 
 
 @pytest.mark.parametrize("config", [CODEC, LINEAR])

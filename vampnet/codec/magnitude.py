@@ -24,7 +24,7 @@ from vampnet.codec.blocks import ConvNextBlock
 from vampnet.codec.blockwise import BlockwiseCodec
 from vampnet.codec.grids import Grid
 from vampnet.codec.linear import LinearDecoder, LinearEncoder
-from vampnet.codec.phase import griffin_lim, inverse_stft, stft
+from vampnet.codec.phase import griffin_lim, inverse_stft, magnitude, stft
 from vampnet.codec.quantize import ResidualQuantizer
 from vampnet.codec.safety import bounded, dc_reach, without_dc
 from vampnet.config import MagnitudeConfig, to_dict
@@ -63,8 +63,8 @@ class Encoder(nn.Module):
 
     def forward(self, audio_BS: Tensor) -> Tensor:
         """Waveform, its length a multiple of the hop -> latent (B, T, L)."""
-        low_BFU, high_BFU = (stft(audio_BS, grid.window_S, grid.hop).abs() for grid in (self.low, self.high))
-        long_BFU = stft(audio_BS, self.long_window_S, self.config.hop).abs()
+        low_BFU, high_BFU = (magnitude(stft(audio_BS, grid.window_S, grid.hop)) for grid in (self.low, self.high))
+        long_BFU = magnitude(stft(audio_BS, self.long_window_S, self.config.hop))
         x_BTD = self.norm(self.enter(self.features(low_BFU, high_BFU, long_BFU)))
         for block in self.blocks:
             x_BTD = block(x_BTD)
@@ -128,6 +128,8 @@ class MagnitudeCodec(BlockwiseCodec):
         self.decimation = _largest_divisor(
             math.gcd(config.low_hop, config.low_fft), config.low_fft // (2 * self.low.stop)
         )
+        # From phases of tones half the rounds do as well; blocks, cut at whole frames, must not see where they are cut.
+        self.tonal_start = config.hop % config.high_fft == 0
         small_fft = config.low_fft // self.decimation
         self.register_buffer("small_window_S", torch.hann_window(small_fft), persistent=False)
         self.encoder_context = 3 * config.encoder_depth + -(-config.long_fft // (2 * config.hop))
@@ -186,7 +188,8 @@ class MagnitudeCodec(BlockwiseCodec):
         # The same bins and window centres as at the full rate; only the unit of the magnitudes differs.
         phased_BFU = low.all_bins(phased_BFU[:, low.first : low.stop] * self.decimation, config.low_fft)
         below_BS = inverse_stft(phased_BFU, low.window_S, low.hop)
-        phased_BFU = griffin_lim(high.all_bins(high_BFU, config.high_fft), high.window_S, high.hop, config.high_rounds)
+        high_BFU = high.all_bins(high_BFU, config.high_fft)
+        phased_BFU = griffin_lim(high_BFU, high.window_S, high.hop, config.high_rounds, self.tonal_start)
         return below_BS + inverse_stft(phased_BFU, high.window_S, high.hop)
 
 
@@ -194,9 +197,9 @@ def _log_magnitude(x_BUF: Tensor) -> Tensor:
     return x_BUF.float().clamp(max=MAX_LOG_MAGNITUDE).mT
 
 
-def _log_feature(magnitude: Tensor) -> Tensor:
+def _log_feature(magnitude_BFU: Tensor) -> Tensor:
     """Log magnitude, shifted and scaled so that normalised music has about zero mean and unit spread."""
-    return 0.4 * (magnitude.clamp_min(1e-4).log() + 1.5)
+    return 0.4 * (magnitude_BFU.clamp_min(1e-4).log() + 1.5)
 
 
 def _largest_divisor(number: int, most: int) -> int:

@@ -3,13 +3,16 @@
 The decoder of `vampnet.codec.magnitude` says how loud each bin of each window is. Only if neighbouring windows, which
 overlap, agree about the phase does some waveform have such magnitudes: alternating between "the transform of some
 waveform" and "these magnitudes" finds phases that nearly do (Griffin and Lim 1984; with momentum: Perraudin, Balazs and
-Sondergaard 2013). Measured on 10 excerpts of 8 s with their true magnitudes: mel distance 0.05 after 16 rounds below
-2 kHz, 0.03 after 6 rounds above.
+Sondergaard 2013). Measured on 15 excerpts of 6 s with their true magnitudes: mel distance 0.082 after 16 rounds below
+2 kHz and 6 above, 0.075 after 32 and 6; from phases of tones above 2 kHz, 3 rounds there do as well as 6 (0.077).
 
 Axis letters: B batch, S samples, F bin, U window.
 """
 
 from __future__ import annotations
+
+import itertools
+import math
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +20,8 @@ from torch import Tensor
 
 MOMENTUM = 0.99
 """How far each round goes on in the direction of the last one (Perraudin et al.: 0.99)."""
+CACHED_BINS = 120_000
+"""Bins that a CPU works on at once, with their copies about what its cache holds. Measured: twice as fast as all."""
 
 
 def stft(audio_BS: Tensor, window_S: Tensor, hop: int) -> Tensor:
@@ -38,6 +43,12 @@ def inverse_stft(spectrum_BFU: Tensor, window_S: Tensor, hop: int, gain_S: Tenso
     return audio_BS[:, edge : edge + n_windows * hop]
 
 
+def magnitude(spectrum: Tensor) -> Tensor:
+    """Absolute values, in a third of the time that `abs` takes; not for gradients, which at 0 are not finite."""
+    square = torch.view_as_real(spectrum).square()
+    return (square[..., 0] + square[..., 1]).sqrt_()
+
+
 def overlap_gain(window_S: Tensor, hop: int, n_windows: int) -> Tensor:
     """What windows, squared, overlapped and added, are to be multiplied with to give 1: as long as they reach."""
     weight_S = _overlap_add(window_S.square().expand(1, n_windows, -1), hop)[0]
@@ -56,24 +67,62 @@ def _overlap_add(frames_BUS: Tensor, hop: int) -> Tensor:
     return sum_BUS.flatten(1)
 
 
-def griffin_lim(magnitude_BFU: Tensor, window_S: Tensor, hop: int, n_rounds: int) -> Tensor:
+def griffin_lim(magnitude_BFU: Tensor, window_S: Tensor, hop: int, n_rounds: int, tonal: bool = False) -> Tensor:
     """Phases for magnitudes (B, F, U): the complex spectrum (B, F, U) after `n_rounds` rounds.
 
-    The phases that it starts from are drawn once per bin and are the same in all windows, so that the result for a
-    window depends on the `n_rounds * (n_fft / hop - 1)` windows to each side and on nothing else, such as where a long
-    spectrum was cut.
+    The phases that it starts from are drawn once per bin. They stay the same in all windows, or, if `tonal`, go on from
+    window to window as those of a tone in the middle of the bin would. The result for a window depends on the
+    `n_rounds * (n_fft / hop - 1)` windows to each side and on nothing else, such as where a long spectrum was cut; if
+    `tonal`, on whether it was cut at a multiple of n_fft samples too, after which such phases are where they were.
     """
-    generator = torch.Generator().manual_seed(0)
-    start_F = 2 * torch.pi * torch.rand(magnitude_BFU.shape[1], generator=generator)
-    turn_F = torch.polar(torch.ones_like(start_F), start_F).to(magnitude_BFU.device)
-    gain_S = overlap_gain(window_S, hop, magnitude_BFU.shape[2])
-    magnitude_BFU = magnitude_BFU.mT.contiguous().mT  # in memory as transforms come: a quarter faster
-    spectrum_BFU, before = magnitude_BFU * turn_F[:, None], None
+    n_items, _, n_windows = magnitude_BFU.shape
+    magnitude_BUF = magnitude_BFU.mT.contiguous()  # in memory as transforms come
+    start_UF = _start_phases(magnitude_BUF, len(window_S), hop, tonal)
+    period = len(window_S) // math.gcd(len(window_S), hop)
+    reach = n_rounds * (-(-len(window_S) // hop) - 1)
+    reach += -reach % period
+    n_own = (CACHED_BINS // magnitude_BUF.shape[2] - 2 * reach) // period * period
+    if magnitude_BFU.device.type != "cpu" or n_own < max(4 * reach, 1) or n_own >= n_windows:
+        return _rounds(magnitude_BUF, start_UF, window_S, hop, n_rounds).mT
+    found_BUF = magnitude_BUF.new_empty(magnitude_BUF.shape, dtype=torch.complex64)
+    for item, first in itertools.product(range(n_items), range(0, n_windows, n_own)):
+        start, stop = max(first - reach, 0), min(first + n_own, n_windows)
+        piece_BUF = magnitude_BUF[item : item + 1, start : stop + reach]
+        piece_BUF = _rounds(piece_BUF, start_UF[: piece_BUF.shape[1]], window_S, hop, n_rounds)
+        found_BUF[item, first:stop] = piece_BUF[0, first - start : stop - start]
+    return found_BUF.mT
+
+
+def _start_phases(magnitude_BUF: Tensor, n_fft: int, hop: int, tonal: bool) -> Tensor:
+    """Unit numbers (U, F) whose angles `griffin_lim` starts from."""
+    n_windows, n_bins = magnitude_BUF.shape[1:]
+    phase_UF = 2 * torch.pi * torch.rand(n_bins, generator=torch.Generator().manual_seed(0)).expand(n_windows, n_bins)
+    if tonal:  # whole turns are left out before they cost precision
+        turns_UF = torch.arange(n_windows)[:, None] * torch.arange(n_bins) * hop % n_fft / n_fft
+        phase_UF = phase_UF + 2 * torch.pi * turns_UF
+    return torch.polar(torch.ones_like(phase_UF), phase_UF).to(magnitude_BUF.device)
+
+
+def _rounds(magnitude_BUF: Tensor, start_UF: Tensor, window_S: Tensor, hop: int, n_rounds: int) -> Tensor:
+    """`griffin_lim` of all windows at once, (B, U, F) in and out."""
+    gain_S = overlap_gain(window_S, hop, magnitude_BUF.shape[1])
+    spectrum_BUF, before = magnitude_BUF * start_UF, None
     for _ in range(n_rounds):
-        waveform_BFU = stft(inverse_stft(spectrum_BFU, window_S, hop, gain_S), window_S, hop)
+        now = torch.view_as_real(_of_a_waveform(spectrum_BUF, window_S, hop, gain_S))
         # before + (1 + MOMENTUM) * (now - before), of which only the direction counts
-        ahead_BFU = waveform_BFU if before is None else torch.lerp(before, waveform_BFU, 1 + MOMENTUM)
-        before = waveform_BFU
-        size_BFU = (ahead_BFU.real.square() + ahead_BFU.imag.square()).sqrt()  # abs() takes twice as long
-        spectrum_BFU = ahead_BFU * (magnitude_BFU / (size_BFU + 1e-9))
-    return spectrum_BFU
+        ahead = now if before is None else torch.lerp(before, now, 1 + MOMENTUM)
+        before = now
+        ahead_BUF = torch.view_as_complex(ahead)
+        size_BUF = magnitude(ahead_BUF).add_(1e-9)
+        spectrum_BUF = ahead_BUF * torch.div(magnitude_BUF, size_BUF, out=size_BUF)
+    return spectrum_BUF
+
+
+def _of_a_waveform(spectrum_BUF: Tensor, window_S: Tensor, hop: int, gain_S: Tensor) -> Tensor:
+    """`stft` of `inverse_stft`, (B, U, F): the nearest spectrum that some waveform has."""
+    n_fft, n_windows = len(window_S), spectrum_BUF.shape[1]
+    audio_BS = _overlap_add(torch.fft.irfft(spectrum_BUF, n=n_fft).mul_(window_S), hop).mul_(gain_S)
+    edge = (n_fft - hop) // 2
+    audio_BS[:, :edge] = 0  # the waveform is what lies between the edges
+    audio_BS[:, edge + n_windows * hop :] = 0
+    return torch.fft.rfft(audio_BS.unfold(1, n_fft, hop)[:, :n_windows] * window_S)

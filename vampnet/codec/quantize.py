@@ -31,7 +31,18 @@ class Quantized:
 def nearest(vectors_NK: Tensor, codebook_VK: Tensor) -> Tensor:
     """Index (N,) of the entry nearest to each vector, Euclidean."""
     # The vector's own norm is the same for all entries, so it is left out.
-    return (vectors_NK @ codebook_VK.T - 0.5 * codebook_VK.square().sum(1)).argmax(dim=1)
+    return _argmax(vectors_NK @ codebook_VK.T - 0.5 * codebook_VK.square().sum(1))
+
+
+def _argmax(values_NV: Tensor, width: int = 32) -> Tensor:
+    """As `values_NV.argmax(dim=1)`. Of groups of `width` the best one first, then the best in it: a CPU finds maxima in
+    a tenth of the time that it takes to say where they are."""
+    if values_NV.shape[1] % width or values_NV.device.type != "cpu":
+        return values_NV.argmax(dim=1)
+    groups_NGW = values_NV.unflatten(1, (-1, width))
+    group_N = groups_NGW.amax(dim=2).argmax(dim=1)
+    best_NW = groups_NGW[torch.arange(len(group_N)), group_N]
+    return group_N * width + best_NW.argmax(dim=1)
 
 
 class ResidualQuantizer(nn.Module):
@@ -77,8 +88,15 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, latent_BTL: Tensor) -> Tensor:
-        """Latent (B, T, L) -> codes (B, C, T), int64."""
-        return self(latent_BTL).codes_BCT
+        """Latent (B, T, L) -> codes (B, C, T), int64: those of `forward`, without what training needs."""
+        residual_BTL, codes = latent_BTL, []
+        for level in range(self.n_codebooks):
+            vectors_BTK = self.down[level](residual_BTL)
+            index_N = self.lookup(vectors_BTK.flatten(0, 1), level)
+            entries_BTK = self.codebooks_CVK[level][index_N].view_as(vectors_BTK)
+            residual_BTL = residual_BTL - self.up[level](vectors_BTK + (entries_BTK - vectors_BTK))
+            codes.append(index_N.view(vectors_BTK.shape[:2]))
+        return torch.stack(codes, dim=1)
 
     def decode(self, codes_BCT: Tensor, known_BCT: Tensor | None = None) -> Tensor:
         """Codes of the first C' levels -> latent (B, T, L); where `known_BCT` is 0 a level adds nothing."""
