@@ -2,9 +2,9 @@
 
     python docs/make_evaluation.py OUT [OTHER ...]
 
-Verdicts are those of the first folder; of the others the tables are added, such as that of `--experiments sampler`,
-run on other excerpts. Small enough for a repository; the whole report, with examples to listen to, is
-OUT/report.html. Needs the extra `plot`.
+Verdicts are those of the first folder, and of the others for what it did not test; their tables are added, such as that
+of `--experiments sampler`, run on other excerpts. Small enough for a repository; the whole report, with examples to
+listen to, is OUT/report.html. Needs the extra `plot`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parent / "evaluation"
+UNTESTED = "not tested"
 COLUMNS = ("mel", "chroma", "beat_f", "onsets")
 NAMES = {"mel": "mel distance", "chroma": "chroma", "beat_f": "beat F", "onsets": "onset ratio"}
 
@@ -28,6 +29,19 @@ def interval(entry: dict[str, Any] | None, decimals: int = 3) -> str:
         return ""
     value, low, high = (f"{entry[key]:.{decimals}f}" for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
+
+
+def judged(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The findings of the first run; those that it did not test are of the first that did, and say of what."""
+    findings = []
+    for finding in runs[0]["findings"][0]:
+        others = [f for run in runs[1:] for f in run["findings"][0] if f["number"] == finding["number"]]
+        facts = [facts_of(run) for run in runs[1:]]
+        tested = [(f, fact) for f, fact in zip(others, facts, strict=True) if f["verdict"] != UNTESTED]
+        if finding["verdict"] == UNTESTED and tested:
+            finding = tested[0][0] | {"rule": f"{tested[0][0]['rule']} On other excerpts: {tested[0][1]}"}
+        findings.append(finding)
+    return findings
 
 
 def verdicts(findings: list[dict[str, Any]]) -> str:
@@ -87,6 +101,25 @@ def plot(experiment: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
+def plot_rates(experiment: dict[str, Any], path: Path) -> None:
+    """Mel distance against what is kept, a line per number of codebooks."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    lines: dict[str, list[tuple[float, ...]]] = {}
+    for condition in experiment["conditions"]:
+        mel, kept = condition["metrics"]["mel"], condition["metrics"]["rate"]["value"]
+        point = (kept, mel["value"], mel["value"] - mel["low"], mel["high"] - mel["value"])
+        lines.setdefault(condition["name"].split("-")[0].removeprefix("nk"), []).append(point)
+    for n_kept, points in lines.items():
+        kept_bps, mels, below, above = zip(*sorted(points), strict=True)
+        axes.errorbar(kept_bps, mels, (below, above), marker="o", markersize=3, label=f"{n_kept} codebooks")
+    axes.set_xscale("log")
+    axes.set_xlabel("kept, bit/s")
+    axes.set_ylabel("mel distance, 95 % interval")
+    axes.legend()
+    figure.savefig(path, dpi=90)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="folders that `vampnet evaluate -o` wrote")
@@ -99,14 +132,14 @@ def main() -> None:
         "Made by `python docs/make_evaluation.py OUT [OTHER ...]`.",
     ]
     parts += [facts_of(first), *(f"- {warning}" for warning in first["warnings"])]
-    parts += ["## Verdicts", verdicts(first["findings"][0])]
+    parts += ["## Verdicts", verdicts(judged(found))]
     for data in found:
         for experiment in data["experiments"]:
             picture = FOLDER / f"{experiment['name']}.png"
-            plot(experiment, picture)
+            (plot_rates if experiment["view"] == "rates" else plot)(experiment, picture)
             parts += [f"## {experiment['title']}", experiment["about"]]
             parts += [facts_of(data)] if data is not first else []
-            parts += [f"![FAD]({picture.name})", table(experiment, data["embeddings"])]
+            parts += [f"![figures]({picture.name})", table(experiment, data["embeddings"])]
     (FOLDER / "README.md").write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
     shutil.copyfile(options.results[0] / "results.csv", FOLDER / "results.csv")
     for folder, data in zip(options.results[1:], found[1:], strict=True):
