@@ -88,7 +88,7 @@ def main() -> None:
             mel, chroma, lost = own[:, :3].nanmean(0).tolist()
             name = f"{low} below, {high} above{', from tones' if tonal else ''}"
             rows[name] = {"mel": mel, "chroma": chroma, "mel, true magnitudes": lost, "s": float(own[:, 3].min())}
-        results[str(folder)] = rows
+        results[folder.name] = rows
         shown = {name: {key: f"{value:.4f}" for key, value in row.items()} for name, row in rows.items()}
         text += f"\n{len(files)} files of {folder.name}:\n\n{table('rounds', shown)}\n"
     report(text, results, options.output)

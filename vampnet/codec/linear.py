@@ -31,7 +31,8 @@ LEAST_SAID = 0.1
 
 def compress(magnitude_BFU: Tensor, grid: Grid) -> Tensor:
     """Magnitudes of a grid -> compressed ones, frame by frame (B, T, X)."""
-    return (magnitude_BFU + LEAST).pow(COMPRESSION).mT.unflatten(1, (-1, grid.per_frame)).flatten(2)
+    compressed_BFU = (COMPRESSION * (magnitude_BFU + LEAST).log()).exp()  # a power, in a fraction of the time of pow()
+    return compressed_BFU.mT.unflatten(1, (-1, grid.per_frame)).flatten(2)
 
 
 class LinearEncoder(nn.Module):

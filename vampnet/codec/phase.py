@@ -60,7 +60,9 @@ def _overlap_add(frames_BUS: Tensor, hop: int) -> Tensor:
     """Sum (B, S) of windows (B, U, n_fft) that begin `hop` samples apart."""
     n_items, n_windows, n_fft = frames_BUS.shape
     n_parts = -(-n_fft // hop)
-    parts = F.pad(frames_BUS, (0, n_parts * hop - n_fft)).unflatten(2, (n_parts, hop))
+    if n_fft % hop:
+        frames_BUS = F.pad(frames_BUS, (0, n_parts * hop - n_fft))
+    parts = frames_BUS.unflatten(2, (n_parts, hop))
     sum_BUS = frames_BUS.new_zeros(n_items, n_windows + n_parts - 1, hop)
     for part in range(n_parts):  # whole rows at a time, several times as fast as torch.nn.functional.fold
         sum_BUS[:, part : part + n_windows] += parts[:, :, part]
@@ -96,11 +98,12 @@ def griffin_lim(magnitude_BFU: Tensor, window_S: Tensor, hop: int, n_rounds: int
 def _start_phases(magnitude_BUF: Tensor, n_fft: int, hop: int, tonal: bool) -> Tensor:
     """Unit numbers (U, F) whose angles `griffin_lim` starts from."""
     n_windows, n_bins = magnitude_BUF.shape[1:]
-    phase_UF = 2 * torch.pi * torch.rand(n_bins, generator=torch.Generator().manual_seed(0)).expand(n_windows, n_bins)
-    if tonal:  # whole turns are left out before they cost precision
-        turns_UF = torch.arange(n_windows)[:, None] * torch.arange(n_bins) * hop % n_fft / n_fft
-        phase_UF = phase_UF + 2 * torch.pi * turns_UF
-    return torch.polar(torch.ones_like(phase_UF), phase_UF).to(magnitude_BUF.device)
+    phase_F = 2 * torch.pi * torch.rand(n_bins, generator=torch.Generator().manual_seed(0))
+    n_unlike = n_fft // math.gcd(n_fft, hop) if tonal else 1  # then all tones of bins have made whole turns
+    turns_UF = torch.arange(n_unlike)[:, None] * torch.arange(n_bins) * hop % n_fft / n_fft
+    phase_UF = phase_F + 2 * torch.pi * turns_UF
+    start_UF = torch.polar(torch.ones_like(phase_UF), phase_UF).to(magnitude_BUF.device)
+    return start_UF.repeat(-(-n_windows // n_unlike), 1)[:n_windows] if tonal else start_UF.expand(n_windows, -1)
 
 
 def _rounds(magnitude_BUF: Tensor, start_UF: Tensor, window_S: Tensor, hop: int, n_rounds: int) -> Tensor:
