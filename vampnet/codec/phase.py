@@ -21,7 +21,8 @@ from torch import Tensor
 MOMENTUM = 0.99
 """How far each round goes on in the direction of the last one (Perraudin et al.: 0.99)."""
 CACHED_BINS = 120_000
-"""Bins that a CPU works on at once, with their copies about what its cache holds. Measured: twice as fast as all."""
+"""Bins that each core works on at once, with their copies about what its cache holds: on one core three quarters of the
+time that the search above 2 kHz takes in one piece of 10 s."""
 
 
 def stft(audio_BS: Tensor, window_S: Tensor, hop: int) -> Tensor:
@@ -83,7 +84,7 @@ def griffin_lim(magnitude_BFU: Tensor, window_S: Tensor, hop: int, n_rounds: int
     period = len(window_S) // math.gcd(len(window_S), hop)
     reach = n_rounds * (-(-len(window_S) // hop) - 1)
     reach += -reach % period
-    n_own = (CACHED_BINS // magnitude_BUF.shape[2] - 2 * reach) // period * period
+    n_own = (CACHED_BINS * torch.get_num_threads() // magnitude_BUF.shape[2] - 2 * reach) // period * period
     if magnitude_BFU.device.type != "cpu" or n_own < max(4 * reach, 1) or n_own >= n_windows:
         return _rounds(magnitude_BUF, start_UF, window_S, hop, n_rounds).mT
     found_BUF = magnitude_BUF.new_empty(magnitude_BUF.shape, dtype=torch.complex64)
