@@ -33,15 +33,14 @@ def interval(entry: dict[str, Any] | None, decimals: int = 3) -> str:
 
 def judged(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The findings of the first run; those that it did not test are of the first that did, and say of what."""
-    findings = []
-    for finding in runs[0]["findings"][0]:
-        others = [f for run in runs[1:] for f in run["findings"][0] if f["number"] == finding["number"]]
-        facts = [facts_of(run) for run in runs[1:]]
-        tested = [(f, fact) for f, fact in zip(others, facts, strict=True) if f["verdict"] != UNTESTED]
-        if finding["verdict"] == UNTESTED and tested:
-            finding = tested[0][0] | {"rule": f"{tested[0][0]['rule']} On other excerpts: {tested[0][1]}"}
-        findings.append(finding)
-    return findings
+    first, *others = runs
+    tested: dict[int, dict[str, Any]] = {}
+    for run in others:
+        for finding in run["findings"][0]:
+            if finding["verdict"] != UNTESTED:
+                named = finding | {"rule": f"{finding['rule']} On other excerpts: {facts_of(run)}"}
+                tested.setdefault(finding["number"], named)
+    return [(f["verdict"] == UNTESTED and tested.get(f["number"])) or f for f in first["findings"][0]]
 
 
 def verdicts(findings: list[dict[str, Any]]) -> str:

@@ -45,7 +45,9 @@ def inverse_stft(spectrum_BFU: Tensor, window_S: Tensor, hop: int, gain_S: Tenso
 
 
 def magnitude(spectrum: Tensor) -> Tensor:
-    """Absolute values, in a third of the time that `abs` takes; not for gradients, which at 0 are not finite."""
+    """Absolute values, in a third of the time that `abs` takes, whose gradients alone are finite at 0."""
+    if spectrum.requires_grad:
+        return spectrum.abs()
     square = torch.view_as_real(spectrum).square()
     return (square[..., 0] + square[..., 1]).sqrt_()
 
@@ -70,8 +72,9 @@ def _overlap_add(frames_BUS: Tensor, hop: int) -> Tensor:
     return sum_BUS.flatten(1)
 
 
+@torch.no_grad()
 def griffin_lim(magnitude_BFU: Tensor, window_S: Tensor, hop: int, n_rounds: int, tonal: bool = False) -> Tensor:
-    """Phases for magnitudes (B, F, U): the complex spectrum (B, F, U) after `n_rounds` rounds.
+    """Phases for magnitudes (B, F, U): the complex spectrum (B, F, U) after `n_rounds` rounds. Without gradients.
 
     The phases that it starts from are drawn once per bin. They stay the same in all windows, or, if `tonal`, go on from
     window to window as those of a tone in the middle of the bin would. The result for a window depends on the

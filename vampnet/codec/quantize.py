@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+GROUP = 32
+"""Entries of a codebook that are looked at together; about the root of their number is fastest."""
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -34,15 +37,15 @@ def nearest(vectors_NK: Tensor, codebook_VK: Tensor) -> Tensor:
     return _argmax(vectors_NK @ codebook_VK.T - 0.5 * codebook_VK.square().sum(1))
 
 
-def _argmax(values_NV: Tensor, width: int = 32) -> Tensor:
-    """As `values_NV.argmax(dim=1)`. Of groups of `width` the best one first, then the best in it: a CPU finds maxima in
+def _argmax(values_NV: Tensor) -> Tensor:
+    """As `values_NV.argmax(dim=1)`. Of groups of entries the best one first, then the best in it: a CPU finds maxima in
     a tenth of the time that it takes to say where they are."""
-    if values_NV.shape[1] % width or values_NV.device.type != "cpu":
+    if values_NV.shape[1] % GROUP or values_NV.device.type != "cpu":
         return values_NV.argmax(dim=1)
-    groups_NGW = values_NV.unflatten(1, (-1, width))
+    groups_NGW = values_NV.unflatten(1, (-1, GROUP))
     group_N = groups_NGW.amax(dim=2).argmax(dim=1)
     best_NW = groups_NGW[torch.arange(len(group_N)), group_N]
-    return group_N * width + best_NW.argmax(dim=1)
+    return group_N * GROUP + best_NW.argmax(dim=1)
 
 
 class ResidualQuantizer(nn.Module):
@@ -71,9 +74,7 @@ class ResidualQuantizer(nn.Module):
         residual_BTL, total_BTL = latent_BTL, torch.zeros_like(latent_BTL)
         codes, commitment = [], latent_BTL.new_zeros(())
         for level in range(self.n_codebooks):
-            vectors_BTK = self.down[level](residual_BTL)
-            index_N = self.lookup(vectors_BTK.detach().flatten(0, 1), level)
-            entries_BTK = self.codebooks_CVK[level][index_N].view_as(vectors_BTK)
+            vectors_BTK, index_N, entries_BTK = self._look_up(residual_BTL, level)
             if observer is not None:
                 observer.see(level, vectors_BTK.detach().flatten(0, 1), index_N)
             power = vectors_BTK.detach().square().mean() + 1e-6
@@ -91,12 +92,16 @@ class ResidualQuantizer(nn.Module):
         """Latent (B, T, L) -> codes (B, C, T), int64: those of `forward`, without what training needs."""
         residual_BTL, codes = latent_BTL, []
         for level in range(self.n_codebooks):
-            vectors_BTK = self.down[level](residual_BTL)
-            index_N = self.lookup(vectors_BTK.flatten(0, 1), level)
-            entries_BTK = self.codebooks_CVK[level][index_N].view_as(vectors_BTK)
+            vectors_BTK, index_N, entries_BTK = self._look_up(residual_BTL, level)
             residual_BTL = residual_BTL - self.up[level](vectors_BTK + (entries_BTK - vectors_BTK))
             codes.append(index_N.view(vectors_BTK.shape[:2]))
         return torch.stack(codes, dim=1)
+
+    def _look_up(self, residual_BTL: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Projections of what the levels before left over, (B, T, K), the nearest entries' indices (N,), and they."""
+        vectors_BTK = self.down[level](residual_BTL)
+        index_N = self.lookup(vectors_BTK.detach().flatten(0, 1), level)
+        return vectors_BTK, index_N, self.codebooks_CVK[level][index_N].view_as(vectors_BTK)
 
     def decode(self, codes_BCT: Tensor, known_BCT: Tensor | None = None) -> Tensor:
         """Codes of the first C' levels -> latent (B, T, L); where `known_BCT` is 0 a level adds nothing."""
