@@ -17,8 +17,21 @@ if TYPE_CHECKING:
 
 
 def corpus_options(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl to")
-    parser.add_argument("--hours", type=float, default=1.0, help="hours of audio")
+    parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl, or token shards, to")
+    parser.add_argument("--hours", type=float, default=1.0, help="hours of audio, or of tokens")
+    parser.add_argument(
+        "--tokens",
+        type=str,
+        default=None,
+        metavar="BUNDLE",
+        help="write tokens of this bundle's codec in the place of audio ('default', or a folder)",
+    )
+    parser.add_argument(
+        "--versions",
+        type=int,
+        default=1,
+        help="with --tokens: encode each piece so often, with other channels and at other speeds",
+    )
     parser.add_argument(
         "--material",
         type=str,
@@ -38,17 +51,22 @@ def corpus_options(parser: ArgumentParser) -> None:
 
 
 def run_corpus(options: Namespace) -> None:
-    """`vampnet corpus`: make music, or diverse audio, to train on."""
+    """`vampnet corpus`: make music, or diverse audio, to train on, or its tokens."""
     from vampnet.data.corpus import write_corpus
+    from vampnet.data.token_corpus import write_token_corpus
 
-    write_corpus(
-        options.folder,
-        hours=options.hours,
-        seed=options.seed,
-        split=options.split,
-        workers=options.workers,
-        soundfont=options.soundfont,
-        settings=_material(options),
+    if options.tokens is None and options.versions != 1:
+        raise CorpusError("--versions is for tokens; give --tokens too")
+    what = {"seed": options.seed, "split": options.split, "workers": options.workers, "soundfont": options.soundfont}
+    if options.tokens is None:
+        write_corpus(options.folder, options.hours, settings=_material(options), **what)
+        return
+    report = write_token_corpus(
+        options.folder, options.hours, options.tokens, options.versions, settings=_material(options), **what
+    )
+    print(
+        f"{report.hours:.2f} h of tokens in {options.folder}; {report.made_hours:.2f} h made in "
+        f"{report.elapsed_s:.0f} s, {report.hours_per_hour:.0f} hours per hour"
     )
 
 

@@ -153,10 +153,10 @@ def write_corpus(
     settings = settings or CorpusSettings()
     if soundfont is not None:
         settings = settings.with_soundfont(str(soundfont))
-    _check(hours, seed, split, workers, settings)
+    check_request(hours, seed, split, workers, settings)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, split, seed, settings)
+    claim(folder, {"split": split, "seed": seed, **settings.described()})
     index_path = folder / INDEX_NAME
     done = {line["index"]: line for line in read_lines(index_path) if (folder / line["file"]).is_file()}
     jobs = (
@@ -195,7 +195,8 @@ def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, 
     return made_s
 
 
-def _check(hours: float, seed: int, split: str, workers: int | None, settings: Material) -> None:
+def check_request(hours: float, seed: int, split: str, workers: int | None, settings: Material) -> None:
+    """Raise CorpusError for arguments that no corpus can be made with."""
     if not 0.0 < hours < 1e6:
         raise CorpusError(f"hours is {hours}, but must be above 0")
     if seed < 0:
@@ -210,9 +211,8 @@ def _check(hours: float, seed: int, split: str, workers: int | None, settings: M
             load(path, settings.sample_rate_hz)  # raises here what every worker would raise
 
 
-def _claim(folder: Path, split: str, seed: int, settings: Material) -> None:
-    """Note in the folder what it holds, and refuse a folder that holds something else."""
-    described: dict[str, Any] = {"split": split, "seed": seed, **settings.described()}
+def claim(folder: Path, described: dict[str, Any]) -> None:
+    """Note in the folder what it holds, and refuse a folder that holds something else (CorpusError)."""
     text = json.dumps(described, indent=2, sort_keys=True) + "\n"
     path = folder / _SETTINGS_NAME
     if not path.exists():

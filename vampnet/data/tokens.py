@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -77,7 +78,8 @@ def _paths(target: Path, number: int) -> tuple[Path, Path]:
     return target / f"shard-{number:05d}.u16", target / f"shard-{number:05d}.json"
 
 
-def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict | None:
+def read_header(target: Path, number: int, codec: Codec) -> dict | None:
+    """What stands beside a shard; None if it is not there. Raises CorpusError for a shard of another codec."""
     data_path, header_path = _paths(target, number)
     if not (header_path.exists() and data_path.exists()):
         return None
@@ -86,7 +88,12 @@ def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict
         raise CorpusError(
             f"{target}: its shards come from codec {header['codec_id']}, not {codec.id}; use a new folder"
         )
-    if header["names"] != names:
+    return header
+
+
+def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict | None:
+    header = read_header(target, number, codec)
+    if header is not None and header["names"] != names:
         raise CorpusError(f"{target}: its shards come from other files; use a new folder")
     return header
 
@@ -125,27 +132,32 @@ def _write_shard(
     bar: tqdm,
     turn: int,
 ) -> dict:
-    data_path, header_path = _paths(target, number)
-    entries, skipped, n_frames = [], [], 0
-    with open(data_path.with_suffix(".tmp"), "wb") as out:
-        for k, (name, path) in enumerate(zip(names, files, strict=True)):
-            try:
-                mono = levelled_channel(path, number * FILES_PER_SHARD + k + turn, codec.sample_rate_hz)
-            except AudioError as error:
-                skipped.append(str(error))
-                bar.update()
-                continue
-            late = turn * codec.hop // N_TURNS if len(mono) > 2 * codec.hop else 0
-            codes_CT = codec.encode(torch.from_numpy(mono[late:])[None])[0].cpu()
-            out.write(codes_CT.T.numpy().astype("<u2").tobytes())
-            entries.append({"name": name, "start": n_frames, "n_frames": codes_CT.shape[1]})
-            if name in beats:
-                entries[-1]["beats"] = beat_frames(beats[name], codec, late)
-            n_frames += codes_CT.shape[1]
-            bar.update()
+    entries, skipped, codes_TC, n_frames = [], [], [], 0
+    for k, (name, path) in enumerate(zip(names, files, strict=True)):
+        bar.update()
+        try:
+            mono = levelled_channel(path, number * FILES_PER_SHARD + k + turn, codec.sample_rate_hz)
+        except AudioError as error:
+            skipped.append(str(error))
+            continue
+        late = turn * codec.hop // N_TURNS if len(mono) > 2 * codec.hop else 0
+        codes_TC.append(codec.encode(torch.from_numpy(mono[late:])[None])[0].T.cpu().numpy())
+        entries.append({"name": name, "start": n_frames, "n_frames": len(codes_TC[-1])})
+        if name in beats:
+            entries[-1]["beats"] = beat_frames(beats[name], codec, late)
+        n_frames += len(codes_TC[-1])
     header = shard_header(codec, names, entries, skipped)
+    write_shard(target, number, header, codes_TC)
+    return header
+
+
+def write_shard(target: Path, number: int, header: dict, codes_TC: Sequence[np.ndarray]) -> None:
+    """A shard and the JSON beside it, each by renaming; the JSON comes last."""
+    data_path, header_path = _paths(target, number)
+    with open(data_path.with_suffix(".tmp"), "wb") as out:
+        for codes in codes_TC:
+            out.write(codes.astype("<u2").tobytes())
     os.replace(data_path.with_suffix(".tmp"), data_path)
     temporary = header_path.with_suffix(".json.tmp")
     temporary.write_text(json.dumps(header))
     os.replace(temporary, header_path)
-    return header
