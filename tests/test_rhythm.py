@@ -153,3 +153,12 @@ def test_a_listener_keeps_what_it_was_told() -> None:
     assert set(told.events("downbeats")) <= {0.7, 1.7, 2.7, 3.7} and len(told.events("onsets")) > 8
     silent = Listener(MemorySource(Audio(np.zeros((1, 44100), np.float32), 44100)), None)
     assert [silent.events(kind) for kind in ("beats", "downbeats", "onsets")] == [(), (), ()]
+
+
+def test_a_listener_says_where_there_is_little_to_follow(caplog: pytest.LogCaptureFixture) -> None:
+    silence = MemorySource(Audio(np.zeros((1, 8 * 44100), np.float32), 44100))
+    Listener(silence, Rhythm((1.0, 4.0, 7.0, 7.5), ())).events("beats")  # four in 8 s are enough
+    assert not caplog.records
+    Listener(silence, Rhythm((1.0, 4.0), ())).events("beats")
+    Listener(silence, None).events("onsets")
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["no onsets found in 8.0 s"]

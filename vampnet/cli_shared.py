@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -158,21 +159,23 @@ class ProgressBar:
     def __init__(self, shares: dict[str, float] = STAGE_SHARES) -> None:
         """`shares`: of each stage that will report, about 1 together."""
         self._bar: Any = None
+        self._open = contextlib.ExitStack()
         self._shares, self._done = shares, dict.fromkeys(shares, 0.0)
 
     def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._open.close()
 
     def start(self, what: str) -> None:
         """Show the bar before there is progress to report."""
         from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
 
         layout = "{desc:<7} {percentage:3.0f}%|{bar:30}| {elapsed} left {remaining}"
-        self._bar = tqdm(total=1.0, desc=what, bar_format=layout, leave=False)
+        self._bar = self._open.enter_context(tqdm(total=1.0, desc=what, bar_format=layout, leave=False))
+        self._open.enter_context(logging_redirect_tqdm())  # a warning gets a line of its own, above the bar
 
     def update(self, stage: str, done: int, total: int) -> None:
         if self._bar is None:

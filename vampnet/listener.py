@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
+from vampnet.frames import samples_to_seconds
 from vampnet.rhythm import Rhythm, Tracking, find_bars, find_rhythm
 from vampnet.streams import Source
+
+log = logging.getLogger("vampnet")
+
+RARE_S = {"beats": 2.5, "downbeats": 10.0, "onsets": 5.0}
+"""Events that are farther apart than this on average are too few to hold music together, seconds."""
 
 
 class Listener:
@@ -25,7 +32,20 @@ class Listener:
         if not self.known.events(kind) and kind not in self._asked:
             self._listen(kind)
             self._asked.add(kind)  # silence is listened to once
+            self._warn_if_rare(kind)
         return self.known.events(kind)
+
+    def _warn_if_rare(self, kind: str) -> None:
+        """A prompt keeps nothing where nothing is found, and its user should know why."""
+        duration_s = samples_to_seconds(self.source.n_samples, self.source.sample_rate_hz)
+        n_found = len(self.known.events(kind))
+        if n_found < duration_s / RARE_S[kind]:
+            log.warning(
+                "%s %s found in %.1f s: prompts that follow them keep little; add to them: 'beats | periodic(16)'",
+                n_found or "no",
+                kind,
+                duration_s,
+            )
 
     def _listen(self, kind: str) -> None:
         source, known = self.source, self.known
