@@ -47,7 +47,7 @@ LAYERS = (
     "checkpoint reference",
     "adapters convert",
     "pipeline streams listener generation jobs filejobs resume compat data training",
-    "batch canvas domain takes tasks loops compression",
+    "batch canvas domain themes takes tasks loops compression",
     "evaluation plot",
     "inform cli cli_batch cli_compression cli_evaluation cli_experiments cli_listen cli_models cli_shared cli_tasks "
     "__main__",

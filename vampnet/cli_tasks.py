@@ -79,6 +79,7 @@ def run_inpaint(options: Namespace) -> None:
 def outpaint_options(parser: ArgumentParser) -> None:
     parser.add_argument("--before", type=float, default=0.0, help="seconds to add before the audio")
     parser.add_argument("--after", type=float, default=0.0, help="seconds to add after it")
+    _theme_option(parser)
     _common(parser)
 
 
@@ -86,12 +87,13 @@ def run_outpaint(options: Namespace) -> None:
     """`vampnet outpaint`: music before and after a recording."""
     from vampnet import takes
 
-    before_s, after_s = options.before, options.after
-    _make(options, "outpaint", lambda d, i, s: takes.outpaint(d, i, before_s, after_s, s), before_s=before_s)
+    before_s, after_s, theme = options.before, options.after, _prompt(options.theme)
+    _make(options, "outpaint", lambda d, i, s: takes.outpaint(d, i, before_s, after_s, s, theme), before_s=before_s)
 
 
 def continue_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="seconds to go on for")
+    _theme_option(parser)
     _common(parser)
 
 
@@ -100,8 +102,17 @@ def run_continue(options: Namespace) -> None:
     from vampnet import takes
     from vampnet.audio import probe
 
-    from_s = probe(options.input).duration_s - PLOT_LEAD_S
-    _make(options, "continue", lambda d, i, s: takes.outpaint(d, i, 0.0, options.seconds, s), from_s=from_s)
+    from_s, theme = probe(options.input).duration_s - PLOT_LEAD_S, _prompt(options.theme)
+    _make(options, "continue", lambda d, i, s: takes.outpaint(d, i, 0.0, options.seconds, s, theme), from_s=from_s)
+
+
+def _theme_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--theme",
+        type=str,
+        default="periodic(32) | beats(after=75ms)",
+        help="what new music keeps of the bars next to it, repeated; 'nothing' lets it go its own way",
+    )
 
 
 def stretch_options(parser: ArgumentParser) -> None:

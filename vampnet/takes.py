@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vampnet.audio import Audio
-from vampnet.canvas import Canvas, Patch
+from vampnet.canvas import Canvas, Excerpt, Patch
 from vampnet.codec.blockwise import BLOCK_FRAMES
 from vampnet.config import Sampling, check
 from vampnet.errors import SettingsError
@@ -26,15 +26,18 @@ from vampnet.jobs import Clock, Job, Progress
 from vampnet.listener import Listener
 from vampnet.pipeline import Drawn, Vampnet
 from vampnet.prompts import Keep, Nothing, Periodic, Prompt
-from vampnet.prompts_time import Prefix
+from vampnet.prompts_time import Beats, Prefix
 from vampnet.rhythm import Rhythm
 from vampnet.streams import Material, RepeatedSource, Source, Spool, SpoolSource, Target, restored
+from vampnet.themes import ThemedSource, find_theme
 from vampnet.times import Time
 
 CROSSFADE_S = 0.01
 """Linear crossfade at each join between input and generated audio, seconds."""
 CONTEXT_S = 7.0
 """Audio on each side of a region, or before a continuation, that the models see, seconds."""
+DEFAULT_THEME = Periodic(32) | Beats(after=0.075)
+"""What a continuation keeps of the last bars, repeated: without it, key and tempo are lost (docs/long-range.md)."""
 NEW_LUFS = -18.0
 """Loudness of audio that is made from nothing."""
 MAX_NEW_S = 3600.0
@@ -103,7 +106,7 @@ def inpaint(
         first, last = max(start - context, 0), min(stop + context, source.n_samples)
         keep = _outside(desk.model, start - first, stop - first, last - first, rate_hz, touching=True)
         seed = sampling.seed if number == 0 else derive_seed(sampling.seed, "region", number)
-        inside = None if prompt is None else _Inside(prompt, heard, first)
+        inside = None if prompt is None else _Inside(prompt, heard.events, first)
         excerpt = canvas.excerpt(first, last)
         new = _regenerate(desk, excerpt, keep, seed, sampling, start - first, stop - first, inside)
         sides = (start > 0, stop < source.n_samples)
@@ -112,8 +115,18 @@ def inpaint(
     return Take(canvas, sampling.seed, _mask(desk.model, canvas, places))
 
 
-def outpaint(desk: Desk, source: Source, before_s: float, after_s: float, sampling: Sampling) -> Take:
-    """Generate music after a source, then before it."""
+def outpaint(
+    desk: Desk,
+    source: Source,
+    before_s: float,
+    after_s: float,
+    sampling: Sampling,
+    theme: Prompt | None = DEFAULT_THEME,
+) -> Take:
+    """Generate music after a source, then before it.
+
+    `theme`: what new music keeps of the source's last (or first) bars, repeated; None or `Nothing()`: nothing.
+    """
     check("seconds before", before_s, 0.0, MAX_NEW_S)
     check("seconds after", after_s, 0.0, MAX_NEW_S)
     rate_hz = source.sample_rate_hz
@@ -121,19 +134,26 @@ def outpaint(desk: Desk, source: Source, before_s: float, after_s: float, sampli
     if n_before + n_after == 0:
         raise SettingsError("nothing to do: give seconds to add before or after the audio")
     canvas, known = Canvas(source, n_before, n_after), min(seconds_to_samples(CONTEXT_S, rate_hz), source.n_samples)
+    heard, inside = canvas, None
+    if theme is not None and not isinstance(theme, Nothing):
+        themes = (find_theme(source, at_end) if n else None for at_end, n in ((False, n_before), (True, n_after)))
+        heard = ThemedSource(source, next(themes), n_before, next(themes), n_after)
+        inside = _Inside(theme, heard.events, 0)
     # The crossfades lie in the input's first and last samples, where both are known.
     fade = min(seconds_to_samples(CROSSFADE_S, rate_hz), source.n_samples // 2)
     end = n_before + source.n_samples
     if n_after:
         first = end - known
         keep = _outside(desk.model, known, known + n_after, known + n_after, rate_hz, touching=False)
-        excerpt = canvas.excerpt(first, canvas.n_samples)
-        new = _regenerate(desk, excerpt, keep, sampling.seed, sampling, known - fade, known + n_after)
+        excerpt = Excerpt(heard, first, canvas.n_samples)
+        held = inside and dataclasses.replace(inside, first=first)
+        new = _regenerate(desk, excerpt, keep, sampling.seed, sampling, known - fade, known + n_after, held)
         canvas.patches.append(Patch(end - fade, canvas.n_samples, new, fade_in=fade))
     if n_before:
         keep = _outside(desk.model, 0, n_before, n_before + known, rate_hz, touching=False)
         seed = derive_seed(sampling.seed, "before", 0)
-        new = _regenerate(desk, canvas.excerpt(0, n_before + known), keep, seed, sampling, 0, n_before + fade)
+        excerpt = Excerpt(heard, 0, n_before + known)
+        new = _regenerate(desk, excerpt, keep, seed, sampling, 0, n_before + fade, inside)
         canvas.patches.append(Patch(0, n_before + fade, new, fade_out=fade))
     return Take(canvas, sampling.seed, _mask(desk.model, canvas, [(0, n_before), (end, canvas.n_samples)]))
 
@@ -226,7 +246,7 @@ class _Inside:
     """What more is kept of an excerpt that begins with sample `first` of the source."""
 
     prompt: Prompt
-    heard: Listener
+    find_events: Callable[[str], Sequence[float]]
     first: int
 
 
@@ -246,8 +266,7 @@ def _regenerate(
     mask_CT = desk.model.mask(prompt, material.n_frames, seed)
     if inside is not None:
         start_frame = round(inside.first / excerpt.sample_rate_hz * desk.model.codec.frames_per_s)
-        find = inside.heard.events
-        mask_CT &= desk.model.mask(inside.prompt, material.n_frames, seed, find, start_frame)
+        mask_CT &= desk.model.mask(inside.prompt, material.n_frames, seed, inside.find_events, start_frame)
     drawn = Drawn(seed, mask_CT)
     return desk.make(untouched, drawn, sampling, first, stop)
 

@@ -57,10 +57,14 @@ def outpaint(
     after_s: float = 0.0,
     sampling: Sampling = Sampling(),  # noqa: B008
     progress: Progress | None = None,
+    theme: Prompt | None = takes.DEFAULT_THEME,
 ) -> Made:
-    """Generate `before_s` and `after_s` seconds around the audio; the input stays but for CROSSFADE_S at the joins."""
+    """Generate `before_s` and `after_s` seconds around the audio; the input stays but for CROSSFADE_S at the joins.
+
+    `theme` says what new music keeps of the audio's first and last bars, repeated (`vampnet.themes`); None: nothing.
+    """
     with takes.Desk(model, progress) as desk:
-        return _in_memory(takes.outpaint(desk, MemorySource(audio), before_s, after_s, sampling))
+        return _in_memory(takes.outpaint(desk, MemorySource(audio), before_s, after_s, sampling, theme))
 
 
 def generate(
