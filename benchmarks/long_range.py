@@ -2,10 +2,11 @@
 
     python benchmarks/long_range.py CORPUS [--pieces 8] [--seconds 60] [--mask-temperature 10.5] [-o docs/long-range.md]
 
-Music from nothing, music from the first 4 s of held-out pieces (what was generated after them), and the pieces
-themselves, each cut into parts of 10 s. Every part is compared with the first one; figures are means over pieces, then
-over parts. A piece has collapsed when one of its parts is 40 dB below its loudest (silence) or has fewer than a
-fifth of the onsets per second that the real pieces have on average (drone).
+Music from nothing, music from the first 4 s of held-out pieces (what was generated after them), with the theme that
+`vampnet continue` has by default and without ("free"), and the pieces themselves, each cut into parts of 10 s. Every
+part is compared with the first one; figures are means over pieces, then over parts. A piece has collapsed when one of
+its parts is 40 dB below its loudest (silence) or has fewer than a fifth of the onsets per second that the real pieces
+have on average (drone).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from vampnet.evaluation.harmony import Key, chroma_of, key_agreement, key_of
 from vampnet.evaluation.onsets import mel_db_of, onset_times_s, spectral_flux_db
 from vampnet.evaluation.rhythm import rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.pipeline import Vampnet, load
+from vampnet.takes import DEFAULT_THEME
 from vampnet.tasks import generate, outpaint
 
 PART_S, OPENING_S = 10.0, 4.0
@@ -94,8 +96,9 @@ def made(model: Vampnet, openings: Sequence[Audio], seconds: float, sampling: Sa
     for number, opening in enumerate(openings):
         sampling = replace(sampling, seed=number)
         yield "from nothing", generate(model, seconds, sampling=sampling).audio
-        whole = outpaint(model, opening, after_s=seconds - OPENING_S, sampling=sampling).audio
-        yield "from 4 s", cut(whole, opening.n_samples, whole.n_samples)
+        for name, theme in (("from 4 s", DEFAULT_THEME), ("from 4 s, free", None)):
+            whole = outpaint(model, opening, after_s=seconds - OPENING_S, sampling=sampling, theme=theme).audio
+            yield name, cut(whole, opening.n_samples, whole.n_samples)
 
 
 def main() -> None:
@@ -109,7 +112,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=None, help="Markdown to write, JSON beside it")
     options = parser.parse_args()
     started, model = time.perf_counter(), load(options.bundle, backend=options.backend)
-    pieces: dict[str, list[list[Part]]] = {"real": [], "from nothing": [], "from 4 s": []}
+    names = ("real", "from nothing", "from 4 s", "from 4 s, free")
+    pieces: dict[str, list[list[Part]]] = {name: [] for name in names}
     openings = []
     for path in audio_files_in(options.corpus):
         audio = read(path)

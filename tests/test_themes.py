@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from jsonargparse import ArgumentParser
 
 from tests.test_rhythm import clicks
 from tests.tiny import tiny_vampnet, tone
 from vampnet.audio import Audio, Samples
+from vampnet.cli_tasks import continue_options
 from vampnet.config import Sampling
 from vampnet.pipeline import Vampnet
+from vampnet.prompt_text import parse_prompt
 from vampnet.prompts import Nothing, Periodic
 from vampnet.prompts_time import Beats
 from vampnet.rhythm import Rhythm
 from vampnet.streams import MemorySource
+from vampnet.takes import DEFAULT_THEME
 from vampnet.tasks import outpaint
 from vampnet.themes import LONGEST_S, Theme, ThemedSource, find_theme
 
@@ -90,3 +94,9 @@ def test_beats_of_the_theme_are_kept(model: Vampnet) -> None:
     new = [x.samples[0, audio.n_samples :] for x in made]
     kept, free = (np.abs(new[k] - new[k + 1]).mean() / np.abs(new[k]).mean() for k in (0, 2))
     assert kept < 0.5 * free
+
+
+def test_the_command_line_has_the_same_default() -> None:
+    parser = ArgumentParser()
+    continue_options(parser)
+    assert str(parse_prompt(parser.get_defaults().theme)) == str(DEFAULT_THEME)

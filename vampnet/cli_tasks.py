@@ -110,7 +110,7 @@ def _theme_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--theme",
         type=str,
-        default="periodic(32) | beats(after=75ms)",
+        default="periodic(16) | beats(after=75ms)",
         help="what new music keeps of the bars next to it, repeated; 'nothing' lets it go its own way",
     )
 

@@ -36,7 +36,7 @@ CROSSFADE_S = 0.01
 """Linear crossfade at each join between input and generated audio, seconds."""
 CONTEXT_S = 7.0
 """Audio on each side of a region, or before a continuation, that the models see, seconds."""
-DEFAULT_THEME = Periodic(32) | Beats(after=0.075)
+DEFAULT_THEME = Periodic(16) | Beats(after=0.075)
 """What a continuation keeps of the last bars, repeated: without it, key and tempo are lost (docs/long-range.md)."""
 NEW_LUFS = -18.0
 """Loudness of audio that is made from nothing."""
