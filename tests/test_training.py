@@ -25,8 +25,8 @@ from vampnet.training.export import codec_of_run, model_of, write_bundle
 from vampnet.training.initial import begin_as_neighbours
 from vampnet.training.loop import learning_rate
 from vampnet.training.masked import fixed_rate_mask, masked_loss, random_mask
-from vampnet.training.recipe import LoopSettings, parse_recipe, read_recipe, recipe_to_dict
-from vampnet.training.start import train
+from vampnet.training.recipe import LoopSettings, MaskedRecipe, parse_recipe, read_recipe, recipe_to_dict
+from vampnet.training.start import make_task, train
 
 LOOP = {"steps": 6, "batch_size": 2, "warmup_steps": 2, "decay_steps": 2, "log_every": 1, "checkpoint_every": 2}
 LOOP |= {"validate_every": 100, "ema_decay": 0.5}
@@ -182,6 +182,16 @@ def test_runs_become_a_bundle(folder: Path, tmp_path: Path) -> None:
         write_bundle(tmp_path / "mixed", tmp_path / "other", tmp_path / "coarse")
 
 
+def test_the_mask_schedule_is_that_of_the_recipe(folder: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(masked_recipe(folder, tmp_path / "recipe.yaml"))
+    assert isinstance(recipe, MaskedRecipe)
+    tasks = [make_task(dataclasses.replace(recipe, mask_schedule=schedule)) for schedule in ("cosine", "uniform")]
+    cosine, uniform = (task.loss(task.module, 0, 0)["loss"] for task in tasks)
+    assert cosine != uniform  # the same weights, crops and random numbers, other masks
+    with pytest.raises(SettingsError, match="mask_schedule is 'linear'; known: cosine, uniform"):
+        dataclasses.replace(recipe, mask_schedule="linear")
+
+
 def test_masks_of_the_objective() -> None:
     codes = torch.zeros(64, 6, 200, dtype=torch.int64)
     mask = random_mask(codes.shape, 2, torch.Generator().manual_seed(0))
@@ -189,6 +199,9 @@ def test_masks_of_the_objective() -> None:
     shares = mask[:, 2:].float().mean((1, 2)).sort().values
     expected = gamma(1 - (torch.arange(64) + 0.5) / 64).sort().values
     assert (shares - expected).abs().max() < 0.06  # stratified: the shares follow gamma of evenly spread r
+    uniform = random_mask(codes.shape, 2, torch.Generator().manual_seed(0), schedule="uniform")
+    spread = (torch.arange(64) + 0.5) / 64
+    assert (uniform[:, 2:].float().mean((1, 2)).sort().values - spread).abs().max() < 0.06
     fixed = fixed_rate_mask(codes, 2, 0.3, torch.Generator().manual_seed(0))
     assert fixed[:, 2:].float().mean().item() == pytest.approx(0.3, abs=0.01) and not fixed[:, :2].any()
 

@@ -1,7 +1,8 @@
 """The masked token objective, coarse and coarse-to-fine (paper, section 3.2).
 
 Per item one r ~ U(0, 1]; each predicted token is masked with probability gamma(r) = cos(pi r / 2), the schedule that
-sampling follows too; the loss is the cross-entropy of the masked tokens alone. Conditioning codebooks stay in sight.
+sampling follows too, unless the recipe has another one; the loss is the cross-entropy of the masked tokens alone.
+Conditioning codebooks stay in sight.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ def random_mask(
     generator: torch.Generator,
     prompted_share: float = 0.0,
     beats: Sequence[np.ndarray] = (),
+    schedule: str = "cosine",
 ) -> Tensor:
     """Training mask of shape (B, C, T), True = to be predicted; `prompted_share` of the items keep a prompt whole.
+
+    schedule: `MaskedRecipe.mask_schedule`.
 
     The r of a batch are stratified: each is uniform on (0, 1], together they cover it evenly, which calms the loss
     (the authors take a Sobol sequence for the same end).
@@ -42,7 +46,8 @@ def random_mask(
     n_items = shape[0]
     order_B = torch.randperm(n_items, generator=generator)
     r_B = 1 - (order_B + torch.rand(n_items, generator=generator)) / n_items
-    mask_BCT = torch.rand(shape, generator=generator) < gamma(r_B).view(-1, 1, 1)
+    share_B = gamma(r_B) if schedule == "cosine" else 1 - r_B
+    mask_BCT = torch.rand(shape, generator=generator) < share_B.view(-1, 1, 1)
     mask_BCT[:, :n_conditioning] = False
     return mask_BCT & prompt_masks(shape, prompted_share, generator, beats) if prompted_share else mask_BCT
 
@@ -127,7 +132,8 @@ class MaskedTask:
         codes_BCT = self._codes(data, seed, loop.batch_size)
         beats = data.batch_beats(seed, loop.batch_size, self.recipe.crop_frames) if share else ()
         generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
-        mask_BCT = random_mask(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats)
+        schedule = self.recipe.mask_schedule
+        mask_BCT = random_mask(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats, schedule)
         loss, _, hit_N = masked_loss(
             module, codes_BCT.to(device), mask_BCT, config.n_conditioning_codebooks, config.mask_token,
             self.recipe.label_smoothing,

@@ -127,6 +127,9 @@ class MaskedRecipe:
     """Length of a training crop, codec frames (paper: 10 s coarse, 3 s c2f)."""
     label_smoothing: float = 0.0
     """Label smoothing of the cross-entropy (the authors' code: 0.1)."""
+    mask_schedule: str = "cosine"
+    """Share of tokens masked at r ~ U(0, 1]: "cosine", cos(pi r / 2), the paper's; or "uniform", 1 - r, which learns
+    faster at first (docs/masked-variants.md)."""
     prompted_share: float = 0.0
     """Share of the items whose masks leave a prompt whole (`prompt_masks.py`), 0 to 1; beats if known."""
     initial: str = "random"
@@ -134,6 +137,8 @@ class MaskedRecipe:
 
     def __post_init__(self) -> None:
         check("prompted_share", self.prompted_share, 0.0, 1.0)
+        if self.mask_schedule not in ("cosine", "uniform"):
+            raise SettingsError(f"mask_schedule is {self.mask_schedule!r}; known: cosine, uniform")
         if self.initial not in ("random", "neighbours"):
             raise SettingsError(f"initial is {self.initial!r}; known: random, neighbours")
 
