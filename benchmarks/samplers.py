@@ -1,11 +1,11 @@
-"""Ways of filling in compared at matched diversity, also such as are no options of the product: coarse tokens alone.
+"""Ways of filling in that are no options of the product, beside those that are, at matched diversity.
 
     python benchmarks/samplers.py corpora/tokens/validation --work runs/samplers [--excerpts 24] [-o docs/samplers.md]
 
-P = 7, two variations of each excerpt, and P = 16, one; decoded from the coarse codebooks and compared with what the
-excerpts' own coarse tokens sound like. FAD with 95 % intervals, diversity as in `vampnet evaluate`, "beside the
-temperature" is FAD minus that of temperature alone at the same diversity (P = 7; below 0 is better, in resamples of
-excerpts). Passes are those of the network per window.
+Coarse tokens alone: P = 7, two variations of each excerpt, and P = 16, one; decoded from the coarse codebooks and
+compared with what the excerpts' own coarse tokens sound like. FAD with 95 % intervals, diversity as in `vampnet
+evaluate`, "beside the temperature" is FAD minus that of temperature alone at the same diversity (P = 7; below 0 is
+better, in resamples of excerpts). Passes are those of the network per window.
 
 - rescored: in every step a share of what is there is hidden from the network as well; the half of it that the network
   finds less likely, not knowing it, is drawn anew. A critic without a critic.
@@ -59,23 +59,8 @@ class Way:
         return self.sampling.steps * (2 if self.guided else 1)
 
 
-TEMPERATURES = {f"temperature {t:g}": Way(Sampling(temperature=t)) for t in (0.75, 0.9, 1.0, 1.15)}
-WAYS = TEMPERATURES | {
-    "the paper's: 36 steps, temperature 1, mask temperature 10.5": Way(
-        Sampling(steps=36, temperature=1.0, mask_temperature=10.5)
-    ),
-    "4 steps": Way(Sampling(steps=4)),
-    "8 steps": Way(Sampling(steps=8)),
-    "levels": Way(Sampling(order="levels")),
-    "halton": Way(Sampling(order="halton")),
-    "random": Way(Sampling(order="random")),
-    "re-masking 0.1": Way(Sampling(remask=0.1)),
-    "rescored 0.1": Way(rescored=0.1),
-    "rescored 0.3": Way(rescored=0.3),
-    "guided 0.5": Way(guided=0.5),
-    "guided 1": Way(guided=1.0),
-    "guided 1, temperature 1.15": Way(Sampling(temperature=1.15), guided=1.0),
-}
+TEMPERATURES = {f"temperature {t:g}": Way(Sampling(temperature=t)) for t in (0.9, 1.0, 1.15)}
+WAYS = TEMPERATURES | {"rescored 0.3": Way(rescored=0.3), "guided 1": Way(guided=1.0)}
 
 
 class Guided:
