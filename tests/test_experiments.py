@@ -18,6 +18,7 @@ from vampnet.evaluation.experiments import (
     period_of,
     shipped,
 )
+from vampnet.presets import PRESETS
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_shipped_experiments_are_those_of_the_paper() -> None:
-    assert shipped() == ["defaults", "periods", "prompts", "rates", "sampler", "steps"]
+    assert shipped() == ["defaults", "periods", "presets", "prompts", "rates", "sampler", "steps"]
     steps = find_experiment("steps")
     assert [c.sampling.steps for c in steps.conditions] == [1, 4, 8, 12, 24, 36, 64, 72]
     assert {c.prompt for c in steps.conditions} == {"periodic(16)"}
@@ -81,8 +82,13 @@ def test_mistakes_are_named(data: Any, words: str) -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(SettingsError, match="defaults, periods, prompts, rates, sampler, steps"):
+    with pytest.raises(SettingsError, match="defaults, periods, presets, prompts, rates, sampler, steps"):
         find_experiment("stepps")
+
+
+def test_the_experiment_on_presets_has_all_of_them() -> None:
+    prompts = {c.name: c.prompt for c in find_experiment("presets").conditions}
+    assert all(prompts[preset.name] == preset.prompt for preset in PRESETS)
 
 
 def test_both_bit_rates() -> None:

@@ -13,7 +13,7 @@ from vampnet.cli import main
 from vampnet.config import Sampling
 from vampnet.errors import SettingsError
 from vampnet.pipeline import Vampnet
-from vampnet.takes import CROSSFADE_S
+from vampnet.takes import CROSSFADE_S, DEFAULT_THEME
 from vampnet.tasks import generate, inpaint, outpaint, stretch, telephone
 
 FAST = Sampling(steps=2, c2f_steps=1, seed=3)
@@ -143,3 +143,15 @@ def test_variations_are_numbered(tmp_path: Path) -> None:
     assert main([*arguments, "--bundle", str(bundle), "--steps", "1", "--c2f-steps", "1"]) == 0
     first, second = (read(tmp_path / f"new-{k}.wav").samples for k in (1, 2))
     assert first.shape == (1, 22050) and not np.array_equal(first, second)
+
+
+def test_new_audio_goes_on_from_its_opening(model: Vampnet) -> None:
+    """Beyond ten seconds it keeps a theme of them; without one it goes its own way, from the same opening on."""
+    themed, free = (generate(model, 12.0, sampling=FAST, theme=theme) for theme in (DEFAULT_THEME, None))
+    assert themed.audio.n_samples == free.audio.n_samples == 12 * 44100
+    assert themed.mask_CT.shape == free.mask_CT.shape and themed.mask_CT.all()
+    assert not np.array_equal(themed.audio.samples[:, 441000:], free.audio.samples[:, 441000:])
+    again = generate(model, 12.0, sampling=FAST)
+    assert np.array_equal(again.audio.samples, themed.audio.samples)
+    short = [generate(model, 2.0, sampling=FAST, theme=theme).audio.samples for theme in (DEFAULT_THEME, None)]
+    assert np.array_equal(*short)

@@ -27,7 +27,7 @@ def evaluate_options(parser: ArgumentParser) -> None:
         "--experiments",
         type=str,
         default=PAPER_EXPERIMENTS,
-        help="names (steps, prompts, rates, periods, defaults, sampler) or YAML files, commas between",
+        help="names (steps, prompts, rates, periods, defaults, presets, sampler) or YAML files, commas between",
     )
     parser.add_argument(
         "--excerpts", type=int, default=None, help=f"how many; none given: all there are, {PAPER_EXCERPTS} at most"

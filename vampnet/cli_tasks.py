@@ -150,7 +150,8 @@ def run_telephone(options: Namespace) -> None:
 def generate_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the new audio")
     parser.add_argument("--like", type=str, default=None, help="clip whose style is taken up")
-    parser.add_argument("--prompt", type=str, default=None, help="what of the clip is kept (default: periodic(32))")
+    parser.add_argument("--prompt", type=str, default=None, help="what of the clip is kept (default: loosely)")
+    _theme_option(parser)
     _common(parser, with_input=False)
 
 
@@ -162,8 +163,8 @@ def run_generate(options: Namespace) -> None:
     if options.prompt is not None and options.like is None:
         raise PromptError("--prompt says what is kept of a clip; name the clip with --like")
     like = read(options.like) if options.like is not None else None
-    prompt = _prompt(options.prompt)
-    _make(options, "generate", lambda d, i, s: takes.generate(d, options.seconds, like, prompt, s))
+    prompt, theme = _prompt(options.prompt), _prompt(options.theme)
+    _make(options, "generate", lambda d, i, s: takes.generate(d, options.seconds, like, prompt, s, theme))
 
 
 def _prompt(text: str | None) -> Prompt | None:

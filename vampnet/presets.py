@@ -19,8 +19,16 @@ class Preset:
 PRESETS: tuple[Preset, ...] = (
     Preset("subtle", "periodic(3)", "Another take of the same playing: notes and rhythm stay, details change."),
     Preset("vary", "periodic(7)", "A variation: groove and harmony stay close to the original."),
-    Preset("reimagine", "periodic(13)", "A free variation: the outline stays, much of the playing is new."),
-    Preset("loosely", "periodic(32)", "New music that touches the original about twice a second."),
+    Preset(
+        "reimagine",
+        "periodic(13) | beats(after=75ms)",
+        "A free variation: beat and outline stay, much of the playing is new.",
+    ),
+    Preset(
+        "loosely",
+        "periodic(32) | beats(after=75ms)",
+        "New music on the same beat that touches the original about twice a second.",
+    ),
     Preset("new-sound", "codebooks(1)", "The same notes, other details of sound: only the coarsest layer is kept."),
     Preset("keep-the-beat", "beats(after=75ms)", "The hits on the beat stay, what happens between them is new."),
     Preset(

@@ -38,6 +38,10 @@ CONTEXT_S = 7.0
 """Audio on each side of a region, or before a continuation, that the models see, seconds."""
 DEFAULT_THEME = Periodic(16) | Beats(after=0.075)
 """What a continuation keeps of the last bars, repeated: without it, key and tempo are lost (docs/long-range.md)."""
+LIKE_PROMPT = Periodic(32) | Beats(after=0.075)
+"""What is kept of a clip whose style is taken up."""
+OPENING_S = 10.0
+"""Length of what is made from nothing before the rest goes on from it, seconds: a coarse window."""
 NEW_LUFS = -18.0
 """Loudness of audio that is made from nothing."""
 MAX_NEW_S = 3600.0
@@ -158,12 +162,31 @@ def outpaint(
     return Take(canvas, sampling.seed, _mask(desk.model, canvas, [(0, n_before), (end, canvas.n_samples)]))
 
 
-def generate(desk: Desk, seconds: float, like: Audio | None, prompt: Prompt | None, sampling: Sampling) -> Take:
-    """New audio from nothing, or in the style of a clip."""
+def generate(
+    desk: Desk,
+    seconds: float,
+    like: Audio | None,
+    prompt: Prompt | None,
+    sampling: Sampling,
+    theme: Prompt | None = DEFAULT_THEME,
+) -> Take:
+    """New audio from nothing, or in the style of a clip.
+
+    From nothing comes an opening of OPENING_S; what is longer goes on from it, as `outpaint` does with its `theme`.
+    """
     check("seconds", seconds, 0.1, MAX_NEW_S)
     if like is not None:
         n_samples = seconds_to_samples(seconds, like.sample_rate_hz)
-        return vamp(desk, RepeatedSource(like, n_samples), prompt or Periodic(32), sampling)
+        return vamp(desk, RepeatedSource(like, n_samples), prompt or LIKE_PROMPT, sampling)
+    if theme is None or isinstance(theme, Nothing) or seconds <= OPENING_S:
+        return _from_nothing(desk, seconds, prompt or Nothing(), sampling)
+    opening = _from_nothing(desk, OPENING_S, prompt or Nothing(), sampling)
+    rest = dataclasses.replace(sampling, seed=derive_seed(sampling.seed, "rest", 0))
+    whole = outpaint(desk, opening.sound, 0.0, seconds - OPENING_S, rest, theme)
+    return Take(whole.sound, sampling.seed, torch.ones_like(whole.mask_CT))
+
+
+def _from_nothing(desk: Desk, seconds: float, prompt: Prompt, sampling: Sampling) -> Take:
     codec = desk.model.codec
     n_samples = seconds_to_samples(seconds, codec.sample_rate_hz)
     n_frames = samples_to_frames(n_samples, codec.hop)
@@ -173,7 +196,7 @@ def generate(desk: Desk, seconds: float, like: Audio | None, prompt: Prompt | No
             yield torch.zeros(1, codec.n_codebooks, min(BLOCK_FRAMES, n_frames - start), dtype=torch.int32)
 
     target = Target(codec.sample_rate_hz, 1, n_samples, lufs=NEW_LUFS, limited=False)
-    drawn = Drawn(sampling.seed, desk.model.mask(prompt or Nothing(), n_frames, sampling.seed))
+    drawn = Drawn(sampling.seed, desk.model.mask(prompt, n_frames, sampling.seed))
     spool = desk.make(Material(n_frames, 1, nothing, target), drawn, sampling)
     return Take(SpoolSource(spool, codec.sample_rate_hz), drawn.seed, drawn.mask_CT)
 

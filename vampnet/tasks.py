@@ -74,14 +74,15 @@ def generate(
     prompt: Prompt | None = None,
     sampling: Sampling = Sampling(),  # noqa: B008
     progress: Progress | None = None,
+    theme: Prompt | None = takes.DEFAULT_THEME,
 ) -> Made:
     """New audio: from nothing (mono, at the codec's rate), or in the style of a clip.
 
-    A clip is repeated to the length and vamped with `prompt`, by default a sparse periodic one; the result has its
-    rate, channels and loudness.
+    A clip is repeated to the length and vamped with `prompt`, by default a sparse periodic one and its beats; the
+    result has its rate, channels and loudness. From nothing an opening is made, of which what follows keeps `theme`.
     """
     with takes.Desk(model, progress) as desk:
-        return _in_memory(takes.generate(desk, seconds, like, prompt, sampling))
+        return _in_memory(takes.generate(desk, seconds, like, prompt, sampling, theme))
 
 
 def stretch(
