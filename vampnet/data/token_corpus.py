@@ -28,6 +28,7 @@ from vampnet.codec.base import Codec
 from vampnet.data.corpus import CorpusSettings, Material, check_request, claim, plan
 from vampnet.data.splits import piece_seed
 from vampnet.data.tokens import beat_frames, read_header, shard_header, write_shard
+from vampnet.data.waves import one_channel
 from vampnet.errors import CorpusError
 from vampnet.loudness import gain_to, measure
 
@@ -198,12 +199,11 @@ def encoded(corpus: TokenCorpus, codec: Codec, job: _Job) -> _Encoded:
     """One piece, made and encoded in all its versions."""
     audio, described = corpus.material.make(corpus.split, corpus.seed, job.index)
     rate_hz = corpus.material.sample_rate_hz
-    levelled = audio * np.float32(gain_to(measure(audio, rate_hz)))
-    channels = [*levelled[:2], levelled.mean(axis=0)]
+    gain = np.float32(gain_to(measure(audio, rate_hz)))
     result = _Encoded(job.shard, [], [])
     for version in range(corpus.versions):
         speed = speed_of(corpus, job.index, version)
-        mono = resample(channels[(job.index + version) % 3][None], round(rate_hz * speed), codec.sample_rate_hz)
+        mono = resample(one_channel(audio, job.index + version), round(rate_hz * speed), codec.sample_rate_hz) * gain
         result.codes_TC.append(codec.encode(torch.from_numpy(mono))[0].T.cpu().numpy().astype(np.uint16))
         result.beats.append(beat_frames([beat_s / speed for beat_s in described.get("beats", [])], codec))
     return result

@@ -147,9 +147,14 @@ def levelled_channel(path: Path, number: int, sample_rate_hz: int) -> np.ndarray
     """
     audio = audio_files.read(path)
     gain = gain_to(measure(audio.samples, audio.sample_rate_hz))
-    channels = [*audio.samples[:2], audio.samples.mean(axis=0)]
-    mono = channels[number % len(channels)][None]
+    mono = one_channel(audio.samples, number)
     return audio_files.resample(mono, audio.sample_rate_hz, sample_rate_hz)[0] * np.float32(gain)
+
+
+def one_channel(samples: np.ndarray, number: int) -> np.ndarray:
+    """Left, right and mid of (channels, samples) by turns of `number`: (1, samples)."""
+    channels = [*samples[:2], samples.mean(axis=0)]
+    return channels[number % len(channels)][None]
 
 
 def levelled_excerpt(path: Path, sample_rate_hz: int, seconds: float) -> np.ndarray:
