@@ -112,6 +112,7 @@ def test_telephone(model: Vampnet) -> None:
         (["continue", "{in}", "-o", "{out}", "--seconds", "0"], "nothing to do"),
         (["generate", "-o", "{out}", "--seconds", "-1"], "seconds"),
         (["generate", "-o", "{out}", "--prompt", "vary"], "--like"),
+        (["generate", "-o", "{out}", "--like", "{in}", "--theme", "vary"], "--theme is for music from nothing"),
         (["stretch", "{in}", "-o", "{out}", "--factor", "99"], "factor"),
         (["telephone", "{in}", "-o", "{out}", "--rounds", "0"], "rounds"),
         (["continue", "{in}", "-o", "{in}"], "is the input itself"),
@@ -153,5 +154,6 @@ def test_new_audio_goes_on_from_its_opening(model: Vampnet) -> None:
     assert not np.array_equal(themed.audio.samples[:, 441000:], free.audio.samples[:, 441000:])
     again = generate(model, 12.0, sampling=FAST)
     assert np.array_equal(again.audio.samples, themed.audio.samples)
+    assert generate(model, 10.000001, sampling=FAST).audio.n_samples == 10 * 44100  # nothing is left to go on with
     short, same = (generate(model, 2.0, sampling=FAST, theme=theme).audio.samples for theme in (DEFAULT_THEME, None))
     assert np.array_equal(short, same)

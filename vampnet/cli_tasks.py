@@ -151,7 +151,12 @@ def generate_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the new audio")
     parser.add_argument("--like", type=str, default=None, help="clip whose style is taken up")
     parser.add_argument("--prompt", type=str, default=None, help="what of the clip is kept (default: loosely)")
-    _theme_option(parser)
+    parser.add_argument(
+        "--theme",
+        type=str,
+        default=None,
+        help="without --like, beyond 10 s: what is kept of the opening's bars, repeated (default: that of continue)",
+    )
     _common(parser, with_input=False)
 
 
@@ -162,8 +167,10 @@ def run_generate(options: Namespace) -> None:
 
     if options.prompt is not None and options.like is None:
         raise PromptError("--prompt says what is kept of a clip; name the clip with --like")
+    if options.theme is not None and options.like is not None:
+        raise PromptError("--theme is for music from nothing; what is kept of a clip says --prompt")
     like = read(options.like) if options.like is not None else None
-    prompt, theme = _prompt(options.prompt), _prompt(options.theme)
+    prompt, theme = _prompt(options.prompt), _prompt(options.theme) or takes.DEFAULT_THEME
     _make(options, "generate", lambda d, i, s: takes.generate(d, options.seconds, like, prompt, s, theme))
 
 

@@ -140,8 +140,9 @@ def outpaint(
     canvas, known = Canvas(source, n_before, n_after), min(seconds_to_samples(CONTEXT_S, rate_hz), source.n_samples)
     heard, inside = canvas, None
     if theme is not None and not isinstance(theme, Nothing):
-        themes = (find_theme(source, at_end) if n else None for at_end, n in ((False, n_before), (True, n_after)))
-        heard = ThemedSource(source, next(themes), n_before, next(themes), n_after)
+        first_bars = find_theme(source, at_end=False) if n_before else None
+        last_bars = find_theme(source, at_end=True) if n_after else None
+        heard = ThemedSource(source, first_bars, n_before, last_bars, n_after)
         inside = _Inside(theme, heard.events, 0)
     # The crossfades lie in the input's first and last samples, where both are known.
     fade = min(seconds_to_samples(CROSSFADE_S, rate_hz), source.n_samples // 2)
@@ -178,7 +179,8 @@ def generate(
     if like is not None:
         n_samples = seconds_to_samples(seconds, like.sample_rate_hz)
         return vamp(desk, RepeatedSource(like, n_samples), prompt or LIKE_PROMPT, sampling)
-    if theme is None or isinstance(theme, Nothing) or seconds <= OPENING_S:
+    n_rest = seconds_to_samples(max(seconds - OPENING_S, 0.0), desk.model.codec.sample_rate_hz)
+    if not n_rest or theme is None or isinstance(theme, Nothing):
         return _from_nothing(desk, seconds, prompt or Nothing(), sampling)
     opening = _from_nothing(desk, OPENING_S, prompt or Nothing(), sampling)
     rest = dataclasses.replace(sampling, seed=derive_seed(sampling.seed, "rest", 0))

@@ -1,7 +1,7 @@
 """Themes: the last bars of a recording, over and over, for what is made after it to hold on to.
 
 Music that goes on with nothing in sight but the seconds before it loses its key and, mostly, its tempo. So a
-continuation may keep a few tokens of a theme: of the recording's last bars, repeated to its end. It is then a row of
+continuation may keep a few tokens of a theme: of the recording's last bars, over and over. It is then a row of
 variations on them, as a vamp is.
 """
 
@@ -54,7 +54,8 @@ class Theme:
 def find_theme(source: Source, at_end: bool = True) -> Theme:
     """The longest whole number of bars, doubled from one on, within LONGEST_S of the end (or beginning) of a source.
 
-    Where no bars are found, of beats; where hardly any beats are found, all of the last LONGEST_S, or of the source.
+    Where no bars are found, four beats are one; where not even one fits, fewer beats; where hardly any beats are found,
+    LONGEST_S, or all of a shorter source.
     """
     rate_hz, n_heard = source.sample_rate_hz, min(seconds_to_samples(HEARD_S, source.sample_rate_hz), source.n_samples)
     first = source.n_samples - n_heard if at_end else 0
