@@ -23,14 +23,14 @@ from make_gallery import palette
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vampnet.audio import Samples, read, resample
-from vampnet.checkpoint import load_codec
+from synthcorpus.compose.piece import ComposeSettings, compose
+from synthcorpus.render.render import RenderSettings, render
+from synthcorpus.synth.drums import DrumVoice
+from vampnet.audio.files import Samples, read, resample
+from vampnet.audio.loudness import gain_to, measure
+from vampnet.audio.mel import log_mel
 from vampnet.codec.base import Codec
-from vampnet.data.compose import ComposeSettings, compose
-from vampnet.data.render import RenderSettings, render
-from vampnet.data.synth_drums import DrumVoice
-from vampnet.loudness import gain_to, measure
-from vampnet.spectra import log_mel
+from vampnet.models.bundle import load_codec
 
 PICTURES = Path(__file__).parent / "codec"
 RATE_HZ, N_FFT, N_MELS = 44100, 2048, 160

@@ -17,10 +17,10 @@ from pathlib import Path
 from matplotlib import colormaps
 from PIL import Image
 
-from vampnet.cli import main as vampnet
-from vampnet.compression.compress import kept_prompt
-from vampnet.pipeline import load
-from vampnet.plot import plot_vamp
+from vampnet.apps.cli.main import main as vampnet
+from vampnet.audio.plot import plot_vamp
+from vampnet.generation.pipeline import load
+from vampnet.tasks.compress import kept_prompt
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "gallery"

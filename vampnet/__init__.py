@@ -1,7 +1,7 @@
 """VampNet: masked acoustic token modelling of music (Flores Garcia et al., ISMIR 2023).
 
     import vampnet
-    from vampnet.audio import read, write
+    from vampnet.audio.files import read, write
 
     model = vampnet.load("default")
     audio = read("song.wav")
@@ -16,14 +16,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vampnet.audio import Audio
-    from vampnet.config import Sampling
-    from vampnet.pipeline import Vampnet, load
-    from vampnet.prompt_text import parse_prompt
-    from vampnet.prompts import Codebooks, Drop, Keep, Periodic, Random
-    from vampnet.prompts_time import Beats, Onsets, Prefix, Suffix
+    from vampnet.audio.files import Audio
+    from vampnet.generation.config import Sampling
+    from vampnet.generation.pipeline import Vampnet, load
+    from vampnet.prompts.grammar import parse_prompt
+    from vampnet.prompts.parts import Codebooks, Drop, Keep, Periodic, Random
+    from vampnet.prompts.rhythmic import Beats, Onsets, Prefix, Suffix
 
-__version__ = "0.1.0"
+from vampnet.version import __version__ as __version__
 
 __all__ = [
     "Audio",
@@ -43,20 +43,20 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Audio": "vampnet.audio",
-    "Sampling": "vampnet.config",
-    "Vampnet": "vampnet.pipeline",
-    "load": "vampnet.pipeline",
-    "Codebooks": "vampnet.prompts",
-    "Keep": "vampnet.prompts",
-    "Periodic": "vampnet.prompts",
-    "Random": "vampnet.prompts",
-    "Drop": "vampnet.prompts",
-    "Beats": "vampnet.prompts_time",
-    "Onsets": "vampnet.prompts_time",
-    "Prefix": "vampnet.prompts_time",
-    "Suffix": "vampnet.prompts_time",
-    "parse_prompt": "vampnet.prompt_text",
+    "Audio": "vampnet.audio.files",
+    "Sampling": "vampnet.generation.config",
+    "Vampnet": "vampnet.generation.pipeline",
+    "load": "vampnet.generation.pipeline",
+    "Codebooks": "vampnet.prompts.parts",
+    "Keep": "vampnet.prompts.parts",
+    "Periodic": "vampnet.prompts.parts",
+    "Random": "vampnet.prompts.parts",
+    "Drop": "vampnet.prompts.parts",
+    "Beats": "vampnet.prompts.rhythmic",
+    "Onsets": "vampnet.prompts.rhythmic",
+    "Prefix": "vampnet.prompts.rhythmic",
+    "Suffix": "vampnet.prompts.rhythmic",
+    "parse_prompt": "vampnet.prompts.grammar",
 }
 
 

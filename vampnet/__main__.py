@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from vampnet.cli import main
+from vampnet.apps.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

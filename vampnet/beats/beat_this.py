@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vampnet.beats.spectra import FFT, HOP, RATE_HZ
+from vampnet.beats.features import FFT, HOP, RATE_HZ
 from vampnet.errors import BundleError
-from vampnet.foreign import ForeignState, read_pth
+from vampnet.torch_files import ForeignState, read_pth
 
 N_BANDS, MIN_HZ, MAX_HZ = 128, 30.0, 11000.0
 WINDOW_FRAMES, BORDER_FRAMES = 1500, 6

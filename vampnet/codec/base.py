@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from vampnet.config import DacConfig, MagnitudeConfig
+from vampnet.codec.config import DacConfig, MagnitudeConfig
 
 
 class Codec(nn.Module):
@@ -50,7 +50,7 @@ class Codec(nn.Module):
     def encode_blocks(self, blocks_BS: Iterable[Tensor], skip_blocks: int = 0) -> Iterator[Tensor]:
         """Encode a stream of waveform blocks of any lengths; the codes, joined, are those of one `encode`.
 
-        They come in blocks of `blockwise.BLOCK_FRAMES` frames, of which the first `skip_blocks` are left out.
+        They come in blocks of `chunked.BLOCK_FRAMES` frames, of which the first `skip_blocks` are left out.
         """
         raise NotImplementedError
 

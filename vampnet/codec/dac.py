@@ -23,9 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vampnet.codec.blockwise import BlockwiseCodec
-from vampnet.codec.quantize import ResidualQuantizer, nearest
-from vampnet.config import DacConfig, to_dict
+from vampnet.codec.chunked import BlockwiseCodec
+from vampnet.codec.config import DacConfig
+from vampnet.codec.residual_vq import ResidualQuantizer, nearest
+from vampnet.config import to_dict
 
 ENTER_KERNEL, LEAVE_KERNEL, UNIT_KERNEL = 7, 3, 7
 UNIT_DILATIONS = (1, 3, 9)

@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vampnet.codec.config import DacConfig
 from vampnet.codec.dac import DacCodec, Snake
-from vampnet.config import DacConfig
 from vampnet.errors import BundleError, SettingsError
-from vampnet.foreign import ForeignState, argument, checkpoint_of, first_line, read_pth
+from vampnet.torch_files import ForeignState, argument, checkpoint_of, first_line, read_pth
 
 AUTHORS_KERNELS = (3, 7, 11)
 N_UNITS = 3

@@ -4,9 +4,9 @@ Below about 2 kHz, where notes are told apart, windows are long (2048 samples); 
 (768). An encoder of ConvNeXt blocks at the token frame rate turns both into a latent, a residual quantiser turns that
 into codes, a decoder into both magnitudes again. All codebooks, the coarse ones first, thus say where the energy
 lies, pitch and attack included, and no codebook is spent on phases, which no model could predict; Griffin-Lim
-(`vampnet.codec.phase`) makes them up. The waveform is therefore not that of the input, its spectrum is. A codec may
-have a linear map beside each network (`vampnet.codec.linear`), as the embedded one has, whose long windows are of 3072
-samples. Sizes above are those of the default settings.
+(`vampnet.codec.griffin_lim`) makes them up. The waveform is therefore not that of the input, its spectrum is. A codec
+may have a linear map beside each network (`vampnet.codec.pca_path`), as the embedded one has, whose long windows are of
+3072 samples. Sizes above are those of the default settings.
 
 Axis letters: B batch, S samples, T token frame, U window, F bin, D width, L latent width, C codebook.
 """
@@ -20,14 +20,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vampnet.codec.blocks import ConvNextBlock
-from vampnet.codec.blockwise import BlockwiseCodec
-from vampnet.codec.grids import Grid
-from vampnet.codec.linear import LinearDecoder, LinearEncoder
-from vampnet.codec.phase import griffin_lim, inverse_stft, magnitude, stft
-from vampnet.codec.quantize import ResidualQuantizer
-from vampnet.codec.safety import bounded, dc_reach, without_dc
-from vampnet.config import MagnitudeConfig, to_dict
+from vampnet.codec.chunked import BlockwiseCodec
+from vampnet.codec.config import MagnitudeConfig
+from vampnet.codec.convnext import ConvNextBlock
+from vampnet.codec.griffin_lim import griffin_lim, inverse_stft, magnitude, stft
+from vampnet.codec.output_filter import bounded, dc_reach, without_dc
+from vampnet.codec.pca_path import LinearDecoder, LinearEncoder
+from vampnet.codec.residual_vq import ResidualQuantizer
+from vampnet.codec.stft_grids import Grid
+from vampnet.config import to_dict
 
 MAX_LOG_MAGNITUDE = 6.5
 """Natural log of the largest magnitude that the decoder emits: random codes cannot make it explode."""

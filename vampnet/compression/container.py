@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from vampnet.audio import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
+from vampnet.audio.files import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
+from vampnet.audio.integrity import quoted, reason
 from vampnet.compression.entropy import MAX_TOKENS_PER_BYTE
-from vampnet.config import ORDERS, Sampling, check
-from vampnet.containers import quoted, reason
+from vampnet.config import check
 from vampnet.errors import SettingsError, VampFileError
+from vampnet.generation.config import ORDERS, Sampling
 
 MAGIC = b"VAMP"
 VERSIONS = (1, 2)

@@ -15,20 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vampnet.audio.units import resampled_length, samples_to_frames
 from vampnet.codec.base import Codec
 from vampnet.compression.adaptive import MAX_VOCAB, AdaptiveCoder
 from vampnet.compression.container import ENTROPIES, MAX_BLOCK_TOKENS, Header, VampReader, VampWriter
-from vampnet.compression.entropy import (
-    Codes,
-    FlatCoder,
-    StaticCoder,
-    TokenCoder,
-    levels_of,
-    pack_levels,
-    unpack_levels,
-)
+from vampnet.compression.entropy import Codes, FlatCoder, StaticCoder, TokenCoder, levels_of, pack_levels, unpack_levels
 from vampnet.errors import VampFileError
-from vampnet.frames import resampled_length, samples_to_frames
 
 BLOCK_S, SPARSE_BLOCK_S = 10.0, 60.0
 """Length of a block, seconds; up to the second where tokens are few, since each block costs about ten bytes."""

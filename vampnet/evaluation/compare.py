@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vampnet import __version__
-from vampnet.checkpoint import load_codec
 from vampnet.config import check
 from vampnet.device import select_device
 from vampnet.errors import AudioError, SettingsError
-from vampnet.evaluation.embeddings import open_embedding
+from vampnet.evaluation.embeddings.registry import open_embedding
 from vampnet.evaluation.folders import Progress, audio_files_of, embed_files, match, read_pairs
-from vampnet.evaluation.frechet import FrechetResult
-from vampnet.evaluation.kernel import KERNELS, KernelResult
-from vampnet.evaluation.paired import METRICS, Metric, Pair, find_metrics, measure_pair, summarise
-from vampnet.evaluation.sets import EXCERPT_S, EmbeddedSet, frechet_of, kernel_of
-from vampnet.evaluation.statistics import Interval
+from vampnet.evaluation.metrics.frechet import FrechetResult
+from vampnet.evaluation.metrics.kernel import KERNELS, KernelResult
+from vampnet.evaluation.metrics.paired import METRICS, Metric, Pair, find_metrics, measure_pair, summarise
+from vampnet.evaluation.metrics.sets import EXCERPT_S, EmbeddedSet, frechet_of, kernel_of
+from vampnet.evaluation.metrics.statistics import Interval
+from vampnet.models.bundle import load_codec
+from vampnet.version import __version__
 
 SET_METRICS = ("fad", "kad")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vampnet.audio import read, resample
-from vampnet.data.waves import audio_files_in
+from vampnet.audio.files import read, resample
+from vampnet.audio.folders import audio_files_in
+from vampnet.audio.loudness import gain_to, measure
 from vampnet.errors import AudioError
-from vampnet.evaluation.embeddings import Embedding
-from vampnet.evaluation.sets import EXCERPT_S, EmbeddedSet, SetBuilder
-from vampnet.loudness import gain_to, measure
+from vampnet.evaluation.embeddings.base import Embedding
+from vampnet.evaluation.metrics.sets import EXCERPT_S, EmbeddedSet, SetBuilder
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""

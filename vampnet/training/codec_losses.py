@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vampnet.codec.linear import COMPRESSION, LEAST
 from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.codec.pca_path import COMPRESSION, LEAST
 
 BIN_FLOOR = 1e-2
 """Added to magnitudes before the logarithm of a bin: what lies below it, -40 dB of normalised music, hardly counts."""

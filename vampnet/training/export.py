@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vampnet.checkpoint import find_bundle, load_bundle, load_codec, save_bundle
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError
-from vampnet.model import MaskedTransformer
+from vampnet.models.bundle import find_bundle, load_bundle, load_codec, save_bundle
+from vampnet.models.transformer import MaskedTransformer
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, parse_recipe
 
 
@@ -82,7 +82,8 @@ def write_bundle(
     surprise_limit: float | None = None,
 ) -> None:
     """Pack runs into a bundle. Each part is a run or a bundle; masked models must have been trained on that codec, or
-    on one whose codebooks, those that the model reads, are the same. `surprise_limit`: see `vampnet.domain`.
+    on one whose codebooks, those that the model reads, are the same. `surprise_limit`: see
+    `vampnet.tasks.out_of_domain`.
 
     Raises BundleError when a model's codebooks are not the codec's.
     """

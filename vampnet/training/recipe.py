@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
-from vampnet.config import MagnitudeConfig, ModelConfig, check, from_dict
+from vampnet.codec.config import MagnitudeConfig
+from vampnet.config import check, from_dict
 from vampnet.errors import SettingsError
+from vampnet.models.config import ModelConfig
 
 
 @dataclass(frozen=True)

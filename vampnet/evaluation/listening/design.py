@@ -18,8 +18,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from vampnet.audio.integrity import quoted, reason
 from vampnet.config import check
-from vampnet.containers import quoted, reason
 from vampnet.errors import ListeningError, SettingsError
 
 FORMAT = "vampnet-listening-test"

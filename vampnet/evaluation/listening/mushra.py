@@ -11,7 +11,7 @@ import numpy as np
 
 from vampnet.evaluation.listening.design import REFERENCE, ListeningTest
 from vampnet.evaluation.listening.inference import holm, t_interval, wilcoxon_p
-from vampnet.evaluation.statistics import bootstrap_mean
+from vampnet.evaluation.metrics.statistics import bootstrap_mean
 
 MID_ANCHOR = "anchor70"
 HIGH_SCORE = 90

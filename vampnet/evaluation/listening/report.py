@@ -13,8 +13,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from vampnet import __version__
-from vampnet.containers import reason
+from vampnet.audio.integrity import reason
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.analyse import Analysis
 from vampnet.evaluation.listening.choices import AbxAnalysis, PreferenceAnalysis
@@ -22,6 +21,7 @@ from vampnet.evaluation.listening.design import ListeningTest
 from vampnet.evaluation.listening.figures import draw_abx, draw_mushra, draw_preference, require_plots
 from vampnet.evaluation.listening.mushra import ConditionScore, MushraAnalysis, Rating
 from vampnet.evaluation.listening.page import report_css
+from vampnet.version import __version__
 
 Table = tuple[str, Sequence[str], list[list[str]]]
 """Heading, column names, rows."""

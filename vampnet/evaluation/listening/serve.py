@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vampnet.containers import reason
+from vampnet.audio.integrity import reason
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.design import ListeningTest, load_test
 from vampnet.evaluation.listening.page import SUBMIT_META

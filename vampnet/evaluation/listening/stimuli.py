@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.signal import firwin, kaiserord, oaconvolve
 
-from vampnet.audio import ENDINGS, AudioReader, Samples, resample
+from vampnet.audio.files import ENDINGS, AudioReader, Samples, resample
+from vampnet.audio.loudness import gain_to, measure
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.design import ANCHORS_HZ, REFERENCE, ListeningSettings
-from vampnet.loudness import gain_to, measure
 
 MAX_S = 60.0
 """Longest stimulus, seconds: the page holds all stimuli of a trial decoded."""

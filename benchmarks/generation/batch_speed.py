@@ -1,0 +1,124 @@
+"""What batching windows of several files gains, and what it changes in the tokens.
+
+    python -m benchmarks.generation.batch_speed AUDIO_FOLDER [--files 8] [--seconds 6] [--rounds 2]
+
+Each file is cut to mono of the length. Speed: all files by `vamp_files` against one `vamp_file` after the other, in
+turns in one process; the ratio of CPU times holds even where the machine is not quiet. Tokens: the same inputs
+through the models as one batch and alone, in float32, where they shall be equal, and in bfloat16, where batches of
+another size may round differently; from the first token that differs, later windows hear something else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vampnet.audio.files import Audio, probe, read, write
+from vampnet.audio.folders import audio_files_in
+from vampnet.audio.sources import FileSource
+from vampnet.device import inference_dtype
+from vampnet.generation.config import Sampling
+from vampnet.generation.pipeline import DEFAULT_PROMPT, Vampnet, load
+from vampnet.generation.stream import Job
+from vampnet.generation.timings import Clock
+from vampnet.jobs.batch import plan, vamp_files
+
+
+def cut(paths: Sequence[Path], folder: Path, seconds: float) -> list[Path]:
+    """Mono beginnings of files that are long enough."""
+    made = []
+    for number, path in enumerate(paths):
+        audio = read(path)
+        n_samples = int(seconds * audio.sample_rate_hz)
+        mono = audio.samples[:, :n_samples].mean(axis=0, keepdims=True)
+        made.append(folder / f"{number}.wav")
+        write(made[-1], Audio(mono, audio.sample_rate_hz))
+    return made
+
+
+def take_turns(model: Vampnet, files: list[Path], sampling: Sampling, rounds: int) -> None:
+    """Print seconds alone and together, and their ratio, round by round."""
+    with tempfile.TemporaryDirectory() as folder:
+        planned = plan(files, Path(folder), 1)
+        for number in range(rounds):
+            times = [_now()]
+            for one in planned:
+                model.vamp_file(one.input, list(one.outputs), DEFAULT_PROMPT, sampling)
+            times.append(_now())
+            errors = [outcome.error for outcome in vamp_files(model, planned, DEFAULT_PROMPT, sampling)]
+            times.append(_now())
+            assert not any(errors), errors
+            alone, together = times[1] - times[0], times[2] - times[1]
+            print(
+                f"round {number + 1}: {len(files)} files alone {alone[0]:.1f} s ({alone[1]:.1f} s of CPU), together "
+                f"{together[0]:.1f} s ({together[1]:.1f}): {alone[0] / together[0]:.2f} times as fast "
+                f"({alone[1] / together[1]:.2f} in CPU time)",
+                flush=True,
+            )
+
+
+def _now() -> np.ndarray:
+    """Seconds of the clock and of the CPU, all threads together."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def tokens(model: Vampnet, files: Sequence[Path], sampling: Sampling) -> Tensor:
+    """Codes (files, C, T) of vamps whose windows are filled as one batch."""
+    jobs = []
+    for path in files:
+        source = FileSource(path)
+        material = model.prepare(source, Clock())
+        drawn = model.draw(source, material.n_frames, 1, DEFAULT_PROMPT, sampling, None)[0]
+        generation = model.generation(drawn.mask_CT[None], material.n_items, sampling, [drawn.seed])
+        jobs.append(Job(material, generation, model.codec, (), Clock(), keep_codes=True))
+    while requests := [request for job in jobs if (request := job.request()) is not None]:
+        for job, filled_BCT in zip(jobs, model.fill(requests, sampling), strict=True):
+            job.accept(filled_BCT)
+    return torch.cat([job.codes()[0] for job in jobs])
+
+
+def compare(model: Vampnet, files: Sequence[Path], sampling: Sampling) -> None:
+    """Print the share of regenerated tokens that differ between one batch and single runs."""
+    together = tokens(model, files, sampling)
+    alone = torch.cat([tokens(model, [path], sampling) for path in files])
+    mask_CT = model.mask(DEFAULT_PROMPT, together.shape[2], sampling.seed)
+    n_coarse = model.coarse.config.n_codebooks
+    differ = (together != alone)[:, mask_CT].float().mean()
+    coarse = (together != alone)[:, :n_coarse][:, mask_CT[:n_coarse]].float().mean()
+    print(f"{model.dtype}: {differ:.3%} of the regenerated tokens differ, of the coarse ones {coarse:.3%}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--files", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--steps", type=int, default=Sampling().steps)
+    parser.add_argument("--c2f-steps", type=int, default=Sampling().c2f_steps)
+    options = parser.parse_args()
+    sampling = Sampling(steps=options.steps, c2f_steps=options.c2f_steps, seed=1)
+    paths = [path for path in audio_files_in(options.folder) if probe(path).duration_s >= options.seconds]
+    with tempfile.TemporaryDirectory() as folder:
+        files = cut(paths[: options.files], Path(folder), options.seconds)
+        model = load(options.bundle)
+        print(f"{model.device}, {torch.get_num_threads()} threads, {len(files)} files of {options.seconds:g} s")
+        take_turns(model, files, sampling, options.rounds)
+        compare(model, files, sampling)
+        if inference_dtype(model.device) != torch.float32:
+            with patch("vampnet.generation.pipeline.inference_dtype", lambda device: torch.float32):
+                exact = load(options.bundle)
+            compare(exact, files, sampling)
+
+
+if __name__ == "__main__":
+    main()

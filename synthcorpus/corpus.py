@@ -1,0 +1,281 @@
+"""Writes a corpus of composed music or of diverse material: FLAC files and `index.jsonl`, one JSON line per piece.
+
+Piece i of a split is a function of (split, seed, i) and the settings alone: not of the number of workers, nor of
+which pieces exist already. The splits' seeds differ in their first number, so no piece is in two splits. Settings say
+what a piece is (`Material`): `CorpusSettings` composed music, `synthcorpus.diverse.pieces.DiverseSettings` all else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from synthcorpus.compose.piece import ComposeSettings, Piece, compose
+from synthcorpus.errors import CompositionError
+from synthcorpus.render.render import RenderSettings, n_samples, render
+from synthcorpus.splits import SPLITS, piece_seed
+from synthcorpus.synth.soundfont import load
+
+INDEX_NAME = "index.jsonl"
+_SETTINGS_NAME = "corpus.json"
+
+
+class Material(Protocol):
+    """What a corpus consists of: a frozen dataclass of settings that makes pieces."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate, Hz."""
+        ...
+
+    @property
+    def soundfont(self) -> str | None:
+        """Path of a General MIDI sound font, or None."""
+        ...
+
+    def n_samples(self, split: str, seed: int, index: int) -> int:
+        """Length of a piece, known without making it."""
+        ...
+
+    def make(self, split: str, seed: int, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """A piece, float32 (2, samples), and what the index says of it apart from file, seed and duration."""
+        ...
+
+    def with_soundfont(self, path: str) -> Material:
+        """The same with a sound font."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """All settings for corpus.json, the sound font by its file name alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """All that decides the pieces of composed music, apart from split and seed."""
+
+    compose: ComposeSettings = field(default_factory=ComposeSettings)
+    """What is composed."""
+    render: RenderSettings = field(default_factory=RenderSettings)
+    """How it is played."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate, Hz."""
+        return self.render.sample_rate_hz
+
+    @property
+    def soundfont(self) -> str | None:
+        """Path of the sound font, or None."""
+        return self.render.soundfont
+
+    def n_samples(self, split: str, seed: int, index: int) -> int:
+        """Length of a piece."""
+        return n_samples(compose(piece_seed(split, seed, index), self.compose), self.render)
+
+    def make(self, split: str, seed: int, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Compose and render a piece; its audio, float32 (2, samples), and its line of the index."""
+        drawn = piece_seed(split, seed, index)
+        piece = compose(drawn, self.compose)
+        rendered = render(piece, self.render, np.random.default_rng(np.random.SeedSequence((*drawn, 1))))
+        return rendered.audio, {**describe(piece), "loudness_lufs": round(rendered.loudness_lufs, 2)}
+
+    def with_soundfont(self, path: str) -> CorpusSettings:
+        """The same with a sound font."""
+        return dataclasses.replace(self, render=dataclasses.replace(self.render, soundfont=path))
+
+    def described(self) -> dict[str, Any]:
+        """All settings, the sound font by its file name alone."""
+        told = dataclasses.asdict(self)
+        told["render"]["soundfont"] = self.soundfont and Path(self.soundfont).name
+        return told
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One piece to be made by a worker process."""
+
+    folder: str
+    split: str
+    seed: int
+    index: int
+    settings: Material
+
+
+def plan(hours: float, seed: int, split: str, settings: Material) -> Iterator[tuple[int, float]]:
+    """(index, duration_s) of the pieces of a corpus: the first ones whose durations sum to `hours` or more."""
+    total_s, index = 0.0, 0
+    while total_s < hours * 3600.0:
+        duration_s = settings.n_samples(split, seed, index) / settings.sample_rate_hz
+        yield index, duration_s
+        total_s += duration_s
+        index += 1
+
+
+def write_corpus(
+    folder: str | Path,
+    hours: float,
+    seed: int = 0,
+    split: str = "train",
+    workers: int | None = None,
+    soundfont: str | None = None,
+    settings: Material | None = None,
+) -> Path:
+    """Make a corpus; finished pieces that are there already are kept.
+
+    Args:
+        folder: where to; made if missing. One folder holds one split of one seed with one set of settings.
+        hours: length of all audio together, more than 0.
+        seed: any integer from 0.
+        split: train, validation or test.
+        workers: processes; None for one per core.
+        soundfont: path of a General MIDI sound font; None for that of `settings` (by default synthesis alone).
+        settings: what the pieces are; None for composed music.
+
+    Returns:
+        The path of index.jsonl.
+
+    Raises:
+        CompositionError: bad arguments, a missing sound font, or a folder that holds another corpus.
+    """
+    settings = settings or CorpusSettings()
+    if soundfont is not None:
+        settings = settings.with_soundfont(str(soundfont))
+    check_request(hours, seed, split, workers, settings)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder, {"split": split, "seed": seed, **settings.described()})
+    index_path = folder / INDEX_NAME
+    done = {line["index"]: line for line in read_lines(index_path) if (folder / line["file"]).is_file()}
+    jobs = (
+        _Job(str(folder), split, seed, index, settings)
+        for index, _ in plan(hours, seed, split, settings)
+        if index not in done
+    )
+    started = time.monotonic()
+    lines = _run(jobs, workers or os.cpu_count() or 1)
+    made_s = _collect(lines, index_path, done, hours)
+    _write_text(index_path, "".join(json.dumps(done[index]) + "\n" for index in sorted(done)))
+    elapsed_s = time.monotonic() - started
+    total_h = sum(line["duration_s"] for line in done.values()) / 3600.0
+    print(
+        f"{len(done)} pieces, {total_h:.2f} h in {folder}; {made_s:.0f} s of audio made in {elapsed_s:.0f} s, "
+        f"{made_s / max(elapsed_s, 1e-9):.0f} s of audio per second",
+        file=sys.stderr,
+    )
+    return index_path
+
+
+def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, dict[str, Any]], hours: float) -> float:
+    """Append lines to the index as pieces are finished, add them to `done`; returns the seconds of audio made."""
+    from tqdm import tqdm
+
+    before_s = sum(line["duration_s"] for line in done.values())
+    made_s = 0.0
+    bar = tqdm(total=round(hours * 3600), initial=round(before_s), unit="s of audio", file=sys.stderr, mininterval=1.0)
+    with open(index_path, "a", encoding="utf-8") as index_file, bar:
+        for line in lines:
+            done[line["index"]] = line
+            made_s += line["duration_s"]
+            index_file.write(json.dumps(line) + "\n")
+            index_file.flush()
+            bar.update(round(line["duration_s"]))
+    return made_s
+
+
+def check_request(hours: float, seed: int, split: str, workers: int | None, settings: Material) -> None:
+    """Raise CompositionError for arguments that no corpus can be made with."""
+    if not 0.0 < hours < 1e6:
+        raise CompositionError(f"hours is {hours}, but must be above 0")
+    if seed < 0:
+        raise CompositionError(f"seed is {seed}, but must be 0 or more")
+    if split not in SPLITS:
+        raise CompositionError(f"split {split!r} is unknown; it must be one of {', '.join(SPLITS)}")
+    if workers is not None and workers < 1:
+        raise CompositionError(f"workers is {workers}, but must be 1 or more (leave it out for one per core)")
+    if settings.soundfont is not None and workers != 1:
+        path = settings.soundfont
+        if not Path(path).is_file():
+            load(path, settings.sample_rate_hz)  # raises here what every worker would raise
+
+
+def claim(folder: Path, described: dict[str, Any]) -> None:
+    """Note in the folder what it holds, and refuse a folder that holds something else (CompositionError)."""
+    text = json.dumps(described, indent=2, sort_keys=True) + "\n"
+    path = folder / _SETTINGS_NAME
+    if not path.exists():
+        _write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise CompositionError(f"{folder} holds a corpus made with other settings ({path}); choose another folder")
+
+
+def _run(jobs: Iterator[_Job], workers: int) -> Iterator[dict[str, Any]]:
+    """Lines of finished pieces, in the order in which they are finished."""
+    if workers == 1:
+        yield from map(_make_piece, jobs)
+        return
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_make_piece, jobs)
+
+
+def _make_piece(job: _Job) -> dict[str, Any]:
+    """Make and write one piece; returns its line of the index."""
+    import soundfile
+
+    audio, described = job.settings.make(job.split, job.seed, job.index)
+    name = f"{job.split}-{job.seed}-{job.index:06d}.flac"
+    path = Path(job.folder) / name
+    temporary = path.with_suffix(".partial")
+    rate_hz = job.settings.sample_rate_hz
+    soundfile.write(temporary, audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
+    os.replace(temporary, path)
+    loudness_lufs = described.pop("loudness_lufs")
+    line = {"file": name, "split": job.split, "seed": job.seed, "index": job.index}
+    return {**line, **described, "duration_s": audio.shape[1] / rate_hz, "loudness_lufs": loudness_lufs}
+
+
+def describe(piece: Piece) -> dict[str, Any]:
+    """What the index says about a piece's music."""
+    return {
+        "tempo_bpm": piece.tempo_bpm,
+        "metre": piece.metre,
+        "key": piece.key,
+        "style": piece.style,
+        "programs": [-1 if track.is_synth else track.program for track in piece.tracks],
+        "tracks": [
+            {"role": track.role, "program": track.program, "drums": track.is_drums, "synth": track.is_synth}
+            for track in piece.tracks
+        ],
+        "beats": [round(beat, 4) for beat in piece.beat_times_s],
+        "downbeats": [round(beat, 4) for beat in piece.downbeat_times_s],
+    }
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Whole lines of an index; the last line of a run that was cut off may be broken and is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

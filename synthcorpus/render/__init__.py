@@ -1,0 +1,1 @@
+"""Rendering: notes become audio, with effects and mixing."""

@@ -1,0 +1,1 @@
+"""Synthesis of single notes: patches, drums, voices and General MIDI sound fonts."""

@@ -1,0 +1,5 @@
+"""`python -m tests.parity`: the table of golden arrays and differences."""
+
+from tests.parity.parity import main
+
+main()

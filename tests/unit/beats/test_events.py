@@ -1,0 +1,165 @@
+"""Beats of clicks at known times, bars, files of beats, and prompts that follow them through the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.tiny import tiny_vampnet
+from vampnet.audio.files import Audio
+from vampnet.audio.sources import MemorySource
+from vampnet.beats.event_finder import Listener
+from vampnet.beats.events import Rhythm, Tracking, read_rhythm, steady_rhythm
+from vampnet.beats.tracking import find_bars, find_rhythm
+from vampnet.errors import AudioError, SettingsError
+from vampnet.prompts.grammar import parse_prompt
+
+
+def clicks(bpm: float, seconds: float, beats_per_bar: int, rate_hz: int = 44100, offset_s: float = 0.2) -> np.ndarray:
+    """A drum-like pulse on each beat, lower and louder on the first of each bar, over a faint noise; (1, samples)."""
+    rng = np.random.default_rng(0)
+    samples = 0.001 * rng.standard_normal(int(seconds * rate_hz))
+    time = np.arange(int(0.1 * rate_hz)) / rate_hz
+    for beat, start_s in enumerate(np.arange(offset_s, seconds - 0.2, 60 / bpm)):
+        first = beat % beats_per_bar == 0
+        pulse = np.exp(-40 * time) * (np.sin(2 * np.pi * 60 * time) if first else 0.4 * rng.standard_normal(len(time)))
+        start = int(start_s * rate_hz)
+        samples[start : start + len(pulse)] += 0.5 * pulse[: len(samples) - start]
+    return samples[None].astype(np.float32)
+
+
+def track(samples: np.ndarray, rate_hz: int = 44100, block: int = 10_000) -> Rhythm:
+    blocks = (samples[:, start : start + block] for start in range(0, samples.shape[1], block))
+    return find_rhythm(blocks, rate_hz, samples.shape[1])
+
+
+@pytest.mark.parametrize(("bpm", "beats_per_bar"), [(120.0, 4), (100.0, 3)])
+def test_clicks_are_found(bpm: float, beats_per_bar: int) -> None:
+    found = track(clicks(bpm, 20.0, beats_per_bar))
+    beats = np.asarray(found.beats_s)
+    wanted = np.arange(0.2, 19.7, 60 / bpm)
+    hits = [np.abs(beats - t).min() < 0.07 for t in wanted[2:-2]]
+    assert np.mean(hits) > 0.95 and abs(len(beats) - len(wanted)) <= 3
+    downbeats = wanted[::beats_per_bar][1:-1]
+    assert np.mean([np.abs(np.asarray(found.downbeats_s) - t).min() < 0.07 for t in downbeats]) > 0.9
+    assert np.mean([np.abs(np.asarray(found.onsets_s) - t).min() < 0.07 for t in wanted[2:-2]]) > 0.9
+
+
+def test_blocks_and_rates_do_not_matter() -> None:
+    samples = clicks(120.0, 10.0, 4)
+    whole = track(samples, block=10**6)
+    stereo = np.concatenate([samples, samples])
+    for other in (track(samples, block=777), track(stereo)):
+        assert other.beats_s == pytest.approx(whole.beats_s, abs=1e-3)
+        assert other.downbeats_s == pytest.approx(whole.downbeats_s, abs=1e-3)
+        assert other.onsets_s == whole.onsets_s
+
+
+@pytest.mark.parametrize("n_samples", [1, 500, 44100])
+def test_silence_and_short_audio_have_no_events(n_samples: int) -> None:
+    assert track(np.zeros((1, n_samples), np.float32)) == Rhythm((), (), ())
+
+
+def test_steady_beats() -> None:
+    found = steady_rhythm(120.0, 3.0, downbeat_s=0.25, beats_per_bar=3)
+    assert found.beats_s == pytest.approx((0.25, 0.75, 1.25, 1.75, 2.25, 2.75))
+    assert found.downbeats_s == pytest.approx((0.25, 1.75))
+    assert steady_rhythm(60.0, 3.0, downbeat_s=1.5).beats_s == pytest.approx((0.5, 1.5, 2.5))
+    with pytest.raises(SettingsError, match="bpm"):
+        steady_rhythm(0.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "beats", "downbeats"),
+    [
+        ("[0.5, 1.0, 1.5, 2.0, 2.5]", 5, ()),
+        ("0.5\n1.0\n", 2, ()),
+        ("\ufeff1.0 2\n0.5 1.0\n", 2, (0.5,)),
+        ('{"beats": [0.5, 1.0], "downbeats": [1.0]}', 2, (1.0,)),
+        ("0.5 1\n1.0\t2\n# a comment\n\n1.5 1\n", 3, (0.5, 1.5)),
+        ("0.5,1\n1.0,2\n", 2, (0.5,)),
+    ],
+)
+def test_files_of_beats(tmp_path: Path, text: str, beats: int, downbeats: tuple[float, ...]) -> None:
+    path = tmp_path / "beats"
+    path.write_text(text)
+    found = read_rhythm(path)
+    assert len(found.beats_s) == beats and found.downbeats_s == downbeats
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("one\ntwo", "line 1"),
+        ("[1, -2]", r"beats\[1\] is -2"),
+        ("[", "cannot read"),
+        ("{}", "beats"),
+        ("", "it has none"),
+        ("[null]", r"beats\[0\] is null"),
+        ("[1, true]", r"beats\[1\] is true"),
+        ('{"beats": [1], "downbeats": ["x"]}', r"downbeats\[0\]"),
+        ('{"beats": 3}', "beats is 3"),
+        ('{"beats": [1], "bars": [1]}', "bars"),
+        ("[NaN]", r"beats\[0\] is NaN"),
+        ("1.0\n-3\n", "line 2: -3"),
+        ("1.0\ninf\n", "line 2: inf"),
+        ("1.0 1\n2.0 two\n", "line 2"),
+        ("[" * 100_000, "cannot read"),
+    ],
+)
+def test_bad_files_of_beats_are_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "beats.txt"
+    path.write_text(text)
+    with pytest.raises(AudioError, match=words) as caught:
+        read_rhythm(path)
+    assert "beats.txt" in str(caught.value)
+    with pytest.raises(AudioError, match="nowhere"):
+        read_rhythm(tmp_path / "nowhere")
+
+
+def test_prompts_follow_the_beats_of_the_audio(tmp_path: Path) -> None:
+    model, audio = tiny_vampnet(tmp_path), Audio(clicks(120.0, 6.0, 4), 44100)
+    prompt = parse_prompt("beats(after=75ms)")
+    mask_CT = model.vamp(audio, prompt).mask_CT
+    kept = (~mask_CT[0]).nonzero().squeeze(1) * 768 / 44100
+    assert 30 < len(kept) < 90 and all(np.abs((float(t) - 0.2 + 0.15) % 0.5 - 0.15) < 0.2 for t in kept)
+    given = model.vamp(audio, prompt, rhythm=Rhythm((1.0,), (1.0,))).mask_CT
+    assert (~given[0]).nonzero().squeeze(1).tolist() == [57, 58, 59, 60, 61]
+
+
+def test_trackers_have_names() -> None:
+    assert Tracking().tracker == "learned"
+    with pytest.raises(SettingsError, match=r"'drums'.*learned, librosa.*\.ckpt"):
+        Tracking("drums")
+
+
+def test_librosa_is_there_too() -> None:
+    samples = clicks(120.0, 12.0, 4)
+    found = find_rhythm([samples], 44100, samples.shape[1], Tracking("librosa"))
+    assert np.median(np.diff(found.beats_s)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_given_beats_get_their_bars_from_the_audio() -> None:
+    samples, beats = clicks(120.0, 20.0, 4), np.arange(0.2, 19.7, 0.5)
+    found = find_bars([samples], 44100, samples.shape[1], beats.tolist())
+    assert found.beats_s == tuple(beats) and found.downbeats_s == pytest.approx(beats[::4])
+
+
+def test_a_listener_keeps_what_it_was_told() -> None:
+    source = MemorySource(Audio(clicks(120.0, 8.0, 4), 44100))
+    told = Listener(source, Rhythm((0.7, 1.7, 2.7, 3.7), ()))
+    assert told.events("beats") == (0.7, 1.7, 2.7, 3.7)
+    assert set(told.events("downbeats")) <= {0.7, 1.7, 2.7, 3.7} and len(told.events("onsets")) > 8
+    silent = Listener(MemorySource(Audio(np.zeros((1, 44100), np.float32), 44100)), None)
+    assert [silent.events(kind) for kind in ("beats", "downbeats", "onsets")] == [(), (), ()]
+
+
+def test_a_listener_says_where_there_is_little_to_follow(caplog: pytest.LogCaptureFixture) -> None:
+    silence = MemorySource(Audio(np.zeros((1, 8 * 44100), np.float32), 44100))
+    Listener(silence, Rhythm((1.0, 4.0, 7.0, 7.5), ())).events("beats")  # four in 8 s are enough
+    assert not caplog.records
+    Listener(silence, Rhythm((1.0, 4.0), ())).events("beats")
+    Listener(silence, None).events("onsets")
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["no onsets found in 8.0 s"]

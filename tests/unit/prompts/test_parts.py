@@ -1,0 +1,162 @@
+"""The prompt algebra: laws, each part's meaning, readable text, and errors that name part, value and range."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.golden import golden_mask, requires_golden
+from vampnet.errors import PromptError
+from vampnet.prompts.parts import Codebooks, Everything, Keep, Nothing, Periodic, Prompt, PromptContext, Random, resolve
+
+RATE_HZ, HOP = 44100, 768
+
+
+def context(n_codebooks: int = 14, n_frames: int = 61, seed: int | None = 0, start_frame: int = 0) -> PromptContext:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return PromptContext(n_codebooks, n_frames, RATE_HZ, HOP, generator, start_frame)
+
+
+def keep(prompt: Prompt) -> torch.Tensor:
+    kept = prompt.keep(context())
+    assert kept.shape == (14, 61) and kept.dtype == torch.bool
+    return kept
+
+
+fixed_parts = st.one_of(
+    st.builds(Periodic, st.integers(0, 70), st.integers(1, 9), st.integers(-20, 20)),
+    st.builds(Codebooks, st.integers(0, 16)),
+    st.builds(lambda start, length: Keep(start, start + length), st.floats(0, 1), st.floats(0.01, 1)),
+    st.just(Everything()),
+    st.just(Nothing()),
+)
+prompts = st.recursive(
+    fixed_parts,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1]),
+        st.tuples(inner, inner).map(lambda pair: pair[0] & pair[1]),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(prompts, prompts)
+def test_resolving_follows_de_morgan(a: Prompt, b: Prompt):
+    assert torch.equal(resolve(a | b, context()), resolve(a, context()) & resolve(b, context()))
+    assert torch.equal(resolve(a & b, context()), resolve(a, context()) | resolve(b, context()))
+
+
+@settings(deadline=None)
+@given(prompts, prompts, prompts)
+def test_the_algebra_is_a_lattice(a: Prompt, b: Prompt, c: Prompt):
+    assert torch.equal(keep(a | a), keep(a)) and torch.equal(keep(a & a), keep(a))
+    assert torch.equal(keep(a | b), keep(b | a)) and torch.equal(keep(a & b), keep(b & a))
+    assert torch.equal(keep(a | (a & b)), keep(a)) and torch.equal(keep(a & (a | b)), keep(a))
+    assert torch.equal(keep(a & (b | c)), keep((a & b) | (a & c)))
+    assert torch.equal(keep(a | Nothing()), keep(a)) and torch.equal(keep(a & Everything()), keep(a))
+
+
+@settings(deadline=None)
+@given(prompts, prompts, prompts)
+def test_grouping_changes_nothing(a: Prompt, b: Prompt, c: Prompt):
+    assert (a | b) | c == a | (b | c) and (a & b) & c == a & (b & c)
+    assert str((a | b) | c) == str(a | (b | c))
+
+
+@settings(deadline=None)
+@given(prompts, st.integers(0, 40))
+def test_a_piece_is_resolved_like_the_same_frames_of_the_whole(prompt: Prompt, start: int):
+    whole = prompt.keep(context(n_frames=61))
+    piece = prompt.keep(context(n_frames=61 - start, start_frame=start))
+    if "keep" not in str(prompt) or start == 0:  # a stretch is checked below
+        assert torch.equal(piece, whole[:, start:])
+
+
+@requires_golden
+def test_parts_mean_what_the_authors_masks_mean():
+    assert torch.equal(resolve(Periodic(7), context())[0], golden_mask("mask/periodic/p7_w1"))
+    assert torch.equal(resolve(Periodic(7, 3), context())[5], golden_mask("mask/periodic/p7_w3"))
+    assert torch.equal(resolve(Periodic(7) & Codebooks(3), context()), golden_mask("mask/codebook_mask/3"))
+    assert torch.equal(resolve(Periodic(7) | Codebooks(1), context()), golden_mask("mask/codebook_unmask/1"))
+    frame_s = HOP / RATE_HZ
+    ends = Keep(0, 5 * frame_s) | Keep(54 * frame_s, math.inf)
+    assert torch.equal(resolve(Periodic(7) | ends, context()), golden_mask("mask/mask_and"))
+    assert torch.equal(resolve(Periodic(7) & ends, context()), golden_mask("mask/mask_or"))
+
+
+def test_period_0_keeps_nothing_and_period_1_everything():
+    assert not keep(Periodic(0)).any() and keep(Periodic(1)).all()
+    assert keep(Everything()).all() and not keep(Nothing()).any()
+    assert not keep(Codebooks(0)).any() and keep(Codebooks(64)).all()
+
+
+def test_keep_holds_every_frame_that_the_stretch_touches():
+    frame_s = HOP / RATE_HZ
+    kept = torch.nonzero(Keep(2.5 * frame_s, 4.1 * frame_s).keep(context())[0]).flatten().tolist()
+    assert kept == [2, 3, 4]
+    moved = Keep(2.5 * frame_s, 4.1 * frame_s).keep(context(n_frames=10, start_frame=3))
+    assert torch.nonzero(moved[0]).flatten().tolist() == [0, 1]
+    assert not Keep(50, 60).keep(context()).any() and Keep(0, math.inf).keep(context()).all()
+
+
+def test_random_keeps_its_rate_and_depends_on_the_seed_only():
+    big = PromptContext(14, 5000, RATE_HZ, HOP, torch.Generator().manual_seed(3))
+    assert abs(Random(0.2).keep(big).float().mean().item() - 0.2) < 0.01
+    assert torch.equal(Random(0.2).keep(context(seed=5)), Random(0.2).keep(context(seed=5)))
+    assert not torch.equal(Random(0.2).keep(context(seed=5)), Random(0.2).keep(context(seed=6)))
+    assert not keep(Random(0)).any() and keep(Random(1)).all()
+
+
+def test_resolving_leaves_torchs_own_generator_alone():
+    before = torch.get_rng_state()
+    resolve(Random(0.5) | Periodic(7), context())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_prompts_read_as_they_are_written():
+    assert str(Periodic(7) & Codebooks(3)) == "periodic(7) & codebooks(3)"
+    assert repr(Periodic(7, 2, 1) | Keep(0.5, 2)) == "periodic(7, width=2, offset=1) | keep(0.5, 2)"
+    assert str((Periodic(7) | Random(0.25)) & Codebooks(3)) == "(periodic(7) | random(0.25)) & codebooks(3)"
+    assert str(Everything() & Codebooks(1) | Nothing()) == "everything & codebooks(1) | nothing"
+    assert str(Keep(0, math.inf)) == "keep(0, inf)"
+
+
+def test_prompts_are_values():
+    assert Periodic(7) | Codebooks(3) == Periodic(7) | Codebooks(3)
+    assert len({Periodic(7), Periodic(7), Periodic(8)}) == 2
+    with pytest.raises(TypeError):
+        Periodic(7) | 3  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Periodic(-1), r"periodic: period is -1, but must be a whole number from 0 to"),
+        (lambda: Periodic(7.5), r"periodic: period is 7\.5, but must be a whole number"),  # type: ignore[arg-type]
+        (lambda: Periodic(7, 0), r"periodic: width is 0, but must be a whole number from 1 to"),
+        (lambda: Codebooks(65), r"codebooks: n is 65, but must be a whole number from 0 to 64"),
+        (lambda: Codebooks(True), r"codebooks: n is True"),
+        (lambda: Keep(-1, 2), r"keep: start is -1, but must lie in 0 to"),
+        (lambda: Keep(2, 2), r"keep: end is 2, but must lie after start, which is 2"),
+        (lambda: Keep(2, math.nan), r"keep: end is nan"),
+        (lambda: Random(1.5), r"random: rate is 1\.5, but must be a number from 0 to 1"),
+        (lambda: Random(math.nan), r"random: rate is nan"),
+    ],
+)
+def test_bad_values_name_the_part_the_value_and_the_range(make, words: str):
+    with pytest.raises(PromptError, match=words):
+        make()
+
+
+def test_parts_that_need_more_say_so():
+    with pytest.raises(PromptError, match="random draws at random, so it needs a seed"):
+        Random(0.5).keep(context(seed=None))
+    with pytest.raises(PromptError, match=r"beats\(\) needs the beats of the audio"):
+        context().event_times_s("beats", "beats()")
+    found = PromptContext(1, 2, RATE_HZ, HOP, find_events=lambda kind: [0.5] if kind == "beats" else [])
+    assert found.event_times_s("beats", "beats()") == [0.5]

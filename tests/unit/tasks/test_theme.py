@@ -1,0 +1,102 @@
+"""Themes: whole bars from the end of a recording, repeated in time, and what continuations keep of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from jsonargparse import ArgumentParser
+
+from tests.support.tiny import tiny_vampnet, tone
+from tests.unit.beats.test_events import clicks
+from vampnet.apps.cli.tasks import continue_options
+from vampnet.audio.files import Audio, Samples
+from vampnet.audio.sources import MemorySource
+from vampnet.beats.events import Rhythm
+from vampnet.generation.config import Sampling
+from vampnet.generation.pipeline import Vampnet
+from vampnet.prompts.grammar import parse_prompt
+from vampnet.prompts.parts import Nothing, Periodic
+from vampnet.prompts.rhythmic import Beats
+from vampnet.tasks.in_memory import outpaint
+from vampnet.tasks.takes import DEFAULT_THEME
+from vampnet.tasks.theme import LONGEST_S, Theme, ThemedSource, find_theme
+
+RATE_HZ = 44100
+FAST = Sampling(steps=2, c2f_steps=1, seed=3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+    return tiny_vampnet(tmp_path_factory.mktemp("bundle"))
+
+
+def source_of(samples: Samples, rate_hz: int = RATE_HZ) -> MemorySource:
+    return MemorySource(Audio(samples, rate_hz))
+
+
+def all_of(source: ThemedSource, first: int = 0) -> Samples:
+    return np.concatenate(list(source.blocks(first)), axis=1)
+
+
+@pytest.mark.parametrize(("bpm", "beats_per_bar", "n_beats"), [(120.0, 4, 16), (100.0, 3, 12)])
+def test_a_theme_is_whole_bars(bpm: float, beats_per_bar: int, n_beats: int) -> None:
+    """Four bars of 4/4 at 120 last 8 s, four of 3/4 at 100 last 7.2 s; twice as many would be too long."""
+    samples = clicks(bpm, 16.0, beats_per_bar)
+    theme = find_theme(source_of(samples))
+    assert theme.n_samples / RATE_HZ == pytest.approx(n_beats * 60 / bpm, abs=0.02)
+    assert np.array_equal(theme.samples, samples[:, -theme.n_samples :])
+    assert len(theme.rhythm.beats_s) == pytest.approx(n_beats, abs=1)
+    opening = find_theme(source_of(samples), at_end=False)
+    assert np.array_equal(opening.samples, samples[:, : opening.n_samples])
+
+
+@pytest.mark.parametrize(("seconds", "expected_s"), [(0.3, 0.3), (5.0, 5.0), (30.0, LONGEST_S)])
+def test_without_beats_a_theme_is_as_long_as_it_may_be(seconds: float, expected_s: float) -> None:
+    theme = find_theme(source_of(np.zeros((2, int(seconds * RATE_HZ)), np.float32)))
+    assert theme.n_samples == int(expected_s * RATE_HZ) and theme.rhythm.beats_s == ()
+
+
+def test_themes_go_on_where_the_source_ends() -> None:
+    """Before the source turns end at its start, after it they begin at its end; blocks from anywhere agree."""
+    own, step_s = np.arange(10.0, 20.0, dtype=np.float32)[None], 1 / 4000
+    before = Theme(own[:, :3], 4000, Rhythm((1 * step_s,), ()))
+    after = Theme(own[:, -4:], 4000, Rhythm((0.0, 2 * step_s), (2 * step_s,)))
+    themed = ThemedSource(source_of(own, 4000), before, 5, after, 9)
+    expected = [11, 12, 10, 11, 12, *range(10, 20), 16, 17, 18, 19, 16, 17, 18, 19, 16]
+    assert themed.n_samples == len(expected) and all_of(themed)[0].tolist() == expected
+    for first in (2, 5, 9, 15, 20, 23):
+        assert all_of(themed, first)[0].tolist() == expected[first:]
+    assert np.array(themed.events("beats")) / step_s == pytest.approx([0, 3, 15, 17, 19, 21, 23])
+    assert np.array(themed.events("downbeats")) / step_s == pytest.approx([17, 21]) and themed.events("onsets") == []
+
+
+def test_a_continuation_keeps_its_theme(model: Vampnet) -> None:
+    """What a theme keeps comes from the audio's end: with all of it kept, new music is that, over and over."""
+    audio = tone(4.0)
+    everything = outpaint(model, audio, after_s=3.0, sampling=FAST, theme=Periodic(1)).audio
+    sparse, free = (outpaint(model, audio, 0.5, 3.0, FAST, theme=theme).audio for theme in (Periodic(4), None))
+    none = outpaint(model, audio, 0.5, 3.0, FAST, theme=Nothing()).audio
+    assert np.array_equal(free.samples, none.samples)
+    assert not np.array_equal(free.samples, sparse.samples)
+    again = outpaint(model, audio, after_s=3.0, sampling=Sampling(steps=2, c2f_steps=1, seed=4), theme=Periodic(1))
+    n = audio.n_samples
+    assert np.array_equal(everything.samples[:, n:], again.audio.samples[:, n:])  # nothing is left to chance
+
+
+def test_beats_of_the_theme_are_kept(model: Vampnet) -> None:
+    """The beats of a click track go on: their frames are those of the theme, whatever the seed."""
+    audio = Audio(clicks(120.0, 8.0, 4, model.codec.sample_rate_hz), model.codec.sample_rate_hz)
+    made = [
+        outpaint(model, audio, after_s=4.0, sampling=Sampling(steps=2, c2f_steps=1, seed=s), theme=theme).audio
+        for theme in (Beats(before=0.1, after=0.4), Nothing())
+        for s in (1, 2)
+    ]
+    new = [x.samples[0, audio.n_samples :] for x in made]
+    kept, free = (np.abs(new[k] - new[k + 1]).mean() / np.abs(new[k]).mean() for k in (0, 2))
+    assert kept < 0.5 * free
+
+
+def test_the_command_line_has_the_same_default() -> None:
+    parser = ArgumentParser()
+    continue_options(parser)
+    assert str(parse_prompt(parser.get_defaults().theme)) == str(DEFAULT_THEME)

@@ -1,0 +1,1 @@
+"""Applications: a command, request or message becomes a job."""

@@ -1,0 +1,53 @@
+"""`vampnet finetune`: a LoRA adapter from a folder of music."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+from vampnet.apps.cli.options import add_settings, settings_from
+from vampnet.training.finetune_config import FinetuneSettings
+
+if TYPE_CHECKING:
+    pass
+
+
+def finetune_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=str, help="folder of audio, a few minutes are enough")
+    parser.add_argument("-o", "--output", type=str, required=True, help="adapter file to write (.safetensors)")
+    parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
+    parser.add_argument("--run", type=str, default=None, help="working folder, resumed (default: OUTPUT.run)")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    add_settings(parser, FinetuneSettings, "Fine-tuning")
+
+
+def run_finetune(options: Namespace) -> None:
+    """`vampnet finetune`: LoRA adapters for one's own music."""
+    from vampnet.training.finetune import finetune
+
+    settings, run = settings_from(FinetuneSettings, options), options.run or f"{options.output}.run"
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        report = finetune(options.folder, options.output, options.bundle, settings, run, options.device, say)
+    except KeyboardInterrupt:
+        say(f"vampnet: interrupted; the same command goes on from the last checkpoint in {run}")
+        raise SystemExit(130) from None
+    for line in report.left_out:
+        say(f"left out: {line}")
+    print(
+        f"trained on {report.train_s / 60:.1f} min ({len(report.train_files)} files), "
+        f"held out {report.held_out_s / 60:.1f} min ({len(report.held_out_files)} files)"
+    )
+    what = "held-out cross-entropy" if report.held_out_files else "cross-entropy of the file itself, nothing held out:"
+    for part, change in report.changes.items():
+        kept = (
+            f"step {report.steps[part]} kept" if report.steps[part] else "nothing gained, this model is left as it is"
+        )
+        print(f"{part}: {what} {change} ({kept})")
+    print(f"listen: original.wav, before.wav, after.wav in {run}/samples")
+    print(f"wrote {options.output}; use it with: vampnet vamp IN -o OUT --lora {options.output}")

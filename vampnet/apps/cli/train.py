@@ -1,0 +1,45 @@
+"""Subcommands that make models: corpora, tokens, training, fine-tuning, bundles."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+if TYPE_CHECKING:
+    pass
+
+
+def train_options(parser: ArgumentParser) -> None:
+    parser.add_argument("recipe", type=str, help="recipe, a YAML file")
+    parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
+    parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop cleanly after so many minutes")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--devices", type=int, default=1, help="devices to train on together")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
+    parser.add_argument("--start-from", type=str, default=None, help="finished run whose weights a new run begins with")
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+
+
+def run_train(options: Namespace) -> None:
+    """`vampnet train`: run a recipe."""
+    import torch
+
+    from vampnet.training.train import train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    figures = train(
+        options.recipe,
+        options.output,
+        steps=options.steps,
+        device=options.device,
+        devices=options.devices,
+        stop_after_s=60 * options.minutes,
+        resume=not options.fresh,
+        start_from=options.start_from,
+    )
+    for name, value in figures.items():
+        print(f"{name}: {value:.4f}")

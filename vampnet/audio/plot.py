@@ -1,0 +1,89 @@
+"""The picture of a vamp: kept tokens above, mel spectrogram of input and output below."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vampnet.audio.files import AudioReader
+from vampnet.audio.mel import log_mel
+from vampnet.errors import AudioError, DependencyError
+
+MAX_PLOT_S = 60.0
+"""Only so much of a long file is drawn, seconds."""
+N_FFT, N_MELS = 2048, 128
+
+
+def require_matplotlib(path: str | os.PathLike[str], folder: bool = False) -> None:
+    """Fail before the work, not after it; `folder`: it will be made. Raises DependencyError or AudioError."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise DependencyError("plots need the extra `plot`: pip install 'vampnet[plot]'") from None
+    if folder:
+        return
+    if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise AudioError(f"{path}: a plot is written as .png, .svg or .pdf")
+    if not Path(path).absolute().parent.is_dir():
+        raise AudioError(f"{path}: its folder does not exist")
+
+
+def plot_vamp(
+    path: str | os.PathLike[str],
+    input_path: str | os.PathLike[str] | None,
+    output_path: str | os.PathLike[str],
+    mask_CT: Tensor,
+    title: str,
+    frames_per_s: float = 44100 / 768,
+    input_at_s: float = 0.0,
+    from_s: float = 0.0,
+) -> None:
+    """Draw `MAX_PLOT_S` seconds of the output from `from_s` on, above it the input (None: there is none).
+
+    `mask_CT` is bool, True where tokens were regenerated. `input_at_s`: where in the output the input begins.
+    """
+    from matplotlib.figure import Figure
+
+    pictures = [("output", from_s, _mel(output_path, from_s))]
+    if input_path is not None:
+        starts_at_s = max(from_s, input_at_s)
+        pictures.insert(0, ("input", starts_at_s, _mel(input_path, starts_at_s - input_at_s)))
+    until_s = from_s + pictures[-1][2][1]
+    figure = Figure(figsize=(11, 2.5 + 2 * len(pictures)), layout="constrained")
+    axes: Any = figure.subplots(1 + len(pictures), 1, sharex=True, height_ratios=[1.1, *[2] * len(pictures)])
+    first, stop = int(from_s * frames_per_s), max(int(until_s * frames_per_s), int(from_s * frames_per_s) + 1)
+    kept_CT = (~mask_CT[:, first:stop]).numpy().astype(float)
+    extent = (first / frames_per_s, (first + kept_CT.shape[1]) / frames_per_s, len(kept_CT) + 0.5, 0.5)
+    axes[0].imshow(kept_CT, aspect="auto", cmap="Greys", vmin=0, vmax=1.3, extent=extent, interpolation="nearest")
+    axes[0].set_title(f"{title}   (dark: kept tokens)", loc="left", fontsize=10)
+    axes[0].set_ylabel("codebook")
+    top = max(float(mel_MU.max()) for _, _, (mel_MU, _) in pictures)
+    for axis, (name, start_s, (mel_MU, length_s)) in zip(axes[1:], pictures, strict=True):
+        extent = (start_s, start_s + length_s, 0, N_MELS)
+        axis.imshow(mel_MU, aspect="auto", origin="lower", cmap="magma", vmin=top - 4, vmax=top, extent=extent)
+        axis.set_ylabel(f"{name}\nmel band")
+    axes[0].set_xlim(from_s, until_s)
+    axes[-1].set_xlabel("seconds")
+    temporary = Path(path).with_name(f".{Path(path).stem}.tmp{Path(path).suffix}")
+    figure.savefig(temporary, dpi=110)
+    os.replace(temporary, path)
+
+
+def _mel(path: str | os.PathLike[str], from_s: float = 0.0) -> tuple[np.ndarray, float]:
+    """log10 mel magnitudes (mels, frames) of `MAX_PLOT_S` seconds of a file, mixed to mono, and their length."""
+    with AudioReader(path) as reader:
+        rate_hz, wanted, parts = reader.info.sample_rate_hz, int(MAX_PLOT_S * reader.info.sample_rate_hz), []
+        reader.skip(min(int(from_s * rate_hz), reader.info.n_samples - 1))
+        for block in reader:
+            parts.append(block.mean(axis=0))
+            if sum(map(len, parts)) >= wanted:
+                break
+    mono = np.concatenate(parts)[:wanted]
+    length_s = len(mono) / rate_hz
+    padded = np.pad(mono, (0, max(0, N_FFT - len(mono))))
+    return log_mel(torch.from_numpy(padded)[None], rate_hz, N_FFT, N_MELS)[0].T.numpy(), length_s

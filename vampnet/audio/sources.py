@@ -1,0 +1,72 @@
+"""Audio of any rate, level and length <-> codes, in bounded memory: the two ends of the pipeline.
+
+In: loudness and peak are measured in a first pass, then blocks are resampled, brought to -24 LUFS and encoded, one
+codec item per channel. Out: decoded blocks are spooled to disk as they come; when all are there, or as many as there
+will be, they are resampled to exactly the length that is asked for, measured, and given the input's own loudness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vampnet.audio.files import BLOCK_SAMPLES, Audio, AudioInfo, AudioReader, Samples
+from vampnet.errors import AudioError
+
+
+class Source(Protocol):
+    """Audio that can be read as often as needed."""
+
+    sample_rate_hz: int
+    channels: int
+    n_samples: int
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, n) from sample `first` on, float32; with `exact`, float64 where that alone holds them."""
+        ...
+
+
+class MemorySource:
+    """Audio in memory."""
+
+    def __init__(self, audio: Audio) -> None:
+        self.audio = audio
+        self.sample_rate_hz, self.channels, self.n_samples = audio.sample_rate_hz, audio.channels, audio.n_samples
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        for start in range(first, self.n_samples, BLOCK_SAMPLES):
+            yield self.audio.samples[:, start : start + BLOCK_SAMPLES]
+
+
+class FileSource:
+    """An audio file, never held in memory as a whole."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        with AudioReader(path) as reader:
+            self.info: AudioInfo = reader.info
+        self.sample_rate_hz, self.channels = self.info.sample_rate_hz, self.info.channels
+        self.n_samples = self.info.n_samples
+        if self.n_samples == 0:
+            raise AudioError(f"{path}: holds no samples")
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        with AudioReader(self.path, exact=exact) as reader:
+            reader.skip(first)
+            yield from reader
+
+
+class RepeatedSource:
+    """Audio in memory, over and over up to a length."""
+
+    def __init__(self, audio: Audio, n_samples: int) -> None:
+        self.audio, self.n_samples = audio, n_samples
+        self.sample_rate_hz, self.channels = audio.sample_rate_hz, audio.channels
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        for start in range(first, self.n_samples, BLOCK_SAMPLES):
+            stop = min(start + BLOCK_SAMPLES, self.n_samples)
+            yield self.audio.samples[:, np.arange(start, stop) % self.audio.n_samples]

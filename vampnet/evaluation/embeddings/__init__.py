@@ -1,0 +1,1 @@
+"""Embeddings of audio, for set distances such as FAD."""

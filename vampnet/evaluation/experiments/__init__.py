@@ -1,0 +1,1 @@
+"""The paper's experiments on a model: conditions, runs, analysis, findings, report."""

@@ -1,0 +1,145 @@
+"""Results on disk: one file per condition and batch of excerpts, named by the content that it is a function of.
+
+So a run that was interrupted goes on where it was, a changed condition alone is done again, more excerpts only add, and
+two experiments with a condition in common share it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vampnet.audio.files import Samples
+from vampnet.beats.events import Rhythm
+from vampnet.errors import SettingsError
+from vampnet.evaluation.experiments.measures import METRICS, Embedded, Floats, Reference
+from vampnet.evaluation.metrics.harmony import Chroma, Key
+
+GENERATION_CODE = ("beats", "codec", "config", "generation", "models", "prompts")
+METRIC_CODE = (
+    "audio.loudness",
+    "audio.mel",
+    "evaluation.embeddings",
+    "evaluation.experiments.conditions",
+    "evaluation.experiments.measures",
+    "evaluation.metrics",
+)
+"""Modules and packages whose code decides a result: one that changes (comments and layout apart) makes results anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchResult:
+    """What one condition gave for a batch of excerpts."""
+
+    metrics: dict[str, Floats]
+    """Name of the metric -> (B,)."""
+    embedded: tuple[tuple[Embedded, ...], ...]
+    """For each embedding one entry per excerpt."""
+    seconds: float
+    """Time that it took, metrics included."""
+
+
+def code_digest() -> str:
+    """Names the code that generates and measures."""
+    digest = hashlib.sha256()
+    for name in GENERATION_CODE + METRIC_CODE:
+        spec = find_spec(f"vampnet.{name}")
+        assert spec is not None and spec.origin is not None, name
+        origin = Path(spec.origin)
+        for path in sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]:
+            digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()[:16]
+
+
+def content_key(content: Any) -> str:
+    """Hash of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def result_path(folder: Path, key: str) -> Path:
+    return folder / "cache" / key[:2] / f"{key}.npz"
+
+
+def save_result(path: Path, result: BatchResult) -> None:
+    """Write a result; it appears whole or not at all."""
+    arrays: dict[str, NDArray[Any]] = {f"metric.{name}": values for name, values in result.metrics.items()}
+    arrays["seconds"] = np.array(result.seconds)
+    for e, row in enumerate(result.embedded):
+        for k, item in enumerate(row):
+            place = f"embedded.{e}.{k}."
+            arrays |= {f"{place}n": np.array(item.n), f"{place}mean": item.mean_D}
+            arrays |= {f"{place}factor": item.factor_KD, f"{place}vectors": item.vectors_ND}
+    _save(path, arrays)
+
+
+def load_result(path: Path, n_excerpts: int, n_embeddings: int) -> BatchResult:
+    """Read a result. Raises SettingsError for a damaged file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            metrics = {metric.name: data[f"metric.{metric.name}"] for metric in METRICS}
+            rows = [[_item(data, e, k) for k in range(n_excerpts)] for e in range(n_embeddings)]
+            return BatchResult(metrics, tuple(map(tuple, rows)), float(data["seconds"]))
+    except (OSError, KeyError, ValueError) as error:
+        raise SettingsError(f"{path}: damaged ({error}); delete it and run again") from None
+
+
+def _item(data: Any, embedding: int, excerpt: int) -> Embedded:
+    n, mean, factor, vectors = (data[f"embedded.{embedding}.{excerpt}.{x}"] for x in ("n", "mean", "factor", "vectors"))
+    return Embedded(int(n), mean, factor, vectors)
+
+
+def save_reference(path: Path, reference: Reference) -> None:
+    """Write all that is known of a batch but its audio."""
+    known = {
+        "rhythms": [[r.beats_s, r.downbeats_s, r.onsets_s] for r in reference.rhythms],
+        "keys": [[key.name, key.strength] for key in reference.keys],
+        "onsets_hz": reference.onsets_hz,
+    }
+    arrays: dict[str, NDArray[Any]] = {"known": np.array(json.dumps(known)), "codes": reference.codes_BCT.numpy()}
+    for k, chroma in enumerate(reference.chromas):
+        arrays |= {f"energy.{k}": chroma.energy_PU, f"level.{k}": chroma.level_db_U}
+    _save(path, arrays)
+
+
+def load_reference(path: Path, audio_BS: Samples) -> Reference:
+    """Read what `save_reference` wrote, with the audio that it is about. Raises SettingsError for a damaged file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            known = json.loads(str(data["known"]))
+            chromas = tuple(Chroma(data[f"energy.{k}"], data[f"level.{k}"]) for k in range(len(audio_BS)))
+            codes_BCT = torch.from_numpy(data["codes"])
+        rhythms = tuple(Rhythm(*map(tuple, events)) for events in known["rhythms"])
+        keys = tuple(Key(name, strength) for name, strength in known["keys"])
+        return Reference(audio_BS, codes_BCT, rhythms, tuple(known["onsets_hz"]), chromas, keys)
+    except (OSError, KeyError, ValueError) as error:
+        raise SettingsError(f"{path}: damaged ({error}); delete it and run again") from None
+
+
+def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp")
+    with open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    os.replace(temporary, path)
+
+
+def joined(results: Sequence[BatchResult]) -> BatchResult:
+    """Results of consecutive batches as one."""
+    metrics = {name: np.concatenate([r.metrics[name] for r in results]) for name in results[0].metrics}
+    rows = zip(*(r.embedded for r in results), strict=True)
+    return BatchResult(
+        metrics, tuple(tuple(x for part in row for x in part) for row in rows), sum(r.seconds for r in results)
+    )

@@ -1,0 +1,170 @@
+"""Outputs of a condition for a batch of excerpts, as waveforms at the loudness of the input.
+
+Axis letters: B excerpt, V variation, C codebook, T frame, S sample.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vampnet.audio.files import Audio, Samples, read, resample, write
+from vampnet.audio.loudness import gain_to, measure
+from vampnet.audio.output_format import MAX_CORRECTION_DB
+from vampnet.beats.events import Rhythm
+from vampnet.errors import DependencyError
+from vampnet.evaluation.experiments.experiment import Condition
+from vampnet.generation.config import Sampling
+from vampnet.generation.pipeline import Vampnet
+
+OPUS_RATE_HZ = 48000
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a condition made of B excerpts."""
+
+    audio_BVS: Samples
+    """Waveforms at the codec's rate and the excerpts' loudness and length."""
+    codes_BVCT: Tensor | None
+    """Codes that were decoded, int32; None for Opus."""
+    mask_BVCT: Tensor | None
+    """bool, True where tokens were generated, or replaced by noise; None for Opus."""
+    bits_B: np.ndarray
+    """What was kept of the excerpt, or sent, in bits: kept tokens, those of generated frames not counted."""
+
+
+def make(
+    condition: Condition,
+    model: Vampnet,
+    audio_BS: Samples,
+    codes_BCT: Tensor,
+    rhythms: Sequence[Rhythm],
+    seeds: list[int],
+) -> Made:
+    """Run a condition. `audio_BS` is what `codes_BCT` were encoded from; `seeds`: one per excerpt."""
+    if condition.kind == "opus":
+        coded = [through_opus(mono, model.codec.sample_rate_hz, condition.opus_kbps) for mono in audio_BS]
+        audio = np.stack([samples for samples, _ in coded])[:, None]
+        return Made(_levelled(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded]))
+    if condition.kind == "vamp":
+        masks = [_masks(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
+        mask_BVCT = torch.stack(masks)
+        variants = [[seed + k * 2**32 for k in range(condition.variations)] for seed in seeds]
+        codes_BVCT = generate_batch(model, codes_BCT, masks, condition.sampling, variants)
+    else:
+        pairs = [
+            _noisy(codes, condition.noise_share, model.codec.codebook_size, s)
+            for codes, s in zip(codes_BCT, seeds, strict=True)
+        ]
+        codes_BVCT, mask_BVCT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
+    decoded = _decoded(model, codes_BVCT, audio_BS.shape[1])
+    kept = (~mask_BVCT[:, 0]).sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
+    return Made(_levelled(decoded, audio_BS, model), codes_BVCT, mask_BVCT, kept)
+
+
+def generate_batch(
+    model: Vampnet, codes_BCT: Tensor, masks: Sequence[Tensor], sampling: Sampling, seeds: Sequence[Sequence[int]]
+) -> Tensor:
+    """Variations (B, V, C, T), int32, of unrelated excerpts of one length, all windows of a kind as one batch.
+
+    `masks` holds (V, C, T) of each excerpt, `seeds` V numbers. Each comes out as it would alone (bf16 rounding aside).
+    """
+    runs = [model.generation(mask, 1, sampling, own) for mask, own in zip(masks, seeds, strict=True)]
+    for run, codes in zip(runs, codes_BCT, strict=True):
+        run.add(codes[None].int())
+    while True:
+        requests = [request for run in runs if (request := run.request()) is not None]
+        if not requests:
+            return torch.stack([run.codes(0, run.n_frames) for run in runs])
+        for run, filled in zip(runs, model.fill(requests, sampling), strict=True):
+            run.accept(filled)
+
+
+def opus_missing() -> str:
+    """Why Opus cannot be run here; empty when it can."""
+    if _opus_tool() is None:
+        return "neither opusenc (opus-tools) nor ffmpeg is installed"
+    return ""
+
+
+@functools.cache
+def _opus_tool() -> str | None:
+    if shutil.which("opusenc") and shutil.which("opusdec"):
+        return "opusenc"
+    return "ffmpeg" if shutil.which("ffmpeg") else None
+
+
+def through_opus(mono_S: Samples, rate_hz: int, kbps: float) -> tuple[Samples, float]:
+    """Through Opus (music, variable rate): the samples again, and the bits of the stream, container included.
+
+    Raises DependencyError without opusenc or ffmpeg.
+    """
+    tool = _opus_tool()
+    if tool is None:
+        raise DependencyError(f"Opus baselines: {opus_missing()}")
+    with tempfile.TemporaryDirectory(prefix="vampnet-") as folder:
+        source, coded, back = (Path(folder) / name for name in ("a.wav", "a.opus", "b.wav"))
+        write(source, Audio(resample(mono_S[None], rate_hz, OPUS_RATE_HZ), OPUS_RATE_HZ), subtype="PCM_24")
+        if tool == "opusenc":
+            _run("opusenc", "--quiet", "--music", "--bitrate", f"{kbps:g}", source, coded)
+            _run("opusdec", "--quiet", "--rate", str(OPUS_RATE_HZ), coded, back)
+        else:
+            quiet = ("ffmpeg", "-v", "error", "-y", "-i")
+            _run(*quiet, source, "-c:a", "libopus", "-b:a", f"{kbps:g}k", "-application", "audio", coded)
+            _run(*quiet, coded, back)
+        decoded = resample(read(back).samples[:1], OPUS_RATE_HZ, rate_hz)[0][: len(mono_S)]
+        return np.pad(decoded, (0, len(mono_S) - len(decoded))), 8.0 * coded.stat().st_size
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise DependencyError(f"Opus baselines: {command[0]} failed ({lines[-1]})")
+
+
+def _masks(condition: Condition, model: Vampnet, n_frames: int, rhythm: Rhythm, seed: int) -> Tensor:
+    """(V, C, T): one mask for all variations, so that they differ by what is generated alone."""
+    prompt = condition.full_prompt(model.coarse.config.n_codebooks)
+    mask_CT = model.mask(prompt, n_frames, seed, rhythm.events)
+    return mask_CT.expand(condition.variations, -1, -1)
+
+
+def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Codes with `share` of all tokens drawn uniformly, and which."""
+    generator = torch.Generator().manual_seed(seed)
+    replaced_CT = torch.rand(codes_CT.shape, generator=generator) < share
+    drawn_CT = torch.randint(vocab_size, codes_CT.shape, generator=generator, dtype=torch.int32)
+    return torch.where(replaced_CT, drawn_CT, codes_CT.int()), replaced_CT
+
+
+@torch.no_grad()
+def _decoded(model: Vampnet, codes_BVCT: Tensor, n_samples: int) -> Samples:
+    """Waveforms (B, V, S)."""
+    codes_NCT = codes_BVCT.flatten(0, 1).to(model.device, torch.int64)
+    n_frames = codes_NCT.shape[2]  # in one block: excerpts are short, and the context of several would cost a third
+    blocks = [block for codes in codes_NCT.split(8) for block in model.codec.decode_blocks(codes, n_frames)]
+    audio_NS = torch.cat(blocks)
+    return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BVCT.shape[:2], n_samples)
+
+
+def _levelled(audio_BVS: Samples, audio_BS: Samples, model: Vampnet) -> Samples:
+    """Each output at the loudness of its input, corrected as far as the pipeline does."""
+    rate_hz, limit = model.codec.sample_rate_hz, 10 ** (MAX_CORRECTION_DB / 20)
+    result = np.empty_like(audio_BVS)
+    for made_VS, own_S, target in zip(audio_BVS, audio_BS, result, strict=True):
+        lufs = measure(own_S[None], rate_hz)
+        for variant, place_S in zip(made_VS, target, strict=True):
+            gain = gain_to(measure(variant[None], rate_hz), lufs)
+            place_S[:] = variant * np.float32(min(max(gain, 1 / limit), limit))
+    return result

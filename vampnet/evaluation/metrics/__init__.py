@@ -1,0 +1,1 @@
+"""Metrics between recordings and between sets of recordings."""

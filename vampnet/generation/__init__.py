@@ -1,0 +1,1 @@
+"""Generation: tokens and a mask become tokens (paper, section 3.3)."""

@@ -1,0 +1,1 @@
+"""Jobs: files in, files out; resumable and batched."""

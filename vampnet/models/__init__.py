@@ -1,0 +1,1 @@
+"""Models: masked transformers and codecs as files, and what is loaded from them."""

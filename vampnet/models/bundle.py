@@ -1,0 +1,245 @@
+"""Bundles: a folder with everything a model needs and nothing that executes.
+
+    config.json          settings of codec, coarse and c2f model, the codec's id, SHA-256 of each weight file
+    codec.safetensors    coarse.safetensors    c2f.safetensors
+    README.md            the model card
+
+Weights are stored as float32, bfloat16, or int8 with one scale per row (`storage` in the config); the codebooks are
+always float32, since they say what the codes mean. A bundle is checked before any of it is used: settings, codec id,
+names and shapes of all weights, and files up to 64 MiB by their SHA-256; `vampnet info --verify` does that for all.
+
+Float32 and bfloat16 files are mapped into memory, not read: weights that are used as they are stored cost no memory
+that the system cannot take back, and of those that are converted only the result stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vampnet.codec.base import Codec
+from vampnet.codec.dac import DacCodec
+from vampnet.codec.dac_weights import is_transformers_dac, load_dac
+from vampnet.config import from_dict, to_dict
+from vampnet.errors import BundleError, SettingsError
+from vampnet.models.config import ModelConfig
+from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS, Bundle
+from vampnet.models.transformer import MaskedTransformer
+from vampnet.models.weights import STORAGES, pack, sha256_of, stored_tensors
+
+HASHED_AT_LOAD_MIB = 64
+"""Larger files are not hashed whenever they are loaded: that would take seconds of every run."""
+
+
+def find_bundle(name: str | os.PathLike[str]) -> Path:
+    """Folder of a bundle: "default" (inside the package), a path, or `owner/name` on the Hugging Face hub."""
+    if str(name) == "default":
+        return Path(__file__).parents[1] / "bundles" / "default"
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if path.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/", "~")):
+        raise BundleError(f"{name}: no such bundle folder; give a folder, 'default', or OWNER/NAME on the hub")
+    return _download(str(name))
+
+
+def _download(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["config.json", "*.safetensors", "README.md", "codec.pth", "coarse.pth", "c2f.pth"]
+    try:
+        return Path(snapshot_download(repository, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BundleError(f"{repository}: no such folder, and the hub did not give it ({cause})") from None
+
+
+def load_bundle(name: str | os.PathLike[str], dtype: torch.dtype = torch.float32, verify: bool = False) -> Bundle:
+    """Load and check a bundle, or a folder or hub repository that holds the authors' three `.pth` files.
+
+    dtype: number format of the networks' matrices; what is not float32 is for inference only.
+    verify: hash every file, however large. Raises BundleError naming what is missing, damaged or does not belong
+    together.
+    """
+    from vampnet.models.reference_checkpoints import (  # which makes bundles, so it imports this module
+        is_reference,
+        load_reference,
+    )
+
+    folder = find_bundle(name)
+    if is_reference(folder):
+        return load_reference(folder, dtype)
+    config = _read_config(folder)
+    if verify:
+        for part in PARTS:
+            if part in config:
+                _check_digest(folder / f"{part}.safetensors", config)
+    codec = _load_codec(folder, config)
+    models = {part: _load_model(folder, config, part, codec, dtype) for part in ("coarse", "c2f")}
+    return Bundle(folder, config, codec, models["coarse"], models["c2f"])
+
+
+def load_codec(name: str | os.PathLike[str]) -> Codec:
+    """Load the codec of a bundle alone, or one from a `.pth` file or a transformers DacModel (folder or OWNER/NAME)."""
+    if Path(name).is_file():
+        return load_dac(name)
+    folder = find_bundle(name)
+    if is_transformers_dac(folder):
+        return load_dac(folder)
+    if not (folder / "config.json").exists() and (folder / "codec.pth").exists():
+        return load_dac(folder / "codec.pth")
+    return _load_codec(folder, _read_config(folder))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise BundleError(f"{folder}: not a bundle, its config.json cannot be read ({error.strerror})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: damaged, not valid JSON ({error})") from None
+    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
+        version = config.get("format_version") if isinstance(config, dict) else None
+        raise BundleError(f"{path}: bundle format {version} is not {FORMAT_VERSION}, the one this vampnet reads")
+    for key in ("codec", "codec_id", "sha256", "storage"):
+        if key not in config:
+            raise BundleError(f"{path}: damaged, has no {key!r}")
+    return config
+
+
+def _load_codec(folder: Path, config: dict[str, Any]) -> Codec:
+    kind = config["codec"].get("kind") if isinstance(config["codec"], dict) else None
+    if kind not in CODECS:
+        raise BundleError(f"{folder / 'config.json'}: codec kind {kind!r} is unknown; known: {', '.join(CODECS)}")
+    settings, family = CODECS[kind]
+    made = _settings(settings, config, "codec", folder)
+    if family is DacCodec:  # whose buffers all come from the file, so it can be built without memory of its own
+        with torch.device("meta"):
+            codec: Codec = DacCodec(made)
+    else:
+        codec = family(made)
+    _fill(codec, folder, config, "codec", {})
+    if codec.id != config["codec_id"]:
+        raise BundleError(f"{folder}: its codec has id {codec.id}, but config.json says {config['codec_id']}")
+    return codec.eval()
+
+
+def _load_model(
+    folder: Path, config: dict[str, Any], part: str, codec: Codec, dtype: torch.dtype
+) -> MaskedTransformer | None:
+    if part not in config:
+        return None
+    section = dict(config[part])
+    trained_on = section.pop("codec_id", None)
+    if trained_on != codec.id:
+        raise BundleError(f"{folder}: its {part} model was trained on codec {trained_on}, but the codec is {codec.id}")
+    settings = _settings(ModelConfig, {part: section}, part, folder)
+    if settings.n_codebooks > codec.n_codebooks or settings.vocab_size != codec.codebook_size:
+        raise BundleError(f"{folder}: its {part} model reads more codebooks or entries than its codec has")
+    with torch.device("meta"):
+        model = MaskedTransformer(settings)
+    codebooks_CVK = codec.codebooks()[: settings.n_codebooks]
+    if codebooks_CVK.shape != model.codebooks_CVK.shape:
+        raise BundleError(f"{folder}: its {part} model has not the codebook_dim of its codec")
+    _fill(model, folder, config, part, {"codebooks_CVK": codebooks_CVK}, dtype)
+    return model.eval()
+
+
+def _settings(kind: type, config: dict[str, Any], part: str, folder: Path) -> Any:
+    try:
+        return from_dict(kind, config[part], f"{folder / 'config.json'}: {part}")
+    except SettingsError as error:
+        raise BundleError(str(error)) from None
+
+
+def _fill(
+    module: nn.Module,
+    folder: Path,
+    config: dict[str, Any],
+    part: str,
+    given: dict[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Give a module the tensors of one weight file, strictly, besides those that are `given`."""
+    path = folder / f"{part}.safetensors"
+    if not path.is_file():
+        raise BundleError(f"{folder}: {path.name} is missing")
+    if path.stat().st_size <= HASHED_AT_LOAD_MIB * 2**20:
+        _check_digest(path, config)
+    try:
+        state = dict(stored_tensors(path, dtype))
+    except (SafetensorError, OSError, KeyError) as error:
+        raise BundleError(f"{path}: damaged ({error})") from None
+    wanted = {name: t for name, t in module.state_dict().items() if name not in given}
+    problems = [f"missing {name}" for name in wanted.keys() - state.keys()]
+    problems += [f"unexpected {name}" for name in state.keys() - wanted.keys()]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(t.shape)}"
+        for name, t in wanted.items()
+        if name in state and state[name].shape != t.shape
+    ]
+    if problems:
+        raise BundleError(f"{path}: does not fit its config.json: {'; '.join(sorted(problems)[:8])}")
+    module.load_state_dict({**state, **given}, assign=True)
+
+
+def _check_digest(path: Path, config: dict[str, Any]) -> None:
+    if path.is_file() and sha256_of(path) != config["sha256"].get(path.name):
+        raise BundleError(f"{path}: damaged or replaced, its SHA-256 is not the one in config.json")
+
+
+def _from_codec(name: str, part: str) -> bool:
+    """Codebooks are stored once, with the codec; the networks' copies are filled from there."""
+    return part != "codec" and name == "codebooks_CVK"
+
+
+def save_bundle(
+    folder: str | os.PathLike[str],
+    codec: Codec,
+    coarse: MaskedTransformer | None = None,
+    c2f: MaskedTransformer | None = None,
+    storage: str = "int8",
+    card: str = "",
+    about: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a bundle; the folder appears whole or not at all.
+
+    `about` is free information kept under "about" in config.json. Raises BundleError if the folder exists and
+    `overwrite` is False, or for an unknown storage.
+    """
+    target = Path(folder)
+    if storage not in STORAGES:
+        raise BundleError(f"storage is {storage!r}; known: {', '.join(STORAGES)}")
+    if target.exists() and not overwrite:
+        raise BundleError(f"{target}: exists already; choose another folder or ask to overwrite it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    scratch.chmod(0o755)
+    config: dict[str, Any] = {"format_version": FORMAT_VERSION, "storage": storage, "about": about or {}}
+    config |= {"codec": to_dict(codec.config), "codec_id": codec.id, "sha256": {}}
+    for part, module in zip(PARTS, (codec, coarse, c2f), strict=True):
+        if module is None:
+            continue
+        if isinstance(module, MaskedTransformer):
+            config[part] = {**to_dict(module.config), "codec_id": codec.id}
+        state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items() if not _from_codec(k, part)}
+        save_file(pack(state, storage), scratch / f"{part}.safetensors")
+        (scratch / f"{part}.safetensors").chmod(0o644)  # safetensors writes for the owner alone
+        config["sha256"][f"{part}.safetensors"] = sha256_of(scratch / f"{part}.safetensors")
+    (scratch / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (scratch / "README.md").write_text(card)
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(scratch, target)

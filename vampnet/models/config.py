@@ -1,0 +1,57 @@
+"""Settings of a masked transformer, coarse or coarse-to-fine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vampnet.config import check
+from vampnet.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The masked token network, coarse or coarse-to-fine. Paper: D = 1280, 20 heads, 20 (coarse) or 16 (c2f) layers."""
+
+    n_codebooks: int = 4
+    """Codebooks that the network reads (4 coarse, 14 c2f)."""
+    n_conditioning_codebooks: int = 0
+    """Leading codebooks that are given and never predicted (0 coarse, 4 c2f)."""
+    vocab_size: int = 1024
+    """Entries per codebook; the mask token is this number."""
+    codebook_dim: int = 8
+    """Width of one codebook vector."""
+    dim: int = 256
+    """Width D of the residual stream."""
+    n_heads: int = 8
+    """Attention heads; divides `dim`."""
+    n_layers: int = 6
+    """Transformer layers."""
+    dropout: float = 0.1
+    """Dropout probability in training, 0 to 0.9."""
+    n_buckets: int = 32
+    """Buckets of the T5 relative position bias."""
+    max_distance: int = 128
+    """Distance in frames from which all positions share the last bucket."""
+    learned_embedding: bool = False
+    """Add a learned vector of width `dim` per codebook entry to the projected codec vectors (the paper: False)."""
+
+    def __post_init__(self) -> None:
+        check("model.n_codebooks", self.n_codebooks, 1, 64)
+        check("model.n_conditioning_codebooks", self.n_conditioning_codebooks, 0, self.n_codebooks - 1)
+        check("model.vocab_size", self.vocab_size, 2, 65535)
+        check("model.codebook_dim", self.codebook_dim, 1, 65536)
+        check("model.dim", self.dim, 1, 65536)
+        check("model.n_heads", self.n_heads, 1, self.dim)
+        check("model.n_layers", self.n_layers, 1, 1000)
+        check("model.dropout", self.dropout, 0.0, 0.9)
+        if self.dim % self.n_heads:
+            raise SettingsError(f"model.n_heads {self.n_heads} must divide model.dim {self.dim}")
+
+    @property
+    def n_predicted(self) -> int:
+        """Codebooks that the network predicts."""
+        return self.n_codebooks - self.n_conditioning_codebooks
+
+    @property
+    def mask_token(self) -> int:
+        return self.vocab_size

@@ -1,0 +1,146 @@
+"""Prompt parts that follow the music's time: its beginning and end, its beats and onsets (paper, section 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from vampnet.errors import PromptError
+from vampnet.prompts.parts import Prompt, PromptContext, check_whole
+from vampnet.prompts.time import Time, as_time
+
+WHICH = ("all", "downbeats", "upbeats")
+
+
+@dataclass(frozen=True, repr=False)
+class Prefix(Prompt):
+    """Keeps the beginning, every frame that overlaps it (the paper's inpainting context)."""
+
+    length: Time | float | str
+    """How much from the start of the file: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", as_time(self.length, "prefix: length"))
+
+    def keep(self, context: PromptContext) -> Tensor:
+        assert isinstance(self.length, Time)
+        return _between(context, 0, context.stop_frame(self.length, "prefix"))
+
+    def __str__(self) -> str:
+        return f"prefix({self.length})"
+
+
+@dataclass(frozen=True, repr=False)
+class Suffix(Prompt):
+    """Keeps the end, every frame that overlaps it."""
+
+    length: Time | float | str
+    """How much before the end of the codes: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", as_time(self.length, "suffix: length"))
+
+    def keep(self, context: PromptContext) -> Tensor:
+        assert isinstance(self.length, Time)
+        return _between(context, context.n_frames - _frames(self.length, "suffix", context), context.n_frames)
+
+    def __str__(self) -> str:
+        return f"suffix({self.length})"
+
+
+@dataclass(frozen=True, repr=False)
+class Beats(Prompt):
+    """Keeps the frames around beats (paper: 75 ms to the right of each)."""
+
+    before: Time | float | str = 0.0
+    """How much before each beat is kept."""
+    after: Time | float | str = 0.075
+    """How much after it; the frame of the beat itself is always kept."""
+    every: int = 1
+    """Every how many of the chosen beats, from the first one on; 1 or more."""
+    which: str = "all"
+    """"all" beats, "downbeats" (the first of each bar) or "upbeats" (half way between beats)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "before", as_time(self.before, "beats: before"))
+        object.__setattr__(self, "after", as_time(self.after, "beats: after"))
+        check_whole("beats: every", self.every, 1, 10**6)
+        if self.which not in WHICH:
+            raise PromptError(f"beats: which is {self.which!r}, but must be one of {', '.join(WHICH)}")
+
+    def keep(self, context: PromptContext) -> Tensor:
+        assert isinstance(self.before, Time) and isinstance(self.after, Time)
+        if self.which == "upbeats":
+            beats_s = context.event_times_s("beats", "beats")
+            times_s = [(one + two) / 2 for one, two in pairwise(beats_s)]
+        else:
+            times_s = list(context.event_times_s("beats" if self.which == "all" else self.which, "beats"))
+        return _around(context, times_s[:: self.every], self.before, self.after, "beats")
+
+    def __str__(self) -> str:
+        default = Beats()
+        parts = [f"{n}={v}" for n, v in vars(self).items() if v != getattr(default, n)]
+        return f"beats({', '.join(parts)})" if parts else "beats"
+
+
+@dataclass(frozen=True, repr=False)
+class Onsets(Prompt):
+    """Keeps the frames around note onsets."""
+
+    before: Time | float | str = 0.0
+    """How much before each onset is kept."""
+    after: Time | float | str = 0.05
+    """How much after it; the frame of the onset itself is always kept."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "before", as_time(self.before, "onsets: before"))
+        object.__setattr__(self, "after", as_time(self.after, "onsets: after"))
+
+    def keep(self, context: PromptContext) -> Tensor:
+        assert isinstance(self.before, Time) and isinstance(self.after, Time)
+        return _around(context, context.event_times_s("onsets", "onsets"), self.before, self.after, "onsets")
+
+    def __str__(self) -> str:
+        default = Onsets()
+        parts = [f"{n}={v}" for n, v in vars(self).items() if v != getattr(default, n)]
+        return f"onsets({', '.join(parts)})" if parts else "onsets"
+
+
+def _between(context: PromptContext, start: int, stop: int) -> Tensor:
+    """Keep frames `start` to `stop` - 1 of all codebooks."""
+    frame_T = torch.arange(context.n_frames)
+    return ((frame_T >= start) & (frame_T < stop)).repeat(context.n_codebooks, 1)
+
+
+def _frames(duration: Time, part: str, context: PromptContext) -> int:
+    if duration.value == math.inf:
+        return context.n_frames
+    if duration.unit == "f":
+        return int(duration.value)
+    return math.ceil(context.duration_s(duration, part) * context.frames_per_s - 1e-6)
+
+
+def _around(context: PromptContext, times_s: Sequence[float], before: Time, after: Time, part: str) -> Tensor:
+    """Keep the frames around moments of the file. The first frames count too: nothing wraps or is lost there."""
+    kept_T = torch.zeros(context.n_frames, dtype=torch.bool)
+    for moment_s in times_s:
+        own = context.begin_frame(moment_s)
+        start = _reach(context, moment_s, own, before, -1, part)
+        stop = max(_reach(context, moment_s, own, after, 1, part), own + 1)
+        kept_T[max(start, 0) : max(stop, 0)] = True
+    return kept_T.repeat(context.n_codebooks, 1)
+
+
+def _reach(context: PromptContext, moment_s: float, own: int, length: Time, side: int, part: str) -> int:
+    """Frame at which a stretch before (side -1) or after (side 1) a moment in frame `own` begins or stops."""
+    if length.value == math.inf:
+        return context.n_frames if side > 0 else 0
+    if length.unit == "f":
+        return own + side * int(length.value)
+    edge_s = max(moment_s + side * context.duration_s(length, part), 0.0)
+    return context.end_frame(edge_s) if side > 0 else context.begin_frame(edge_s)

@@ -1,0 +1,1 @@
+"""Tasks: audio in, audio out; one file per command."""

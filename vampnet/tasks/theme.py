@@ -1,0 +1,124 @@
+"""Themes: the last bars of a recording, over and over, for what is made after it to hold on to.
+
+Music that goes on with nothing in sight but the seconds before it loses its key and, mostly, its tempo. So a
+continuation may keep a few tokens of a theme: of the recording's last bars, over and over. It is then a row of
+variations on them, as a vamp is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vampnet.audio.files import BLOCK_SAMPLES, Samples
+from vampnet.audio.sources import Source
+from vampnet.audio.splice import Excerpt
+from vampnet.audio.units import samples_to_seconds, seconds_to_samples
+from vampnet.beats.events import Rhythm
+from vampnet.beats.tracking import find_rhythm
+
+HEARD_S = 20.0
+"""How much of the recording's end, or beginning, is listened to."""
+LONGEST_S = 8.0
+"""Of a theme, seconds."""
+SLACK = 1.03
+"""Of that, so that tempi a hair below a round number do not halve it."""
+FEWEST_BEATS = 4
+"""With fewer a theme is as long as it may be, whatever its beats."""
+
+
+@dataclass(frozen=True, eq=False)
+class Theme:
+    """A stretch of a recording."""
+
+    samples: Samples
+    """(channels, samples)."""
+    sample_rate_hz: int
+    rhythm: Rhythm
+    """Its events, seconds from its start."""
+
+    @property
+    def n_samples(self) -> int:
+        return self.samples.shape[1]
+
+    def events(self, kind: str, start_s: float, stop_s: float) -> Sequence[float]:
+        """Events from `start_s` to `stop_s` of the theme repeated for ever, a turn of it beginning at 0."""
+        turn_s = samples_to_seconds(self.n_samples, self.sample_rate_hz)
+        turns = range(math.floor(start_s / turn_s), math.ceil(stop_s / turn_s))
+        moments_s = (turn * turn_s + moment_s for turn in turns for moment_s in self.rhythm.events(kind))
+        return [moment_s for moment_s in moments_s if start_s <= moment_s < stop_s]
+
+
+def find_theme(source: Source, at_end: bool = True) -> Theme:
+    """The longest whole number of bars, doubled from one on, within LONGEST_S of the end (or beginning) of a source.
+
+    Where no bars are found, four beats are one; where not even one fits, fewer beats; where hardly any beats are found,
+    LONGEST_S, or all of a shorter source.
+    """
+    rate_hz, n_heard = source.sample_rate_hz, min(seconds_to_samples(HEARD_S, source.sample_rate_hz), source.n_samples)
+    first = source.n_samples - n_heard if at_end else 0
+    heard = np.concatenate(list(Excerpt(source, first, first + n_heard).blocks()), axis=1)
+    rhythm = find_rhythm([heard], rate_hz, n_heard)
+    length = seconds_to_samples(_length(rhythm, samples_to_seconds(n_heard, rate_hz)), rate_hz)
+    length = min(max(length, 1), n_heard)
+    start = n_heard - length if at_end else 0
+    from_s, to_s = samples_to_seconds(start, rate_hz), samples_to_seconds(start + length, rate_hz)
+    within = (
+        tuple(moment_s - from_s for moment_s in rhythm.events(kind) if from_s <= moment_s < to_s)
+        for kind in ("beats", "downbeats", "onsets")
+    )
+    return Theme(heard[:, start : start + length], rate_hz, Rhythm(*within))
+
+
+def _length(rhythm: Rhythm, heard_s: float) -> float:
+    """Seconds of a theme in so many seconds of audio."""
+    beats_s = np.asarray(rhythm.beats_s)
+    if len(beats_s) < FEWEST_BEATS:
+        return min(heard_s, LONGEST_S)
+    beat_s = float(np.median(np.diff(beats_s)))
+    bar_s = float(np.median(np.diff(rhythm.downbeats_s))) if len(rhythm.downbeats_s) > 1 else 4 * beat_s
+    most = min(int(min(LONGEST_S * SLACK, heard_s) / beat_s), len(beats_s) - 1)
+    n_beats = max(round(bar_s / beat_s), 1)
+    while n_beats > most and n_beats > 1:
+        n_beats = n_beats // 2 if n_beats % 2 == 0 else 1
+    while 2 * n_beats <= most:
+        n_beats *= 2
+    return float(np.median(beats_s[n_beats:] - beats_s[:-n_beats]))  # many beats apart, so that turns do not drift
+
+
+class ThemedSource:
+    """A source with a theme before and after it, `n_before` and `n_after` samples, for prompts to keep tokens of."""
+
+    def __init__(self, source: Source, before: Theme | None, n_before: int, after: Theme | None, n_after: int) -> None:
+        self.source, self.before, self.n_before, self.after = source, before, n_before, after
+        self.sample_rate_hz, self.channels = source.sample_rate_hz, source.channels
+        self.end = n_before + source.n_samples
+        """Sample after the source's last."""
+        self.n_samples = self.end + n_after
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        yield from _turns(self.before, self.channels, min(first, self.n_before), self.n_before, self.n_before)
+        if first < self.end:
+            yield from self.source.blocks(max(first - self.n_before, 0), exact)
+        yield from _turns(self.after, self.channels, max(first, self.end), self.n_samples, self.end)
+
+    def events(self, kind: str) -> Sequence[float]:
+        """Events of the themes, seconds from the start; none of the source's own."""
+        edges = (self.n_before, self.end, self.n_samples)
+        start_s, end_s, stop_s = (samples_to_seconds(n, self.sample_rate_hz) for n in edges)
+        before = self.before.events(kind, -start_s, 0.0) if self.before is not None else ()
+        after = self.after.events(kind, 0.0, stop_s - end_s) if self.after is not None else ()
+        return [*(start_s + moment_s for moment_s in before), *(end_s + moment_s for moment_s in after)]
+
+
+def _turns(theme: Theme | None, channels: int, first: int, stop: int, origin: int) -> Iterator[Samples]:
+    """Samples `first` to `stop` - 1 of a theme repeated for ever, a turn of it beginning at `origin`; or silence."""
+    for start in range(first, stop, BLOCK_SAMPLES):
+        place = np.arange(start, min(start + BLOCK_SAMPLES, stop)) - origin
+        if theme is None:
+            yield np.zeros((channels, len(place)), np.float32)
+        else:
+            yield theme.samples[:, place % theme.n_samples]

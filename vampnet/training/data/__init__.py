@@ -1,0 +1,1 @@
+"""Training data: token shards, crops of tokens and of audio."""

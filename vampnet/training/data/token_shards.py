@@ -1,0 +1,164 @@
+"""A folder of audio as token shards: what masked models train on.
+
+A shard is a flat file of uint16 codes, frames x codebooks (`shard-00000.u16`), and a JSON beside it: the codec's id,
+the number of codebooks, and the source, first frame and length of each file in it, and the frames of its beats if the
+folder's index has them. A shard appears by renaming, so whatever is there is whole, and an interrupted run goes on at
+the first shard that is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from synthcorpus.corpus import INDEX_NAME, read_lines
+from vampnet.audio.folders import audio_files_in
+from vampnet.codec.base import Codec
+from vampnet.errors import AudioError, CorpusError
+from vampnet.training.data.wave_dataset import levelled_channel
+
+FILES_PER_SHARD = 64
+N_TURNS = 3
+"""Ways of encoding a file that differ in channel and in where frames begin."""
+
+
+@dataclass(frozen=True)
+class TokenizeReport:
+    """What a run did."""
+
+    n_files: int
+    audio_s: float
+    """Audio in the shards, seconds."""
+    skipped: tuple[str, ...]
+    """Files left out, each with its cause."""
+    audio_s_per_s: float
+    """Speed of this run; 0 when all was there already."""
+
+
+def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: Codec, turn: int = 0) -> TokenizeReport:
+    """Encode every file of a folder (left, right and mid in turn for stereo), levelled as the pipeline levels it.
+
+    `turn` 1 and 2 encode the same music differently: the other channels of stereo files, and frames that begin a third
+    or two of a hop later. Little music makes more training material so.
+    Resumes what is there; files that cannot be read are skipped and listed in the report and in `skipped.txt`.
+    Raises CorpusError when the folder holds no audio, or when the shards there come from another codec.
+    """
+    files = audio_files_in(audio_folder)
+    target = Path(token_folder)
+    target.mkdir(parents=True, exist_ok=True)
+    beats = _beats_of(Path(audio_folder))
+    groups = [files[k : k + FILES_PER_SHARD] for k in range(0, len(files), FILES_PER_SHARD)]
+    done_s, total_frames, skipped, started = 0.0, 0, [], time.monotonic()
+    with tqdm(total=len(files), desc="encoding", unit="file") as bar:
+        for number, group in enumerate(groups):
+            names = [str(p.relative_to(audio_folder)) for p in group]
+            header = _existing(target, number, names, codec)
+            if header is None:
+                header = _write_shard(target, number, names, group, beats, codec, bar, turn)
+                done_s += header["n_frames"] / codec.frames_per_s
+            else:
+                bar.update(len(group))
+            total_frames += header["n_frames"]
+            skipped += header["skipped"]
+    (target / "skipped.txt").write_text("".join(f"{line}\n" for line in skipped))
+    if total_frames == 0:
+        raise CorpusError(f"{audio_folder}: none of its {len(files)} audio files can be read")
+    speed = done_s / max(time.monotonic() - started, 1e-9)
+    return TokenizeReport(len(files) - len(skipped), total_frames / codec.frames_per_s, tuple(skipped), speed)
+
+
+def _paths(target: Path, number: int) -> tuple[Path, Path]:
+    return target / f"shard-{number:05d}.u16", target / f"shard-{number:05d}.json"
+
+
+def read_header(target: Path, number: int, codec: Codec) -> dict | None:
+    """What stands beside a shard; None if it is not there. Raises CorpusError for a shard of another codec."""
+    data_path, header_path = _paths(target, number)
+    if not (header_path.exists() and data_path.exists()):
+        return None
+    header = json.loads(header_path.read_text())
+    if header["codec_id"] != codec.id:
+        raise CorpusError(
+            f"{target}: its shards come from codec {header['codec_id']}, not {codec.id}; use a new folder"
+        )
+    return header
+
+
+def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict | None:
+    header = read_header(target, number, codec)
+    if header is not None and header["names"] != names:
+        raise CorpusError(f"{target}: its shards come from other files; use a new folder")
+    return header
+
+
+def beat_frames(beats_s: Sequence[float], codec: Codec, late: int = 0) -> list[float]:
+    """Times of beats as frames, of audio of which the first `late` samples were left out."""
+    return [round((time_s * codec.sample_rate_hz - late) / codec.hop, 2) for time_s in beats_s]
+
+
+def _beats_of(audio_folder: Path) -> dict[str, list[float]]:
+    """Beats of each file, seconds, of a folder that `vampnet corpus` wrote; of others none are known."""
+    lines = read_lines(audio_folder / INDEX_NAME)
+    return {line["file"]: line["beats"] for line in lines if "file" in line and "beats" in line}
+
+
+def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], skipped: Sequence[str]) -> dict:
+    """What stands in the JSON beside a shard; `entries` are in the order of their frames."""
+    return {
+        "codec_id": codec.id,
+        "n_codebooks": codec.n_codebooks,
+        "frames_per_s": codec.frames_per_s,
+        "n_frames": sum(entry["n_frames"] for entry in entries),
+        "names": list(names),
+        "entries": list(entries),
+        "skipped": list(skipped),
+    }
+
+
+def _write_shard(
+    target: Path,
+    number: int,
+    names: Sequence[str],
+    files: Sequence[Path],
+    beats: Mapping[str, Sequence[float]],
+    codec: Codec,
+    bar: tqdm,
+    turn: int,
+) -> dict:
+    entries, skipped, codes_TC, n_frames = [], [], [], 0
+    for k, (name, path) in enumerate(zip(names, files, strict=True)):
+        bar.update()
+        try:
+            mono = levelled_channel(path, number * FILES_PER_SHARD + k + turn, codec.sample_rate_hz)
+        except AudioError as error:
+            skipped.append(str(error))
+            continue
+        late = turn * codec.hop // N_TURNS if len(mono) > 2 * codec.hop else 0
+        codes_TC.append(codec.encode(torch.from_numpy(mono[late:])[None])[0].T.cpu().numpy())
+        entries.append({"name": name, "start": n_frames, "n_frames": len(codes_TC[-1])})
+        if name in beats:
+            entries[-1]["beats"] = beat_frames(beats[name], codec, late)
+        n_frames += len(codes_TC[-1])
+    header = shard_header(codec, names, entries, skipped)
+    write_shard(target, number, header, codes_TC)
+    return header
+
+
+def write_shard(target: Path, number: int, header: dict, codes_TC: Sequence[np.ndarray]) -> None:
+    """A shard and the JSON beside it, each by renaming; the JSON comes last."""
+    data_path, header_path = _paths(target, number)
+    with open(data_path.with_suffix(".tmp"), "wb") as out:
+        for codes in codes_TC:
+            out.write(codes.astype("<u2").tobytes())
+    os.replace(data_path.with_suffix(".tmp"), data_path)
+    temporary = header_path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(header))
+    os.replace(temporary, header_path)

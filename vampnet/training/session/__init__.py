@@ -1,0 +1,1 @@
+"""Rendering and training at once, on a machine with an accelerator."""
