@@ -5,7 +5,7 @@
 
     model = vampnet.load("default")
     audio = read("song.wav")
-    result = model.vamp(audio, vampnet.Periodic(7), vampnet.Sampling(seed=1))
+    result = model.vamp(audio, vampnet.Periodic(7), vampnet.SamplingConfig(seed=1))
 
 Importing the package does no work: each public name is fetched from its module when it is first used.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vampnet.audio.files import Audio
-    from vampnet.generation.config import Sampling
-    from vampnet.generation.pipeline import Vampnet, load
+    from vampnet.generation.config import SamplingConfig
+    from vampnet.generation.pipeline import VampNet, load
     from vampnet.prompts.grammar import parse_prompt
     from vampnet.prompts.parts import Codebooks, Drop, Keep, Periodic, Random
     from vampnet.prompts.rhythmic import Beats, Onsets, Prefix, Suffix
@@ -35,17 +35,17 @@ __all__ = [
     "Periodic",
     "Prefix",
     "Random",
-    "Sampling",
+    "SamplingConfig",
     "Suffix",
-    "Vampnet",
+    "VampNet",
     "load",
     "parse_prompt",
 ]
 
 _MODULES = {
     "Audio": "vampnet.audio.files",
-    "Sampling": "vampnet.generation.config",
-    "Vampnet": "vampnet.generation.pipeline",
+    "SamplingConfig": "vampnet.generation.config",
+    "VampNet": "vampnet.generation.pipeline",
     "load": "vampnet.generation.pipeline",
     "Codebooks": "vampnet.prompts.parts",
     "Keep": "vampnet.prompts.parts",

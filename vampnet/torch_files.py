@@ -63,7 +63,7 @@ def argument(kwargs: dict[str, Any], name: str, path: str | os.PathLike[str], de
     return value
 
 
-class ForeignState:
+class StateDictReader:
     """Named tensors of a file, taken one by one; `finish` tells what was missing, misshapen or left over."""
 
     def __init__(self, tensors: dict[str, Any], path: str | os.PathLike[str]) -> None:

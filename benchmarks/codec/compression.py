@@ -35,13 +35,13 @@ from vampnet.audio.mel import mel_distance
 from vampnet.audio.sources import FileSource
 from vampnet.codec.base import Codec
 from vampnet.compression.adaptive import AdaptiveCoder
-from vampnet.compression.config import CompressionSettings
+from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import VampReader
 from vampnet.compression.entropy import FlatCoder, StaticCoder, levels_of, pack_levels
 from vampnet.compression.tokens import block_frames_of
 from vampnet.evaluation.embeddings.builtin import MelStatistics
 from vampnet.evaluation.metrics.frechet import Moments, frechet_distance
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 from vampnet.generation.tokens import encode
 from vampnet.tasks.compress import compress, decompress, report_of
@@ -121,9 +121,9 @@ def measure(coded: Coded, sets: dict[str, list[Audio]], judge: MelStatistics) ->
     return rows
 
 
-def vamp_coder(model: Any, n_kept: int, period: int, sampling: Sampling) -> Coded:
+def vamp_coder(model: Any, n_kept: int, period: int, sampling: SamplingConfig) -> Coded:
     def coded(excerpt: Audio) -> tuple[np.ndarray, int]:
-        data = compress(excerpt, model, CompressionSettings(n_kept, period), sampling)
+        data = compress(excerpt, model, CompressionConfig(n_kept, period), sampling)
         return decompress(data, model)[0].samples, len(data)
 
     return coded
@@ -131,7 +131,7 @@ def vamp_coder(model: Any, n_kept: int, period: int, sampling: Sampling) -> Code
 
 def rates_of(model: Any, n_kept: int, period: int) -> dict[str, Any]:
     """The formulas' rates for mono: of the kept tokens at 10 bits, and the paper's label."""
-    data = compress(Audio(np.zeros((1, 4410), np.float32), 44100), model, CompressionSettings(n_kept, period))
+    data = compress(Audio(np.zeros((1, 4410), np.float32), 44100), model, CompressionConfig(n_kept, period))
     report = report_of(VampReader(_file(data), "").header, len(data), model.codec)
     label = report.paper_label_bps
     return {"kept_tokens_bps": round(report.kept_bps, 1), "paper_label_bps": "" if np.isinf(label) else round(label, 1)}
@@ -188,10 +188,10 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=12, help="whole files of each folder in the coding table")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an excerpt")
     parser.add_argument("--bundle", default="default")
-    parser.add_argument("--steps", type=int, default=Sampling().steps, help="of generation, coarse")
-    parser.add_argument("--c2f-steps", type=int, default=Sampling().c2f_steps)
+    parser.add_argument("--steps", type=int, default=SamplingConfig().steps, help="of generation, coarse")
+    parser.add_argument("--c2f-steps", type=int, default=SamplingConfig().c2f_steps)
     options = parser.parse_args()
-    model, sampling = load(options.bundle, "cpu"), Sampling(steps=options.steps, c2f_steps=options.c2f_steps)
+    model, sampling = load(options.bundle, "cpu"), SamplingConfig(steps=options.steps, c2f_steps=options.c2f_steps)
     if options.files:
         coding_table(options.audio, options.files, model.codec)
     if not options.excerpts:

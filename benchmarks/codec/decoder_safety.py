@@ -29,8 +29,8 @@ from vampnet.audio.sources import MemorySource
 from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
 from vampnet.codec.chunked import BLOCK_FRAMES
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.generation.tokens import material_of
 from vampnet.prompts.parts import Nothing
 from vampnet.training.data.wave_dataset import levelled_excerpt
@@ -65,12 +65,12 @@ def kinds(codec: Codec, codes_1CT: Tensor, generator: torch.Generator) -> Iterat
     yield "real, a part masked", torch.where(silent_T, codec.codebook_size, codes_1CT)
 
 
-def generated(model: Vampnet, seed: int) -> Tensor:
+def generated(model: VampNet, seed: int) -> Tensor:
     """Codes (1, C, T) from nothing."""
     n_frames = round(SECONDS * model.codec.frames_per_s)
     codes_NCT = torch.zeros(1, model.codec.n_codebooks, n_frames, dtype=torch.int32)
     mask_CT = model.mask(Nothing(), n_frames, seed)
-    return model.generate(codes_NCT, mask_CT[None], Sampling(seed=seed), [seed])[0].long().cpu()
+    return model.generate(codes_NCT, mask_CT[None], SamplingConfig(seed=seed), [seed])[0].long().cpu()
 
 
 def statistics(audio_S: Tensor, whole_S: Tensor, edges: list[int], rate_hz: int) -> dict[str, float]:

@@ -28,8 +28,8 @@ from synthcorpus.beat_pieces import beat_pieces
 from synthcorpus.compose.piece import ComposeSettings
 from synthcorpus.render.render import RenderSettings
 from vampnet.audio.files import read
-from vampnet.beats.events import Rhythm, Tracking
-from vampnet.beats.tracking import find_rhythm
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.beats.tracking import track_events
 
 EXCERPT_S = 30.0
 RIGHT = 0.8
@@ -104,7 +104,7 @@ def kind_of(wanted: np.ndarray, found: np.ndarray) -> str:
     return "lost"
 
 
-def measure(line: dict[str, object], rhythm: Rhythm, seconds: float) -> Row:
+def measure(line: dict[str, object], rhythm: Events, seconds: float) -> Row:
     wanted, downs = np.array(line["beats"]), np.array(line["downbeats"])
     found, found_downs = np.array(rhythm.beats_s), np.array(rhythm.downbeats_s)
     _, cmlt, _, amlt = mir_eval.beat.continuity(mir_eval.beat.trim_beats(wanted), mir_eval.beat.trim_beats(found))
@@ -134,10 +134,10 @@ def run(tracker: str, folder: Path, lines: list[dict[str, object]]) -> list[Row]
     for line in lines:
         audio = read(folder / str(line["file"]))
         if not warm:
-            find_rhythm([audio.samples], audio.sample_rate_hz, audio.n_samples, Tracking(tracker))
+            track_events([audio.samples], audio.sample_rate_hz, audio.n_samples, TrackerConfig(tracker))
             warm = True
         started = time.perf_counter()
-        rhythm = find_rhythm([audio.samples], audio.sample_rate_hz, audio.n_samples, Tracking(tracker))
+        rhythm = track_events([audio.samples], audio.sample_rate_hz, audio.n_samples, TrackerConfig(tracker))
         rows.append(measure(line, rhythm, time.perf_counter() - started))
     return rows
 

@@ -21,14 +21,14 @@ from vampnet.audio.folders import audio_files_in
 from vampnet.evaluation.experiments.conditions import make
 from vampnet.evaluation.experiments.experiment import Condition
 from vampnet.evaluation.experiments.measures import measure_outputs, refer
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.training.data.wave_dataset import levelled_excerpt
 
 MEASURES = {"mel": "mel", "chroma": "chroma", "beat_f": "beat F", "onsets": "onset ratio"}
 
 
-def conditions(sampling: Sampling) -> list[Condition]:
+def conditions(sampling: SamplingConfig) -> list[Condition]:
     periodic = [
         Condition(f"p{period}", prompt=f"periodic({period})", n_kept=64, sampling=sampling) for period in (3, 7, 13)
     ]
@@ -42,7 +42,7 @@ def conditions(sampling: Sampling) -> list[Condition]:
 
 
 @torch.no_grad()
-def figures_of(model: Vampnet, audio_S: Samples, asked: list[Condition]) -> dict[str, dict[str, float]]:
+def figures_of(model: VampNet, audio_S: Samples, asked: list[Condition]) -> dict[str, dict[str, float]]:
     """Condition -> measure -> value."""
     rate_hz, audio_BS = model.codec.sample_rate_hz, audio_S[None]
     codes_BCT = model.codec.encode(torch.from_numpy(audio_BS).to(model.device)).int().cpu()
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("-o", "--output", type=Path, default=None, help="Markdown to write, JSON beside it")
     options = parser.parse_args()
-    model, asked = load(options.bundle, backend=options.backend), conditions(Sampling())
+    model, asked = load(options.bundle, backend=options.backend), conditions(SamplingConfig())
     figures = {}
     for path in audio_files_in(options.folder):
         audio_S = levelled_excerpt(path, model.codec.sample_rate_hz, options.seconds)

@@ -25,8 +25,8 @@ from vampnet.audio.files import Audio, probe, read, write
 from vampnet.audio.folders import audio_files_in
 from vampnet.audio.sources import FileSource
 from vampnet.device import inference_dtype
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import DEFAULT_PROMPT, Vampnet, load
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import DEFAULT_PROMPT, VampNet, load
 from vampnet.generation.stream import Job
 from vampnet.generation.timings import Clock
 from vampnet.jobs.batch import plan, vamp_files
@@ -44,7 +44,7 @@ def cut(paths: Sequence[Path], folder: Path, seconds: float) -> list[Path]:
     return made
 
 
-def take_turns(model: Vampnet, files: list[Path], sampling: Sampling, rounds: int) -> None:
+def take_turns(model: VampNet, files: list[Path], sampling: SamplingConfig, rounds: int) -> None:
     """Print seconds alone and together, and their ratio, round by round."""
     with tempfile.TemporaryDirectory() as folder:
         planned = plan(files, Path(folder), 1)
@@ -70,7 +70,7 @@ def _now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def tokens(model: Vampnet, files: Sequence[Path], sampling: Sampling) -> Tensor:
+def tokens(model: VampNet, files: Sequence[Path], sampling: SamplingConfig) -> Tensor:
     """Codes (files, C, T) of vamps whose windows are filled as one batch."""
     jobs = []
     for path in files:
@@ -85,7 +85,7 @@ def tokens(model: Vampnet, files: Sequence[Path], sampling: Sampling) -> Tensor:
     return torch.cat([job.codes()[0] for job in jobs])
 
 
-def compare(model: Vampnet, files: Sequence[Path], sampling: Sampling) -> None:
+def compare(model: VampNet, files: Sequence[Path], sampling: SamplingConfig) -> None:
     """Print the share of regenerated tokens that differ between one batch and single runs."""
     together = tokens(model, files, sampling)
     alone = torch.cat([tokens(model, [path], sampling) for path in files])
@@ -103,10 +103,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--bundle", default="default")
-    parser.add_argument("--steps", type=int, default=Sampling().steps)
-    parser.add_argument("--c2f-steps", type=int, default=Sampling().c2f_steps)
+    parser.add_argument("--steps", type=int, default=SamplingConfig().steps)
+    parser.add_argument("--c2f-steps", type=int, default=SamplingConfig().c2f_steps)
     options = parser.parse_args()
-    sampling = Sampling(steps=options.steps, c2f_steps=options.c2f_steps, seed=1)
+    sampling = SamplingConfig(steps=options.steps, c2f_steps=options.c2f_steps, seed=1)
     paths = [path for path in audio_files_in(options.folder) if probe(path).duration_s >= options.seconds]
     with tempfile.TemporaryDirectory() as folder:
         files = cut(paths[: options.files], Path(folder), options.seconds)

@@ -35,8 +35,8 @@ from vampnet.audio.files import Audio, write
 from vampnet.codec.dac import DacCodec
 from vampnet.device import inference_dtype
 from vampnet.errors import DependencyError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
@@ -162,9 +162,9 @@ def noise() -> Audio:
     return Audio(samples.astype(np.float32), 44100)
 
 
-def vamp(model: Vampnet, audio: Audio, steps: int) -> None:
+def vamp(model: VampNet, audio: Audio, steps: int) -> None:
     """All tokens anew, with as many coarse-to-fine steps as the authors take."""
-    timings = model.vamp(audio, Nothing(), Sampling(steps=steps, c2f_steps=2)).timings
+    timings = model.vamp(audio, Nothing(), SamplingConfig(steps=steps, c2f_steps=2)).timings
     print(f"  encode {timings.encode_s:.1f} s, coarse {timings.coarse_s:.1f} s, c2f {timings.c2f_s:.1f} s, ", end="")
     print(f"decode {timings.decode_s:.1f} s")
 
@@ -179,7 +179,7 @@ def agreement(bundle: Bundle, steps: int = 12) -> Iterator[str]:
     for backend, name, network in networks(bundle, "coarse"):
         shares = []
         for n_steps in (1, steps):
-            tokens_BCT = fill(network, codes_BCT, mask_BCT, Sampling(), [0], n_steps)
+            tokens_BCT = fill(network, codes_BCT, mask_BCT, SamplingConfig(), [0], n_steps)
             expected_BCT = drawn.setdefault(n_steps, tokens_BCT)  # the first network is PyTorch in float32
             shares.append(f"{float((tokens_BCT == expected_BCT)[mask_BCT].float().mean()):7.1%}")
         yield f"{backend + ' ' + name:<16}{shares[0]:>12}{shares[1]:>12}"

@@ -27,8 +27,8 @@ from vampnet.audio.folders import audio_files_in
 from vampnet.evaluation.metrics.harmony import Key, chroma_of, key_agreement, key_of
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s, spectral_flux_db
 from vampnet.evaluation.metrics.rhythm import rhythm_of, tempo_agreement, tempo_bpm
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.tasks.in_memory import generate, outpaint
 from vampnet.tasks.takes import DEFAULT_THEME
 
@@ -92,7 +92,9 @@ def _collapsed(piece: Sequence[Part], real_onsets_hz: float) -> bool:
     return any(p.level_db < loudest - SILENT_DB or p.onsets_hz < DRONE_SHARE * real_onsets_hz for p in piece)
 
 
-def made(model: Vampnet, openings: Sequence[Audio], seconds: float, sampling: Sampling) -> Iterator[tuple[str, Audio]]:
+def made(
+    model: VampNet, openings: Sequence[Audio], seconds: float, sampling: SamplingConfig
+) -> Iterator[tuple[str, Audio]]:
     """Generated pieces and what they were made from; each with a seed of its own."""
     for number, opening in enumerate(openings):
         sampling = replace(sampling, seed=number)
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--pieces", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--mask-temperature", type=float, default=Sampling().mask_temperature)
+    parser.add_argument("--mask-temperature", type=float, default=SamplingConfig().mask_temperature)
     parser.add_argument("-o", "--output", type=Path, default=None, help="Markdown to write, JSON beside it")
     options = parser.parse_args()
     started, model = time.perf_counter(), load(options.bundle, backend=options.backend)
@@ -121,7 +123,7 @@ def main() -> None:
         if len(openings) < options.pieces and audio.duration_s >= 2 * PART_S + OPENING_S:
             openings.append(cut(audio, 0, round(OPENING_S * audio.sample_rate_hz)))
             pieces["real"].append(parts_of(audio))
-    sampling = Sampling(mask_temperature=options.mask_temperature)
+    sampling = SamplingConfig(mask_temperature=options.mask_temperature)
     for name, audio in made(model, openings, options.seconds, sampling):
         pieces[name].append(parts_of(audio))
     real_onsets_hz = float(np.mean([part.onsets_hz for piece in pieces["real"] for part in piece]))

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from vampnet.audio.files import Audio, read
-from vampnet.beats.events import Rhythm
-from vampnet.generation.config import Sampling
+from vampnet.beats.events import Events
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 from vampnet.tasks.loop import cut_bars, loop
 
@@ -49,11 +49,11 @@ def main() -> None:
     parser.add_argument("--variations", type=int, default=3)
     parser.add_argument("--bundle", default="default")
     options = parser.parse_args()
-    model, sampling = load(options.bundle, "cpu"), Sampling(steps=12, c2f_steps=4)
+    model, sampling = load(options.bundle, "cpu"), SamplingConfig(steps=12, c2f_steps=4)
     rows: dict[str, list[tuple[float, float]]] = {"input": [], "self": [], "cross": []}
     lines = (options.corpus / "index.jsonl").read_text().splitlines()[: options.loops]
     for line in map(json.loads, lines):
-        rhythm = Rhythm(tuple(line["beats"]), tuple(line["downbeats"]))
+        rhythm = Events(tuple(line["beats"]), tuple(line["downbeats"]))
         cut = cut_bars(read(options.corpus / line["file"]), rhythm, 2)
         made = [m.audio for m in loop(model, cut, options.variations, sampling=sampling)]
         rows["input"].append(at_join(cut, cut))

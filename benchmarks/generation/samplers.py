@@ -36,7 +36,7 @@ from vampnet.evaluation.embeddings.builtin import MelStatistics
 from vampnet.evaluation.experiments.analysis import Statistic, combine, mean_of
 from vampnet.evaluation.metrics.frechet import Floats, GroupedMoments, Moments, factor, frechet_distance, quick_distance
 from vampnet.evaluation.metrics.statistics import resample_counts
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 from vampnet.generation.sampling import TokenNetwork, draw, fill, masked_after_each_step
 from vampnet.models.config import ModelConfig
@@ -50,7 +50,7 @@ RESAMPLES = 200
 class Way:
     """How tokens are filled in."""
 
-    sampling: Sampling = Sampling()
+    sampling: SamplingConfig = SamplingConfig()
     rescored: float = 0.0
     """Share of what is there that every step looks at again."""
     guided: float = 0.0
@@ -61,7 +61,7 @@ class Way:
         return self.sampling.steps * (2 if self.guided else 1)
 
 
-TEMPERATURES = {f"temperature {t:g}": Way(Sampling(temperature=t)) for t in (0.9, 1.0, 1.15)}
+TEMPERATURES = {f"temperature {t:g}": Way(SamplingConfig(temperature=t)) for t in (0.9, 1.0, 1.15)}
 WAYS = TEMPERATURES | {"rescored 0.3": Way(rescored=0.3), "guided 1": Way(guided=1.0)}
 
 

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from vampnet.audio.files import Audio, AudioWriter, read
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 
 
@@ -29,11 +29,11 @@ def main() -> None:
     parser.add_argument("audio", type=Path)
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 120.0])
     parser.add_argument("--bundle", default="default")
-    parser.add_argument("--steps", type=int, default=Sampling().steps, help="fewer for a quick look at memory")
-    parser.add_argument("--c2f-steps", type=int, default=Sampling().c2f_steps)
+    parser.add_argument("--steps", type=int, default=SamplingConfig().steps, help="fewer for a quick look at memory")
+    parser.add_argument("--c2f-steps", type=int, default=SamplingConfig().c2f_steps)
     options = parser.parse_args()
     audio, model = read(options.audio), load(options.bundle)
-    sampling = Sampling(steps=options.steps, c2f_steps=options.c2f_steps)
+    sampling = SamplingConfig(steps=options.steps, c2f_steps=options.c2f_steps)
     print("seconds  channels  real-time factor  encode  coarse  c2f  decode  peak MiB")
     for seconds in sorted(options.seconds):
         n_samples = int(seconds * audio.sample_rate_hz)

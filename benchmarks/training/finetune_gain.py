@@ -27,7 +27,7 @@ from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
 from vampnet.training.data.token_shards import tokenize_folder
 from vampnet.training.finetune import CROP_S, finetune
-from vampnet.training.finetune_config import FinetuneSettings
+from vampnet.training.finetune_config import FinetuneConfig
 from vampnet.training.validation import Change, file_nats
 
 STRENGTHS = (0.5, 1.0)
@@ -59,11 +59,11 @@ def nats(
     return found
 
 
-def settings_from(changes: list[str]) -> FinetuneSettings:
+def settings_from(changes: list[str]) -> FinetuneConfig:
     """The defaults with NAME=VALUE changes."""
-    kinds = {f.name: type(f.default) for f in dataclasses.fields(FinetuneSettings)}
+    kinds = {f.name: type(f.default) for f in dataclasses.fields(FinetuneConfig)}
     pairs = [change.split("=", 1) for change in changes]
-    return dataclasses.replace(FinetuneSettings(), **{name: kinds[name](value) for name, value in pairs})
+    return dataclasses.replace(FinetuneConfig(), **{name: kinds[name](value) for name, value in pairs})
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="music to fine-tune on")
     parser.add_argument("--work", type=Path, default=Path("out/finetune-gain"), help="corpora, tokens and the run")
     parser.add_argument("--run", default="", help="name of the run; one per settings and bundle")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a field of FinetuneSettings")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a field of FinetuneConfig")
     parser.add_argument("--soundfont", default=None, help="for the ordinary styles")
     given = parser.parse_args()
     settings, work, codec = settings_from(given.set), given.work, load_bundle(given.bundle).codec

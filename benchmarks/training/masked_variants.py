@@ -33,7 +33,7 @@ from benchmarks.tables import report, table
 from vampnet.codec.base import Codec
 from vampnet.evaluation.embeddings.builtin import MelStatistics
 from vampnet.evaluation.metrics.sets import EmbeddedSet, SetBuilder, frechet_of
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.sampling import fill
 from vampnet.models.bundle import load_codec
 from vampnet.models.config import ModelConfig
@@ -183,7 +183,14 @@ def heard(codes_BCT: Tensor, codec: Codec, name: str) -> EmbeddedSet:
 def fad_of(model: MaskedTransformer, codes_BCT: Tensor, codec: Codec, real: EmbeddedSet, period: int) -> list[float]:
     """FAD of what the model makes of excerpts, with the ends of its interval."""
     filled = [
-        fill(model, codes_1CT, periodic(codes_1CT, torch.Generator(), period), Sampling(), [k], Sampling().steps)
+        fill(
+            model,
+            codes_1CT,
+            periodic(codes_1CT, torch.Generator(), period),
+            SamplingConfig(),
+            [k],
+            SamplingConfig().steps,
+        )
         for k, codes_1CT in enumerate(codes_BCT[:, None])
     ]
     found = frechet_of(real, heard(torch.cat(filled), codec, f"P = {period}"), paired=True)

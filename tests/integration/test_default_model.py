@@ -10,8 +10,8 @@ import torch
 from vampnet.audio.files import Audio, read, resample
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.mel import mel_distance
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.prompts.parts import Periodic
@@ -67,7 +67,7 @@ def test_stationary_sound_has_no_seam_at_window_edges(bundle: Bundle) -> None:
     sound = sum(torch.sin(2 * torch.pi * f * time_s) for f in (220.0, 330.0, 440.0))
     noise = 0.05 * torch.randn(len(time_s), generator=generator)
     audio = Audio((0.1 * sound + noise).numpy()[None], 44100)
-    result = Vampnet(bundle, "cpu").vamp(audio, Periodic(7), Sampling(steps=4, c2f_steps=2))
+    result = VampNet(bundle, "cpu").vamp(audio, Periodic(7), SamplingConfig(steps=4, c2f_steps=2))
     samples = torch.from_numpy(result.audio.samples[0])
     frames = samples[: len(samples) // 768 * 768].view(-1, 768)
     spectra = torch.fft.rfft(frames * torch.hann_window(768)).abs().add(1e-3).log10()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import vampnet
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(ROOT / "vampnet").rglob("*.py"), *(ROOT / "synthcorpus").rglob("*.py")])
@@ -93,7 +93,7 @@ def test_runs_as_a_module() -> None:
 def test_importing_does_no_work() -> None:
     # Of third parties not even numpy: the command line's --help and --version need none of them.
     loaded = run(
-        "import sys; before = set(sys.modules); import vampnet; vampnet.Sampling;"
+        "import sys; before = set(sys.modules); import vampnet; vampnet.SamplingConfig;"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     ).split()
     assert "vampnet" in loaded
@@ -102,7 +102,7 @@ def test_importing_does_no_work() -> None:
 
 def test_public_names() -> None:
     assert set(vampnet.__all__) <= set(dir(vampnet))
-    assert vampnet.Sampling is Sampling
+    assert vampnet.SamplingConfig is SamplingConfig
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         vampnet.nonsense  # noqa: B018
     for name, module in vampnet._MODULES.items():

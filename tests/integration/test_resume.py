@@ -13,15 +13,15 @@ from tests.support.tiny import shorten_windows, tiny_vampnet, tone, write_tiny_b
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import AudioError, probe, read, write
 from vampnet.audio.loudness import measure
-from vampnet.beats.events import Rhythm
+from vampnet.beats.events import Events
 from vampnet.errors import Interrupted, SettingsError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.jobs.resume import part_path, work_folder
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.parts import Nothing, Periodic, Prompt, Random
 
-FAST = Sampling(steps=2, c2f_steps=1, seed=5)
+FAST = SamplingConfig(steps=2, c2f_steps=1, seed=5)
 PROMPT = Periodic(9) | Random(0.1)
 
 
@@ -33,7 +33,7 @@ def short() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
@@ -56,14 +56,14 @@ class StopAfter:
             raise self.kind
 
 
-def vamp(model: Vampnet, song: Path, folder: Path, n: int = 2, **more: object) -> list[bytes]:
+def vamp(model: VampNet, song: Path, folder: Path, n: int = 2, **more: object) -> list[bytes]:
     paths = [folder / f"o-{k + 1}.wav" for k in range(n)]
     model.vamp_file(song, paths, PROMPT, FAST, **more)  # type: ignore[arg-type]
     return [path.read_bytes() for path in paths]
 
 
 @pytest.fixture(scope="module")
-def whole(model: Vampnet, song: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+def whole(model: VampNet, song: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     folder = tmp_path_factory.mktemp("whole")
     made = vamp(model, song, folder)
     assert sorted(p.name for p in folder.iterdir()) == ["o-1.wav", "o-2.wav"]
@@ -72,7 +72,7 @@ def whole(model: Vampnet, song: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize(("stage", "n"), [("coarse", 4), ("c2f", 6), ("decode", 2), ("decode", 4), ("write", 3)])
 def test_resumed_equals_uninterrupted(
-    model: Vampnet, song: Path, whole: list[bytes], tmp_path: Path, stage: str, n: int
+    model: VampNet, song: Path, whole: list[bytes], tmp_path: Path, stage: str, n: int
 ) -> None:
     with pytest.raises(Interrupted, match=r"o-1\.part\.wav.*--resume"):
         vamp(model, song, tmp_path, progress=StopAfter(stage, n))
@@ -84,14 +84,14 @@ def test_resumed_equals_uninterrupted(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o-1.wav", "o-2.wav"]
 
 
-def test_interrupted_again_and_again(model: Vampnet, song: Path, whole: list[bytes], tmp_path: Path) -> None:
+def test_interrupted_again_and_again(model: VampNet, song: Path, whole: list[bytes], tmp_path: Path) -> None:
     for stage, n in (("c2f", 5), ("coarse", 2), ("c2f", 3)):
         with pytest.raises(Interrupted):
             vamp(model, song, tmp_path, progress=StopAfter(stage, n), resume=True)
     assert vamp(model, song, tmp_path, resume=True) == whole
 
 
-def test_a_part_is_as_loud_as_the_inputs_beginning(model: Vampnet, tmp_path: Path) -> None:
+def test_a_part_is_as_loud_as_the_inputs_beginning(model: VampNet, tmp_path: Path) -> None:
     audio = tone(6.0)
     audio.samples[:, : 3 * 44100] *= 0.3  # a quiet beginning, then a loud end
     write(tmp_path / "in.wav", audio, "FLOAT")
@@ -112,7 +112,7 @@ def test_a_part_is_as_loud_as_the_inputs_beginning(model: Vampnet, tmp_path: Pat
     )
 
 
-def test_an_error_keeps_what_is_done(model: Vampnet, song: Path, whole: list[bytes], tmp_path: Path) -> None:
+def test_an_error_keeps_what_is_done(model: VampNet, song: Path, whole: list[bytes], tmp_path: Path) -> None:
     with pytest.raises(AudioError):
         vamp(model, song, tmp_path, progress=StopAfter("c2f", 6, AudioError))
     assert [p.name for p in tmp_path.iterdir()] == [".o-1.wav.vampnet"]
@@ -120,19 +120,19 @@ def test_an_error_keeps_what_is_done(model: Vampnet, song: Path, whole: list[byt
 
 
 @pytest.mark.parametrize(("stage", "n"), [("encode", 1), ("coarse", 2)])
-def test_nothing_is_left_of_nothing(model: Vampnet, song: Path, tmp_path: Path, stage: str, n: int) -> None:
+def test_nothing_is_left_of_nothing(model: VampNet, song: Path, tmp_path: Path, stage: str, n: int) -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         vamp(model, song, tmp_path, progress=StopAfter(stage, n))
     assert not isinstance(caught.value, Interrupted) and not list(tmp_path.iterdir())
 
 
-def test_a_new_start_forgets_old_work(model: Vampnet, song: Path, whole: list[bytes], tmp_path: Path) -> None:
+def test_a_new_start_forgets_old_work(model: VampNet, song: Path, whole: list[bytes], tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         model.vamp_file(song, [tmp_path / "o-1.wav", tmp_path / "o-2.wav"], Nothing(), FAST, StopAfter("c2f", 6))
     assert vamp(model, song, tmp_path) == whole
 
 
-def test_other_settings_are_refused(model: Vampnet, song: Path, tmp_path: Path) -> None:
+def test_other_settings_are_refused(model: VampNet, song: Path, tmp_path: Path) -> None:
     out = [tmp_path / "o.wav"]
     with pytest.raises(Interrupted):
         model.vamp_file(song, out, PROMPT, FAST, StopAfter("c2f", 6))
@@ -141,14 +141,14 @@ def test_other_settings_are_refused(model: Vampnet, song: Path, tmp_path: Path) 
     with torch.no_grad():
         assert isinstance(other_model.coarse, MaskedTransformer)
         other_model.coarse.classifier.bias.add_(0.1)
-    beats = Rhythm((1.0,), (1.0,))
-    cases: list[tuple[str, Vampnet, Path, Prompt, Sampling, Rhythm | None]] = [
-        ("steps is 3 now and was 2", model, song, PROMPT, Sampling(steps=3, c2f_steps=1, seed=5), None),
-        ("seed is 6", model, song, PROMPT, Sampling(steps=2, c2f_steps=1, seed=6), None),
+    beats = Events((1.0,), (1.0,))
+    cases: list[tuple[str, VampNet, Path, Prompt, SamplingConfig, Events | None]] = [
+        ("steps is 3 now and was 2", model, song, PROMPT, SamplingConfig(steps=3, c2f_steps=1, seed=5), None),
+        ("seed is 6", model, song, PROMPT, SamplingConfig(steps=2, c2f_steps=1, seed=6), None),
         ("prompt is nothing now", model, song, Nothing(), FAST, None),
         ("input is another", model, tmp_path / "other.wav", PROMPT, FAST, None),
         ("model is another", other_model, song, PROMPT, FAST, None),
-        ("beats is Rhythm", model, song, PROMPT, FAST, beats),
+        ("beats is Events", model, song, PROMPT, FAST, beats),
     ]
     for words, used, path, prompt, sampling, rhythm in cases:
         with pytest.raises(SettingsError, match=words):
@@ -157,7 +157,7 @@ def test_other_settings_are_refused(model: Vampnet, song: Path, tmp_path: Path) 
     model.vamp_file(song, out, PROMPT, FAST, resume=True)
 
 
-def test_damaged_state_is_named(model: Vampnet, song: Path, tmp_path: Path) -> None:
+def test_damaged_state_is_named(model: VampNet, song: Path, tmp_path: Path) -> None:
     out = [tmp_path / "o.wav"]
     with pytest.raises(Interrupted):
         model.vamp_file(song, out, PROMPT, FAST, StopAfter("c2f", 6))

@@ -24,8 +24,8 @@ from tests.support.golden import GOLDEN, flat_from_ours, golden_array, golden_ma
 from vampnet.audio.files import read
 from vampnet.codec.dac import DacCodec
 from vampnet.generation import reference_mode as compat
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.generation.reference_mode import reference_chunk
 from vampnet.generation.sampling import (
     draw,
@@ -43,7 +43,7 @@ from vampnet.models.reference_checkpoints import read_network
 from vampnet.models.transformer import MaskedTransformer, relative_position_bucket
 from vampnet.prompts import masks
 
-GREEDY = Sampling(temperature=0, mask_temperature=0)
+GREEDY = SamplingConfig(temperature=0, mask_temperature=0)
 NOT_COMPARED = {
     r"(coarse|c2f)/in_|long/(codes|coarse_in_masked)|gen/.*/(start|mask)$|sample/(logits|mbrt_(probs|num))$": "input",
     r"mask/(codebook_base_p7_w1|apply_in)|sched/(gamma_grid_r|.*n_masked_start)|relpos/rel$": "input",
@@ -324,7 +324,7 @@ def generation_rows() -> Iterator[Row]:
         yield Row(f"{stem}/num_to_mask", largest([n_masked[1:]], f"{stem}/num_to_mask"), 0)
 
 
-def run_stage(model: Vampnet, stage: Stage, codes_BCT: Tensor, mask_BCT: Tensor) -> Tensor:
+def run_stage(model: VampNet, stage: Stage, codes_BCT: Tensor, mask_BCT: Tensor) -> Tensor:
     """One stage alone over all of its windows, one after the other."""
     codes_BCT, n_read = codes_BCT.int().clone(), stage.model.config.n_codebooks
     spans = stage.spans(codes_BCT.shape[2])
@@ -340,7 +340,7 @@ def run_stage(model: Vampnet, stage: Stage, codes_BCT: Tensor, mask_BCT: Tensor)
 
 
 def end_to_end_rows() -> Iterator[Row]:
-    model = Vampnet(bundle(), "cpu", compat="reference")
+    model = VampNet(bundle(), "cpu", compat="reference")
 
     def vamped(codes_BCT: Tensor, mask_BCT: Tensor, steps: int, c2f_steps: int) -> dict[str, Tensor]:
         coarse, c2f = model._stages(replace(GREEDY, steps=steps, c2f_steps=c2f_steps))

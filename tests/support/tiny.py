@@ -12,7 +12,7 @@ import torch
 from vampnet.audio.files import Audio
 from vampnet.codec.config import MagnitudeConfig
 from vampnet.codec.magnitude import MagnitudeCodec
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle, save_bundle
 from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import MaskedTransformer
@@ -46,8 +46,8 @@ def write_tiny_bundle(folder: Path, storage: str = "int8") -> Path:
     return folder
 
 
-def tiny_vampnet(folder: Path) -> Vampnet:
-    return Vampnet(load_bundle(write_tiny_bundle(folder)), "cpu")
+def tiny_vampnet(folder: Path) -> VampNet:
+    return VampNet(load_bundle(write_tiny_bundle(folder)), "cpu")
 
 
 def shorten_windows(patch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vampnet.beats.features import FFT, HOP, RATE_HZ
 from vampnet.errors import BundleError
-from vampnet.torch_files import ForeignState, read_pth
+from vampnet.torch_files import StateDictReader, read_pth
 
 N_BANDS, MIN_HZ, MAX_HZ = 128, 30.0, 11000.0
 WINDOW_FRAMES, BORDER_FRAMES = 1500, 6
@@ -205,7 +205,7 @@ def load_beat_this(path: str | os.PathLike[str]) -> BeatThisNetwork:
     network = BeatThisNetwork(sizes)
     wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
     rotary = {name for name in tensors if name.endswith(ROTARY)}
-    held = ForeignState({name: value for name, value in tensors.items() if not name.endswith(COUNTER)}, path)
+    held = StateDictReader({name: value for name, value in tensors.items() if not name.endswith(COUNTER)}, path)
     weights = {name: held.take(name, tuple(tensor.shape)) for name, tensor in wanted.items()}
     rates = [held.take(name, (sizes.head // 2,)) for name in sorted(rotary)]
     held.finish()

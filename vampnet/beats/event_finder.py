@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from vampnet.audio.sources import Source
 from vampnet.audio.units import samples_to_seconds
-from vampnet.beats.events import Rhythm, Tracking
-from vampnet.beats.tracking import find_bars, find_rhythm
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.beats.tracking import find_bars, track_events
 
 log = logging.getLogger("vampnet")
 
@@ -16,16 +16,16 @@ RARE_S = {"beats": 2.5, "downbeats": 10.0, "onsets": 5.0}
 """Events that are farther apart than this on average are too few to hold music together, seconds."""
 
 
-class Listener:
+class EventFinder:
     """Finds events in a source when first asked, and only what it was not told.
 
     Given beats without downbeats get theirs from the audio (rhythm.find_bars).
     """
 
-    def __init__(self, source: Source, rhythm: Rhythm | Tracking | None) -> None:
+    def __init__(self, source: Source, rhythm: Events | TrackerConfig | None) -> None:
         self.source = source
-        self.known = rhythm if isinstance(rhythm, Rhythm) else Rhythm((), ())
-        self.tracking = rhythm if isinstance(rhythm, Tracking) else Tracking()
+        self.known = rhythm if isinstance(rhythm, Events) else Events((), ())
+        self.tracking = rhythm if isinstance(rhythm, TrackerConfig) else TrackerConfig()
         self._asked: set[str] = set()
 
     def events(self, kind: str) -> Sequence[float]:
@@ -53,7 +53,7 @@ class Listener:
         if kind == "downbeats" and known.beats_s:
             found = find_bars(source.blocks(), source.sample_rate_hz, source.n_samples, known.beats_s)
         else:
-            found = find_rhythm(source.blocks(), source.sample_rate_hz, source.n_samples, self.tracking)
-        self.known = Rhythm(
+            found = track_events(source.blocks(), source.sample_rate_hz, source.n_samples, self.tracking)
+        self.known = Events(
             known.beats_s or found.beats_s, known.downbeats_s or found.downbeats_s, known.onsets_s or found.onsets_s
         )

@@ -20,7 +20,7 @@ MAX_TIME_S = 1e7
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class Events:
     """Moments of a recording, seconds from its start, ascending."""
 
     beats_s: tuple[float, ...]
@@ -33,7 +33,7 @@ class Rhythm:
 
 
 @dataclass(frozen=True)
-class Tracking:
+class TrackerConfig:
     """How beats are found where nobody says where they are."""
 
     tracker: str = TRACKERS[0]
@@ -48,7 +48,7 @@ class Tracking:
             )
 
 
-def steady_rhythm(bpm: float, duration_s: float, downbeat_s: float = 0.0, beats_per_bar: int = 4) -> Rhythm:
+def steady_events(bpm: float, duration_s: float, downbeat_s: float = 0.0, beats_per_bar: int = 4) -> Events:
     """Even beats over a recording. Raises SettingsError for values out of range."""
     check("bpm", bpm, 10.0, 1000.0)
     check("downbeat", downbeat_s, -3600.0, 1e6)
@@ -58,10 +58,10 @@ def steady_rhythm(bpm: float, duration_s: float, downbeat_s: float = 0.0, beats_
     last = math.ceil((duration_s - downbeat_s) / gap_s - 1e-9)
     beats = range(first, max(last, first))
     times = {beat: downbeat_s + beat * gap_s for beat in beats}
-    return Rhythm(tuple(times.values()), tuple(t for beat, t in times.items() if beat % beats_per_bar == 0))
+    return Events(tuple(times.values()), tuple(t for beat, t in times.items() if beat % beats_per_bar == 0))
 
 
-def read_rhythm(path: str | Path) -> Rhythm:
+def read_events(path: str | Path) -> Events:
     """Beat times from a file.
 
     JSON (a list of seconds, or {"beats": [...], "downbeats": [...]}), or lines of a time in seconds and, if known, the
@@ -77,7 +77,7 @@ def read_rhythm(path: str | Path) -> Rhythm:
         raise AudioError(f"cannot read the beats in '{path}': {error}") from None
     if not beats:
         raise AudioError(f"cannot read the beats in '{path}': it has none")
-    return Rhythm(tuple(sorted(set(beats))), tuple(sorted(set(downbeats))))
+    return Events(tuple(sorted(set(beats))), tuple(sorted(set(downbeats))))
 
 
 def _json(text: str) -> tuple[list[float], list[float]]:

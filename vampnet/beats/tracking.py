@@ -20,7 +20,7 @@ from vampnet.beats import beat_this
 from vampnet.beats import features as spectra
 from vampnet.beats import librosa_tracker as ellis
 from vampnet.beats import tcn_tracker as learned
-from vampnet.beats.events import Rhythm, Tracking
+from vampnet.beats.events import Events, TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class _Network:
     """Beats and downbeats in seconds, from the spectra of `ear`."""
 
 
-def find_rhythm(
+def track_events(
     blocks: Iterable[Samples],
     sample_rate_hz: int,
     n_samples: int,
-    tracking: Tracking = Tracking(),
-) -> Rhythm:
+    tracking: TrackerConfig = TrackerConfig(),
+) -> Events:
     """Track a recording given as blocks (channels, samples). Memory: 50 kB per second. Silence has no events.
 
     Raises BundleError for a checkpoint of Beat This that cannot be used.
@@ -51,12 +51,12 @@ def find_rhythm(
     mel_db = ellis.decibels(powers.finish())
     strength = ellis.onset_strength(mel_db)
     if len(strength) < 4 or strength.max() <= 1e-6:
-        return Rhythm((), (), ())
+        return Events((), (), ())
     if network is None:
         beats_s, downbeats_s = ellis.track(mel_db, strength)
     else:
         beats_s, downbeats_s = network.track(network.ear.finish())
-    return Rhythm(beats_s, downbeats_s, ellis.onset_times(strength))
+    return Events(beats_s, downbeats_s, ellis.onset_times(strength))
 
 
 def _network(tracker: str) -> _Network | None:
@@ -70,13 +70,13 @@ def _network(tracker: str) -> _Network | None:
     return _Network(ear, functools.partial(beat_this.track, network))
 
 
-def find_bars(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int, beats_s: Sequence[float]) -> Rhythm:
+def find_bars(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int, beats_s: Sequence[float]) -> Events:
     """The downbeats among beats that are known, seconds: the learned network hears how likely each is one, and bars of
     2 to 7 beats that mostly keep their length are laid over them (beats/decode.py)."""
     magnitudes = spectra.Collector(spectra.FFT, spectra.HOP, spectra.band_magnitudes)
     for samples in _mono(blocks, sample_rate_hz, n_samples):
         magnitudes.push(samples)
-    return Rhythm(tuple(beats_s), learned.downbeats_among(beats_s, magnitudes.finish()))
+    return Events(tuple(beats_s), learned.downbeats_among(beats_s, magnitudes.finish()))
 
 
 def _mono(blocks: Iterable[Samples], sample_rate_hz: int, n_samples: int) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from vampnet.codec.config import DacConfig
 from vampnet.codec.dac import DacCodec, Snake
 from vampnet.errors import BundleError, SettingsError
-from vampnet.torch_files import ForeignState, argument, checkpoint_of, first_line, read_pth
+from vampnet.torch_files import StateDictReader, argument, checkpoint_of, first_line, read_pth
 
 AUTHORS_KERNELS = (3, 7, 11)
 N_UNITS = 3
@@ -69,7 +69,7 @@ def _from_pth(path: Path) -> DacCodec:
         codebook_size=argument(kwargs, "codebook_size", path),
         codebook_dim=dims,
     )
-    return _filled(config, ForeignState(tensors, path), original_names(config))
+    return _filled(config, StateDictReader(tensors, path), original_names(config))
 
 
 def _from_transformers(folder: Path) -> DacCodec:
@@ -102,7 +102,7 @@ def _from_transformers(folder: Path) -> DacCodec:
         tensors = read_pth(weights)
         if not isinstance(tensors, dict):
             raise BundleError(f"{weights}: holds no named tensors")
-    return _filled(config, ForeignState(tensors, weights), _transformers_names(config))
+    return _filled(config, StateDictReader(tensors, weights), _transformers_names(config))
 
 
 def _config(where: Path, **settings: Any) -> DacConfig:
@@ -112,7 +112,7 @@ def _config(where: Path, **settings: Any) -> DacConfig:
         raise BundleError(f"{where}: {error}") from None
 
 
-def _filled(config: DacConfig, source: ForeignState, names: Iterator[NamePair]) -> DacCodec:
+def _filled(config: DacConfig, source: StateDictReader, names: Iterator[NamePair]) -> DacCodec:
     # Built without memory and given its tensors afterwards, so there is never a second copy of the weights.
     with torch.device("meta"):
         codec = DacCodec(config)

@@ -9,7 +9,7 @@ from vampnet.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class CompressionSettings:
+class CompressionConfig:
     """What a compressed file keeps, and how it is coded."""
 
     codebooks: int = 4

@@ -21,7 +21,7 @@ from vampnet.audio.integrity import quoted, reason
 from vampnet.compression.entropy import MAX_TOKENS_PER_BYTE
 from vampnet.config import check
 from vampnet.errors import SettingsError, VampFileError
-from vampnet.generation.config import ORDERS, Sampling
+from vampnet.generation.config import ORDERS, SamplingConfig
 
 MAGIC = b"VAMP"
 VERSIONS = (1, 2)
@@ -47,7 +47,7 @@ class Generation:
 
     model_id: str
     """Digest of the weights of the coarse and the coarse-to-fine model, 16 hexadecimal digits."""
-    sampling: Sampling
+    sampling: SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _unpack(packed: bytes) -> Header:
         model_id, *settings = _GENERATION.unpack(packed[_HEAD.size : end])
         order, remask = _ORDER.unpack(packed[end:]) if version == 2 else (0, 0.0)
         check("order of generated tokens", order, 0, len(ORDERS) - 1)
-        sampling = Sampling(**dict(zip(_SAMPLING, settings, strict=True)), order=ORDERS[order], remask=remask)
+        sampling = SamplingConfig(**dict(zip(_SAMPLING, settings, strict=True)), order=ORDERS[order], remask=remask)
         made = Generation(model_id.hex(), sampling)
     # The fields between are in the same order in file and header.
     return Header(ENTROPIES[entropy], *fields, codec_id=codec_id.hex(), generation=made)

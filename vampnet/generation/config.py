@@ -12,7 +12,7 @@ ORDERS = ("confidence", "levels", "halton", "random")
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingConfig:
     """How masked tokens are filled in: parallel iterative decoding (paper, section 3.3)."""
 
     steps: int = 12

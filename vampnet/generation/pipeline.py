@@ -1,4 +1,4 @@
-"""Vampnet: encode, prompt, coarse, coarse-to-fine, decode, for audio of any length, rate and channel count.
+"""VampNet: encode, prompt, coarse, coarse-to-fine, decode, for audio of any length, rate and channel count.
 
 Long material is generated in windows (10 s coarse, 3 s coarse-to-fine, see `vampnet.generation.windows`), and
 streams: while one window is generated, the next has not been encoded and the last has been decoded (see
@@ -24,12 +24,12 @@ from vampnet.audio.output_format import Target, restored
 from vampnet.audio.sources import MemorySource, Source
 from vampnet.audio.spool import Spool
 from vampnet.audio.units import seconds_to_frames
-from vampnet.beats.event_finder import Listener
-from vampnet.beats.events import Rhythm, Tracking
+from vampnet.beats.event_finder import EventFinder
+from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import BundleError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.reference_mode import check_compat, encode_like_reference
 from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.generation.state import State, weights_digest
@@ -75,7 +75,7 @@ class Result:
     timings: Timings
 
 
-class Vampnet:
+class VampNet:
     """A loaded bundle on a device."""
 
     def __init__(self, bundle: Bundle, device: str = "auto", compat: str = "", backend: str = "torch") -> None:
@@ -105,9 +105,9 @@ class Vampnet:
         self,
         audio: Audio,
         prompt: Prompt = DEFAULT_PROMPT,
-        sampling: Sampling = Sampling(),
+        sampling: SamplingConfig = SamplingConfig(),
         progress: Progress | None = None,
-        rhythm: Rhythm | Tracking | None = None,
+        rhythm: Events | TrackerConfig | None = None,
     ) -> Result:
         """One variation of `audio`: tokens that the prompt keeps stay, the others are generated.
 
@@ -121,9 +121,9 @@ class Vampnet:
         audio: Audio,
         n: int,
         prompt: Prompt = DEFAULT_PROMPT,
-        sampling: Sampling = Sampling(),
+        sampling: SamplingConfig = SamplingConfig(),
         progress: Progress | None = None,
-        rhythm: Rhythm | Tracking | None = None,
+        rhythm: Events | TrackerConfig | None = None,
     ) -> list[Result]:
         """`n` variations, generated as one batch; number k equals `vamp` with seed + k."""
         source, clock = MemorySource(audio), Clock()
@@ -146,9 +146,9 @@ class Vampnet:
         input_path: str | os.PathLike[str],
         output_paths: list[Path],
         prompt: Prompt = DEFAULT_PROMPT,
-        sampling: Sampling = Sampling(),
+        sampling: SamplingConfig = SamplingConfig(),
         progress: Progress | None = None,
-        rhythm: Rhythm | Tracking | None = None,
+        rhythm: Events | TrackerConfig | None = None,
         resume: bool = False,
     ) -> tuple[list[Drawn], Timings]:
         """One variation of a file per output path, in memory that does not grow with the audio.
@@ -181,12 +181,12 @@ class Vampnet:
         n_frames: int,
         n: int,
         prompt: Prompt,
-        sampling: Sampling,
-        rhythm: Rhythm | Tracking | None,
+        sampling: SamplingConfig,
+        rhythm: Events | TrackerConfig | None,
     ) -> list[Drawn]:
         """Seeds and masks of `n` variations."""
         check("number of variations", n, 1, 1000)
-        heard = Listener(source, rhythm)
+        heard = EventFinder(source, rhythm)
         seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
         return [Drawn(seed, self.mask(prompt, n_frames, seed, heard.events)) for seed in seeds]
 
@@ -219,7 +219,7 @@ class Vampnet:
         self,
         masks_VCT: Tensor,
         n_channels: int,
-        sampling: Sampling,
+        sampling: SamplingConfig,
         seeds: Sequence[int],
         state: State | None = None,
     ) -> Generation:
@@ -229,7 +229,7 @@ class Vampnet:
             return Generation(stages, masks_VCT, n_channels, seeds)
         return Generation(stages, masks_VCT, n_channels, seeds, state.n_done, state.codes_BCT, state.first)
 
-    def run(self, job: Job, sampling: Sampling, clock: Clock, progress: Progress | None = None) -> None:
+    def run(self, job: Job, sampling: SamplingConfig, clock: Clock, progress: Progress | None = None) -> None:
         """Do a job to its end."""
         while (request := job.request()) is not None:
             with clock.stage(request.stage.name):
@@ -237,7 +237,7 @@ class Vampnet:
             job.accept(filled[0])
 
     def fill(
-        self, requests: Sequence[Request], sampling: Sampling, report: Callable[[int, int], None] | None = None
+        self, requests: Sequence[Request], sampling: SamplingConfig, report: Callable[[int, int], None] | None = None
     ) -> list[Tensor]:
         """Windows of one kind, filled as one batch; each comes out as it would alone."""
         stage = requests[0].stage
@@ -251,7 +251,7 @@ class Vampnet:
         self,
         codes_NCT: Tensor,
         masks_VCT: Tensor,
-        sampling: Sampling,
+        sampling: SamplingConfig,
         seeds: list[int],
         progress: Progress | None = None,
         clock: Clock | None = None,
@@ -272,7 +272,7 @@ class Vampnet:
 
     def takes_windows(self, n_frames: int) -> bool:
         """Whether material of so many frames is generated in several coarse windows."""
-        return len(self._stages(Sampling())[0].spans(n_frames)) > 1
+        return len(self._stages(SamplingConfig())[0].spans(n_frames)) > 1
 
     @cached_property
     def weights_digest(self) -> str:
@@ -280,7 +280,7 @@ class Vampnet:
         assert self.bundle.coarse is not None and self.bundle.c2f is not None
         return weights_digest((self.codec, self.bundle.coarse, self.bundle.c2f))
 
-    def _stages(self, sampling: Sampling) -> tuple[Stage, Stage]:
+    def _stages(self, sampling: SamplingConfig) -> tuple[Stage, Stage]:
         rate_hz, hop = self.codec.sample_rate_hz, self.codec.hop
         coarse_frames = [seconds_to_frames(s, rate_hz, hop) for s in (COARSE_WINDOW_S, COARSE_CONTEXT_S)]
         c2f_frames = [seconds_to_frames(s, rate_hz, hop) for s in (C2F_WINDOW_S, C2F_CONTEXT_S)]
@@ -297,7 +297,7 @@ def load(
     lora: Sequence[str | os.PathLike[str]] = (),
     compat: str = "",
     backend: str = "torch",
-) -> Vampnet:
+) -> VampNet:
     """Load a model: "default" (embedded), a folder, or OWNER/NAME on the hub.
 
     A folder or repository is a bundle, or holds the authors' `codec.pth`, `coarse.pth` and `c2f.pth`.
@@ -314,7 +314,7 @@ def load(
     for text in lora:
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
-    return Vampnet(bundle, device, compat, backend)
+    return VampNet(bundle, device, compat, backend)
 
 
 def _number_format(device: torch.device, compat: str) -> torch.dtype:

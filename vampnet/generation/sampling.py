@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vampnet.config import check
 from vampnet.errors import BundleError, SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.unmasking_order import halton_ranks, priority
 from vampnet.models.config import ModelConfig
 from vampnet.prompts.masks import apply_mask, gamma
@@ -50,7 +50,7 @@ def fill(
     model: TokenNetwork,
     codes_BCT: Tensor,
     mask_BCT: Tensor,
-    settings: Sampling,
+    settings: SamplingConfig,
     seeds: Sequence[int],
     steps: int,
     progress: Progress | None = None,
@@ -135,7 +135,7 @@ class Turn:
     """Ranks of places, for that order."""
 
 
-def _step(model: TokenNetwork, codes_BCT: Tensor, settings: Sampling, turn: Turn) -> Tensor:
+def _step(model: TokenNetwork, codes_BCT: Tensor, settings: SamplingConfig, turn: Turn) -> Tensor:
     """One pass of the network over codes with mask tokens; item b gets `turn.n_commit[b]` of them filled in."""
     config = model.config
     n_conditioning = config.n_conditioning_codebooks
@@ -189,7 +189,7 @@ def _masked_again(
     return chosen_1N.view_as(codes_CT)
 
 
-def draw(logits_NV: Tensor, uniform_N: Tensor, settings: Sampling) -> tuple[Tensor, Tensor]:
+def draw(logits_NV: Tensor, uniform_N: Tensor, settings: SamplingConfig) -> tuple[Tensor, Tensor]:
     """A token of each row and the log of its probability: tokens_N int64, log_p_N float32.
 
     logits_NV: float32, finite. uniform_N: 0 <= u < 1. As in the authors' code the filters look at the network's own

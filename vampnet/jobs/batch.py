@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from vampnet.audio.files import ENDINGS, probe
-from vampnet.beats.events import Rhythm, Tracking
+from vampnet.beats.events import Events, TrackerConfig
 from vampnet.errors import AudioError, VampnetError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Drawn, Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import Drawn, VampNet
 from vampnet.generation.timings import Progress, Timings
 from vampnet.generation.windows import Request
 from vampnet.jobs.file_job import FileJob, job_facts
@@ -78,13 +78,13 @@ def plan(inputs: Sequence[Path], folder: Path, variations: int) -> list[Planned]
 
 
 def vamp_files(
-    model: Vampnet,
+    model: VampNet,
     planned: Sequence[Planned],
     prompt: Prompt,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     progress: Progress | None = None,
     resume: bool = False,
-    rhythm_of: Callable[[Path], Rhythm | Tracking | None] | None = None,
+    rhythm_of: Callable[[Path], Events | TrackerConfig | None] | None = None,
 ) -> Generator[Outcome, None, None]:
     """Vamp each file; yields what became of it as it is finished. Close the iterator to stop early.
 
@@ -131,13 +131,13 @@ class _Active:
 
 
 def _take_up(
-    model: Vampnet,
+    model: VampNet,
     planned: Planned,
     prompt: Prompt,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     done: _DoneList,
     resume: bool,
-    rhythm_of: Callable[[Path], Rhythm | Tracking | None] | None,
+    rhythm_of: Callable[[Path], Events | TrackerConfig | None] | None,
 ) -> _Active | Outcome:
     """Open a file, unless it cannot be or need not be."""
     try:
@@ -159,7 +159,7 @@ def _take_up(
         raise
 
 
-def _fill(model: Vampnet, active: list[_Active], sampling: Sampling, done: _DoneList) -> Iterator[Outcome]:
+def _fill(model: VampNet, active: list[_Active], sampling: SamplingConfig, done: _DoneList) -> Iterator[Outcome]:
     """Fill one batch of windows; files that it finishes, or that fail, are taken out of `active`."""
     group = _largest_group(active)
     started = time.perf_counter()

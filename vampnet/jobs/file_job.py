@@ -15,10 +15,10 @@ from vampnet.audio.output_format import restored
 from vampnet.audio.sources import FileSource
 from vampnet.audio.spool import Spool
 from vampnet.audio.units import resampled_length, samples_to_seconds
-from vampnet.beats.events import Rhythm, Tracking
+from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import to_dict
 from vampnet.errors import Interrupted
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.state import State
 from vampnet.generation.stream import Job
 from vampnet.generation.timings import Clock, Progress, Timings
@@ -27,7 +27,7 @@ from vampnet.prompts.parts import Prompt
 from vampnet.version import __version__
 
 if TYPE_CHECKING:
-    from vampnet.generation.pipeline import Drawn, Vampnet
+    from vampnet.generation.pipeline import Drawn, VampNet
 
 log = logging.getLogger("vampnet")
 
@@ -41,13 +41,13 @@ class FileJob:
 
     def __init__(
         self,
-        model: Vampnet,
+        model: VampNet,
         input_path: Path,
         output_paths: list[Path],
         prompt: Prompt,
-        sampling: Sampling,
+        sampling: SamplingConfig,
         progress: Progress | None = None,
-        rhythm: Rhythm | Tracking | None = None,
+        rhythm: Events | TrackerConfig | None = None,
         resume: bool = False,
         facts: dict[str, Any] | None = None,
     ) -> None:
@@ -165,7 +165,12 @@ class FileJob:
 
 
 def job_facts(
-    model: Vampnet, input_path: Path, n: int, prompt: Prompt, sampling: Sampling, rhythm: Rhythm | Tracking | None
+    model: VampNet,
+    input_path: Path,
+    n: int,
+    prompt: Prompt,
+    sampling: SamplingConfig,
+    rhythm: Events | TrackerConfig | None,
 ) -> dict[str, Any]:
     """All that the result of a job depends on, by the names that a user knows."""
     return {

@@ -23,7 +23,7 @@ from vampnet.errors import BundleError, SettingsError
 from vampnet.models.config import ModelConfig
 from vampnet.models.format import FORMAT_VERSION, Bundle
 from vampnet.models.transformer import MaskedTransformer, in_format
-from vampnet.torch_files import ForeignState, argument, checkpoint_of, read_pth
+from vampnet.torch_files import StateDictReader, argument, checkpoint_of, read_pth
 
 FILES = {"codec": "codec.pth", "coarse": "coarse.pth", "c2f": "c2f.pth"}
 LORA_RANK = 8
@@ -119,7 +119,7 @@ def read_network(
         )
     with torch.device("meta"):  # its tensors come from the file, so none are drawn here
         model = MaskedTransformer(config)
-    source = ForeignState(tensors, path)
+    source = StateDictReader(tensors, path)
     state = _network_state(model, source)
     state["codebooks_CVK"] = codec.codebooks()[: config.n_codebooks]
     pairs = _take_pairs(model, source)
@@ -147,7 +147,7 @@ def read_lora(path: str | os.PathLike[str], model: MaskedTransformer) -> Pairs:
     tensors = read_pth(path)
     if not isinstance(tensors, dict):
         raise BundleError(f"{path}: holds no named tensors")
-    source = ForeignState(tensors, path)
+    source = StateDictReader(tensors, path)
     pairs = _take_pairs(model, source)
     source.finish()
     if not pairs:
@@ -163,7 +163,7 @@ def _model_config(kwargs: dict[str, Any], path: str | os.PathLike[str]) -> Model
         raise BundleError(str(error)) from None
 
 
-def _network_state(model: MaskedTransformer, source: ForeignState) -> dict[str, Tensor]:
+def _network_state(model: MaskedTransformer, source: StateDictReader) -> dict[str, Tensor]:
     """Our state dict without codebooks and without LoRA."""
     c = model.config
     first = "transformer.layers.0.self_attn"
@@ -187,7 +187,7 @@ def _network_state(model: MaskedTransformer, source: ForeignState) -> dict[str, 
     return state
 
 
-def _take_pairs(model: MaskedTransformer, source: ForeignState) -> Pairs:
+def _take_pairs(model: MaskedTransformer, source: StateDictReader) -> Pairs:
     """All LoRA pairs that the source has; a lone half is noted as missing its other."""
     pairs: Pairs = {}
     for ours, theirs in projection_names(model):

@@ -28,19 +28,19 @@ from vampnet.audio.output_format import Target, restored
 from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
-from vampnet.compression.config import CompressionSettings
+from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import Generation, Header, VampReader, open_vamp
 from vampnet.compression.tokens import block_frames_of, n_frames_of, possible_entropies, read_tokens, write_tokens
 from vampnet.errors import SettingsError, VampFileError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.generation.stream import Job
 from vampnet.generation.timings import Clock, Progress
 from vampnet.generation.tokens import encode, material_of_codes
 from vampnet.prompts.parts import Codebooks, Periodic, Prompt
 
 ENDING = ".vamp"
-DEFAULT = CompressionSettings()
+DEFAULT = CompressionConfig()
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class CompressionReport:
 
 def compress(
     audio: Audio,
-    model: Vampnet | Codec,
-    settings: CompressionSettings = DEFAULT,
-    sampling: Sampling = Sampling(),
+    model: VampNet | Codec,
+    settings: CompressionConfig = DEFAULT,
+    sampling: SamplingConfig = SamplingConfig(),
 ) -> bytes:
     """The bytes of a .vamp file. A codec instead of a model will do where `settings` keep all tokens."""
     file = io.BytesIO()
@@ -75,7 +75,7 @@ def compress(
 
 
 def decompress(
-    data: bytes, model: Vampnet | Codec, seed: int | None = None, any_model: bool = False, variations: int = 1
+    data: bytes, model: VampNet | Codec, seed: int | None = None, any_model: bool = False, variations: int = 1
 ) -> list[Audio]:
     """The audio of a .vamp file's bytes, one item per variation; see `decompress_file`."""
     reader = VampReader(io.BytesIO(data), "the compressed data")
@@ -89,9 +89,9 @@ def decompress(
 def compress_file(
     input_path: str | os.PathLike[str],
     output_path: str | os.PathLike[str],
-    model: Vampnet | Codec,
-    settings: CompressionSettings = DEFAULT,
-    sampling: Sampling = Sampling(),
+    model: VampNet | Codec,
+    settings: CompressionConfig = DEFAULT,
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
 ) -> CompressionReport:
     """Compress an audio file; the output appears whole or not at all. Memory does not grow with it, codes apart.
@@ -117,7 +117,7 @@ def compress_file(
 def decompress_file(
     path: str | os.PathLike[str],
     output_paths: Sequence[Path],
-    model: Vampnet | Codec,
+    model: VampNet | Codec,
     seed: int | None = None,
     any_model: bool = False,
     progress: Progress | None = None,
@@ -152,14 +152,14 @@ def check_ending(path: Path) -> None:
         raise VampFileError(f"cannot write {quoted(path)}: compressed files end in {ENDING}")
 
 
-def needs_model(settings: CompressionSettings, codec: Codec) -> bool:
+def needs_model(settings: CompressionConfig, codec: Codec) -> bool:
     """Whether tokens will have to be generated. Raises SettingsError where the codec has too few codebooks."""
     if settings.codebooks > codec.n_codebooks:
         raise SettingsError(f"codebooks is {settings.codebooks}, but the codec has {codec.n_codebooks}")
     return settings.period > 1 or settings.codebooks < codec.n_codebooks
 
 
-def model_id(model: Vampnet) -> str:
+def model_id(model: VampNet) -> str:
     """What decides how tokens are generated: the beginning of a digest of all weights, 16 hexadecimal digits."""
     return model.weights_digest[:16]
 
@@ -176,9 +176,9 @@ def report_of(header: Header, n_bytes: int, codec: Codec) -> CompressionReport:
 def _compress(
     source: Source,
     file: BinaryIO,
-    model: Vampnet | Codec,
-    settings: CompressionSettings,
-    sampling: Sampling,
+    model: VampNet | Codec,
+    settings: CompressionConfig,
+    sampling: SamplingConfig,
     progress: Progress | None,
 ) -> CompressionReport:
     codec, generation = _codec_of(model), None
@@ -206,7 +206,7 @@ def _compress(
 def _decompress(
     reader: VampReader,
     spools: Sequence[Spool],
-    model: Vampnet | Codec,
+    model: VampNet | Codec,
     seed: int | None,
     any_model: bool,
     progress: Progress | None,
@@ -233,7 +233,7 @@ def _generate(
     reader: VampReader,
     kept_NKF: Tensor,
     spools: Sequence[Spool],
-    model: Vampnet | Codec,
+    model: VampNet | Codec,
     generation: Generation,
     seed: int | None,
     any_model: bool,
@@ -267,12 +267,12 @@ def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None]
     return None if progress is None else lambda done, total: progress(stage, done, total)
 
 
-def _codec_of(model: Vampnet | Codec) -> Codec:
-    return model.codec if isinstance(model, Vampnet) else model
+def _codec_of(model: VampNet | Codec) -> Codec:
+    return model.codec if isinstance(model, VampNet) else model
 
 
-def _required(model: Vampnet | Codec, what: str) -> Vampnet:
-    if not isinstance(model, Vampnet):
+def _required(model: VampNet | Codec, what: str) -> VampNet:
+    if not isinstance(model, VampNet):
         raise SettingsError(f"{what} needs a model that can generate the others, not a codec alone")
     if model.compat:
         raise SettingsError(f"{what} takes a model without compat, since a file does not say how to cut")

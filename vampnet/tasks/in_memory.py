@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vampnet.audio.files import Audio
 from vampnet.audio.sources import MemorySource
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import DEFAULT_PROMPT, Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import DEFAULT_PROMPT, VampNet
 from vampnet.generation.timings import Progress
 from vampnet.prompts.parts import Prompt
 from vampnet.tasks import takes
@@ -33,10 +33,10 @@ class Made:
 
 
 def inpaint(
-    model: Vampnet,
+    model: VampNet,
     audio: Audio,
     regions: Sequence[tuple[float, float]],
-    sampling: Sampling = Sampling(),
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
     prompt: Prompt | None = None,
 ) -> Made:
@@ -51,11 +51,11 @@ def inpaint(
 
 
 def outpaint(
-    model: Vampnet,
+    model: VampNet,
     audio: Audio,
     before_s: float = 0.0,
     after_s: float = 0.0,
-    sampling: Sampling = Sampling(),
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
     theme: Prompt | None = takes.DEFAULT_THEME,
 ) -> Made:
@@ -69,11 +69,11 @@ def outpaint(
 
 
 def generate(
-    model: Vampnet,
+    model: VampNet,
     seconds: float,
     like: Audio | None = None,
     prompt: Prompt | None = None,
-    sampling: Sampling = Sampling(),
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
     theme: Prompt | None = takes.DEFAULT_THEME,
 ) -> Made:
@@ -87,10 +87,10 @@ def generate(
 
 
 def stretch(
-    model: Vampnet,
+    model: VampNet,
     audio: Audio,
     factor: float,
-    sampling: Sampling = Sampling(),
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
 ) -> Made:
     """Spread the tokens over `factor` times the length (1 to 16) and generate those between them."""
@@ -99,11 +99,11 @@ def stretch(
 
 
 def telephone(
-    model: Vampnet,
+    model: VampNet,
     audio: Audio,
     rounds: int,
     prompt: Prompt = DEFAULT_PROMPT,
-    sampling: Sampling = Sampling(),
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
 ) -> list[Made]:
     """Vamp the audio, then the result, and so on; each round with a seed of its own. Returns every round."""

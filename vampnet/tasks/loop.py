@@ -17,12 +17,12 @@ from vampnet.audio.files import Audio, Samples
 from vampnet.audio.loudness import gain_to, measure, soft_limit
 from vampnet.audio.sources import MemorySource
 from vampnet.audio.units import resampled_length, seconds_to_frames, seconds_to_samples
-from vampnet.beats.event_finder import Listener
-from vampnet.beats.events import Rhythm, Tracking
+from vampnet.beats.event_finder import EventFinder
+from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
 from vampnet.errors import AudioError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import DEFAULT_PROMPT, Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import DEFAULT_PROMPT, VampNet
 from vampnet.generation.timings import Progress
 from vampnet.generation.windows import derive_seed
 from vampnet.prompts.parts import Prompt
@@ -40,13 +40,13 @@ AROUND_FRAMES = 64
 
 
 def loop(
-    model: Vampnet,
+    model: VampNet,
     audio: Audio,
     n: int = 1,
     prompt: Prompt = DEFAULT_PROMPT,
-    sampling: Sampling = Sampling(),
+    sampling: SamplingConfig = SamplingConfig(),
     progress: Progress | None = None,
-    rhythm: Rhythm | Tracking | None = None,
+    rhythm: Events | TrackerConfig | None = None,
 ) -> list[Made]:
     """`n` variations of a loop (its samples from the first to the last are one turn of it).
 
@@ -63,7 +63,7 @@ def loop(
     turn = _resampled_turn(audio.samples, n_frames * hop) * np.float32(gain)
     codes_NCT = _encode_turn(model, turn, n_frames)
     seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
-    find = Listener(MemorySource(audio), rhythm)
+    find = EventFinder(MemorySource(audio), rhythm)
     masks_VCT = torch.stack([model.mask(prompt, n_frames, seed, find.events) for seed in seeds])
     codes_VNCT = _generate_turns(model, codes_NCT, masks_VCT, sampling, seeds, progress)
     made = []
@@ -75,7 +75,7 @@ def loop(
     return made
 
 
-def cut_bars(audio: Audio, rhythm: Rhythm, bars: int) -> Audio:
+def cut_bars(audio: Audio, rhythm: Events, bars: int) -> Audio:
     """The first `bars` bars from the first downbeat on. Raises AudioError when the audio has fewer."""
     check("bars", bars, 1, 1000)
     downbeats_s = rhythm.downbeats_s
@@ -91,17 +91,17 @@ def cut_bars(audio: Audio, rhythm: Rhythm, bars: int) -> Audio:
     return Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
 
 
-def rhythm_of(audio: Audio, rhythm: Rhythm | Tracking | None = None) -> Rhythm:
+def rhythm_of(audio: Audio, rhythm: Events | TrackerConfig | None = None) -> Events:
     """Beats and bars of audio in memory: those given, or found."""
-    heard = Listener(MemorySource(audio), rhythm)
-    return Rhythm(tuple(heard.events("beats")), tuple(heard.events("downbeats")))
+    heard = EventFinder(MemorySource(audio), rhythm)
+    return Events(tuple(heard.events("beats")), tuple(heard.events("downbeats")))
 
 
 def _generate_turns(
-    model: Vampnet,
+    model: VampNet,
     codes_NCT: Tensor,
     masks_VCT: Tensor,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     seeds: list[int],
     progress: Progress | None = None,
 ) -> Tensor:
@@ -138,7 +138,7 @@ def _resampled_turn(samples: Samples, n_samples: int) -> Samples:
     return np.ascontiguousarray(result[:, start : start + n_samples])
 
 
-def _encode_turn(model: Vampnet, turn: Samples, n_frames: int) -> Tensor:
+def _encode_turn(model: VampNet, turn: Samples, n_frames: int) -> Tensor:
     hop = model.codec.hop
     around = AROUND_FRAMES * hop
     padded = np.pad(turn, ((0, 0), (around, around)), mode="wrap")
@@ -146,7 +146,7 @@ def _encode_turn(model: Vampnet, turn: Samples, n_frames: int) -> Tensor:
     return codes_NCT[:, :, AROUND_FRAMES : AROUND_FRAMES + n_frames].to("cpu", torch.int32)
 
 
-def _decode_turn(model: Vampnet, codes_NCT: Tensor) -> Samples:
+def _decode_turn(model: VampNet, codes_NCT: Tensor) -> Samples:
     hop, n_frames = model.codec.hop, codes_NCT.shape[2]
     index = torch.arange(-AROUND_FRAMES, n_frames + AROUND_FRAMES) % n_frames
     audio_NS = torch.cat(list(model.codec.decode_blocks(codes_NCT[:, :, index].long())), dim=1)

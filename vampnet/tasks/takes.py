@@ -21,13 +21,13 @@ from vampnet.audio.sources import RepeatedSource, Source
 from vampnet.audio.splice import Canvas, Excerpt, Patch
 from vampnet.audio.spool import Spool, SpoolSource
 from vampnet.audio.units import resampled_length, samples_to_frames, samples_to_seconds, seconds_to_samples
-from vampnet.beats.event_finder import Listener
-from vampnet.beats.events import Rhythm
+from vampnet.beats.event_finder import EventFinder
+from vampnet.beats.events import Events
 from vampnet.codec.chunked import BLOCK_FRAMES
 from vampnet.config import check
 from vampnet.errors import SettingsError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Drawn, Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import Drawn, VampNet
 from vampnet.generation.stream import Job
 from vampnet.generation.timings import Clock, Progress
 from vampnet.generation.tokens import Material
@@ -66,14 +66,16 @@ class Take:
 class Desk(contextlib.ExitStack):
     """A model, and temporary files that go when the `with` block ends. `folder`: where they lie."""
 
-    def __init__(self, model: Vampnet, progress: Progress | None = None, folder: Path | None = None) -> None:
+    def __init__(self, model: VampNet, progress: Progress | None = None, folder: Path | None = None) -> None:
         super().__init__()
         self.model, self.progress, self.folder = model, progress, folder
 
     def spool(self, channels: int) -> Spool:
         return self.enter_context(Spool(channels, folder=self.folder))
 
-    def make(self, material: Material, drawn: Drawn, sampling: Sampling, first: int = 0, stop: int = 2**62) -> Spool:
+    def make(
+        self, material: Material, drawn: Drawn, sampling: SamplingConfig, first: int = 0, stop: int = 2**62
+    ) -> Spool:
         """Generate and decode material; of what comes out, samples `first` to `stop` - 1."""
         model, clock, target = self.model, Clock(), material.target
         generation = model.generation(drawn.mask_CT[None], material.n_items, sampling, [drawn.seed])
@@ -89,7 +91,7 @@ class Desk(contextlib.ExitStack):
         return result
 
 
-def vamp(desk: Desk, source: Source, prompt: Prompt, sampling: Sampling, rhythm: Rhythm | None = None) -> Take:
+def vamp(desk: Desk, source: Source, prompt: Prompt, sampling: SamplingConfig, rhythm: Events | None = None) -> Take:
     """One variation of a source."""
     material = desk.model.prepare(source, Clock())
     drawn = desk.model.draw(source, material.n_frames, 1, prompt, sampling, rhythm)[0]
@@ -101,7 +103,7 @@ def inpaint(
     desk: Desk,
     source: Source,
     regions: Sequence[tuple[float, float]],
-    sampling: Sampling,
+    sampling: SamplingConfig,
     prompt: Prompt | None = None,
 ) -> Take:
     """Generate regions (start and end in seconds) anew, one after the other: each hears those before it.
@@ -110,7 +112,7 @@ def inpaint(
     """
     rate_hz, canvas = source.sample_rate_hz, Canvas(source)
     context, fade = seconds_to_samples(CONTEXT_S, rate_hz), seconds_to_samples(CROSSFADE_S, rate_hz)
-    places, heard = spans(regions, source), Listener(source, None)
+    places, heard = spans(regions, source), EventFinder(source, None)
     for number, (start, stop) in enumerate(places):
         first, last = max(start - context, 0), min(stop + context, source.n_samples)
         keep = _outside(desk.model, start - first, stop - first, last - first, rate_hz, touching=True)
@@ -129,7 +131,7 @@ def outpaint(
     source: Source,
     before_s: float,
     after_s: float,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     theme: Prompt | None = DEFAULT_THEME,
 ) -> Take:
     """Generate music after a source, then before it.
@@ -173,7 +175,7 @@ def generate(
     seconds: float,
     like: Audio | None,
     prompt: Prompt | None,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     theme: Prompt | None = DEFAULT_THEME,
 ) -> Take:
     """New audio from nothing, or in the style of a clip.
@@ -193,7 +195,7 @@ def generate(
     return Take(whole.sound, sampling.seed, torch.ones_like(whole.mask_CT))
 
 
-def _from_nothing(desk: Desk, seconds: float, prompt: Prompt, sampling: Sampling) -> Take:
+def _from_nothing(desk: Desk, seconds: float, prompt: Prompt, sampling: SamplingConfig) -> Take:
     codec = desk.model.codec
     n_samples = seconds_to_samples(seconds, codec.sample_rate_hz)
     n_frames = samples_to_frames(n_samples, codec.hop)
@@ -208,7 +210,7 @@ def _from_nothing(desk: Desk, seconds: float, prompt: Prompt, sampling: Sampling
     return Take(SpoolSource(spool, codec.sample_rate_hz), drawn.seed, drawn.mask_CT)
 
 
-def stretch(desk: Desk, source: Source, factor: float, sampling: Sampling) -> Take:
+def stretch(desk: Desk, source: Source, factor: float, sampling: SamplingConfig) -> Take:
     """Spread the tokens out and generate those between them."""
     check("factor", factor, 1.0, 16.0)
     old = desk.model.prepare(source, Clock())
@@ -234,7 +236,7 @@ def stretch(desk: Desk, source: Source, factor: float, sampling: Sampling) -> Ta
     return Take(SpoolSource(spool, source.sample_rate_hz), drawn.seed, mask_CT)
 
 
-def telephone(desk: Desk, source: Source, rounds: int, prompt: Prompt, sampling: Sampling) -> Iterator[Take]:
+def telephone(desk: Desk, source: Source, rounds: int, prompt: Prompt, sampling: SamplingConfig) -> Iterator[Take]:
     """Vamp the source, then the result, and so on; each round with a seed of its own.
 
     A take is valid until the next one is asked for.
@@ -285,7 +287,7 @@ def _regenerate(
     excerpt: Source,
     prompt: Prompt,
     seed: int,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     first: int,
     stop: int,
     inside: _Inside | None = None,
@@ -301,7 +303,7 @@ def _regenerate(
     return desk.make(untouched, drawn, sampling, first, stop)
 
 
-def _outside(model: Vampnet, start: int, stop: int, n_samples: int, rate_hz: int, touching: bool) -> Prompt:
+def _outside(model: VampNet, start: int, stop: int, n_samples: int, rate_hz: int, touching: bool) -> Prompt:
     """Keep the frames outside samples `start` to `stop`; those that reach into it only with `touching`."""
     begin, end = (place / rate_hz * model.codec.frames_per_s for place in (start, stop))
     slack = 1e-6  # a join on the edge of a frame shall not cost that frame
@@ -313,7 +315,7 @@ def _outside(model: Vampnet, start: int, stop: int, n_samples: int, rate_hz: int
     return prompt | Keep(Time(first_after, "f"), math.inf) if stop < n_samples else prompt
 
 
-def _mask(model: Vampnet, sound: Source, places: Sequence[tuple[int, int]]) -> Tensor:
+def _mask(model: VampNet, sound: Source, places: Sequence[tuple[int, int]]) -> Tensor:
     """mask_CT, bool: True at the frames of the sound that samples of `places` touch."""
     codec = model.codec
     n_codec = resampled_length(sound.n_samples, sound.sample_rate_hz, codec.sample_rate_hz)

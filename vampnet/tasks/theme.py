@@ -17,8 +17,8 @@ from vampnet.audio.files import BLOCK_SAMPLES, Samples
 from vampnet.audio.sources import Source
 from vampnet.audio.splice import Excerpt
 from vampnet.audio.units import samples_to_seconds, seconds_to_samples
-from vampnet.beats.events import Rhythm
-from vampnet.beats.tracking import find_rhythm
+from vampnet.beats.events import Events
+from vampnet.beats.tracking import track_events
 
 HEARD_S = 20.0
 """How much of the recording's end, or beginning, is listened to."""
@@ -37,7 +37,7 @@ class Theme:
     samples: Samples
     """(channels, samples)."""
     sample_rate_hz: int
-    rhythm: Rhythm
+    rhythm: Events
     """Its events, seconds from its start."""
 
     @property
@@ -61,7 +61,7 @@ def find_theme(source: Source, at_end: bool = True) -> Theme:
     rate_hz, n_heard = source.sample_rate_hz, min(seconds_to_samples(HEARD_S, source.sample_rate_hz), source.n_samples)
     first = source.n_samples - n_heard if at_end else 0
     heard = np.concatenate(list(Excerpt(source, first, first + n_heard).blocks()), axis=1)
-    rhythm = find_rhythm([heard], rate_hz, n_heard)
+    rhythm = track_events([heard], rate_hz, n_heard)
     length = seconds_to_samples(_length(rhythm, samples_to_seconds(n_heard, rate_hz)), rate_hz)
     length = min(max(length, 1), n_heard)
     start = n_heard - length if at_end else 0
@@ -70,10 +70,10 @@ def find_theme(source: Source, at_end: bool = True) -> Theme:
         tuple(moment_s - from_s for moment_s in rhythm.events(kind) if from_s <= moment_s < to_s)
         for kind in ("beats", "downbeats", "onsets")
     )
-    return Theme(heard[:, start : start + length], rate_hz, Rhythm(*within))
+    return Theme(heard[:, start : start + length], rate_hz, Events(*within))
 
 
-def _length(rhythm: Rhythm, heard_s: float) -> float:
+def _length(rhythm: Events, heard_s: float) -> float:
     """Seconds of a theme in so many seconds of audio."""
     beats_s = np.asarray(rhythm.beats_s)
     if len(beats_s) < FEWEST_BEATS:

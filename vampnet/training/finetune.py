@@ -21,14 +21,14 @@ from torch import nn
 from vampnet.audio.files import Audio, read, write
 from vampnet.device import select_device
 from vampnet.errors import BundleError, DependencyError, SettingsError
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, read_adapter, write_adapter
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.training.data.token_dataset import TokenSet, join, open_tokens
 from vampnet.training.data.token_shards import tokenize_folder
-from vampnet.training.finetune_config import FinetuneSettings
+from vampnet.training.finetune_config import FinetuneConfig
 from vampnet.training.masked_objective import MaskedTask
 from vampnet.training.recipe import LoopSettings, MaskedRecipe, recipe_to_dict
 from vampnet.training.trainer import Run
@@ -80,7 +80,7 @@ def finetune(
     audio_folder: str | Path,
     output: str | Path,
     bundle: str | Path = "default",
-    settings: FinetuneSettings = FinetuneSettings(),  # noqa: B008  (frozen)
+    settings: FinetuneConfig = FinetuneConfig(),  # noqa: B008  (frozen)
     folder: str | Path | None = None,
     device: str = "auto",
     say: Say | None = None,
@@ -123,7 +123,7 @@ def finetune(
     return report
 
 
-def _prepare(audio_folder: str | Path, work: Path, loaded: Bundle, settings: FinetuneSettings) -> _Data:
+def _prepare(audio_folder: str | Path, work: Path, loaded: Bundle, settings: FinetuneConfig) -> _Data:
     """Encode the folder, once plainly and, of the training files, once more per further encoding."""
     done = tokenize_folder(audio_folder, work / "tokens", loaded.codec)
     min_frames = math.ceil(MIN_FILE_S * loaded.codec.frames_per_s)
@@ -143,7 +143,7 @@ def _train(
     recipe: MaskedRecipe,
     data: _Data,
     folder: Path,
-    settings: FinetuneSettings,
+    settings: FinetuneConfig,
     device: str,
     say: Say,
 ) -> tuple[Change, int]:
@@ -190,7 +190,7 @@ class _AdapterTask(MaskedTask):
         return {MONITOR: sum(nats) / len(nats)}
 
 
-def _about(loaded: Bundle, settings: FinetuneSettings, report: FinetuneReport) -> dict[str, Any]:
+def _about(loaded: Bundle, settings: FinetuneConfig, report: FinetuneReport) -> dict[str, Any]:
     """What the file says of itself: the weights it belongs to, how it was made, and under which licence they are."""
     licence = loaded.config.get("about", {}).get("licence")
     return {
@@ -242,12 +242,12 @@ def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter
     excerpt = Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
     loaded = load_bundle(bundle)
     write(folder / "original.wav", excerpt)
-    write(folder / "before.wav", Vampnet(loaded, device).vamp(excerpt).audio)
+    write(folder / "before.wav", VampNet(loaded, device).vamp(excerpt).audio)
     apply_adapter(loaded, adapter)
-    write(folder / "after.wav", Vampnet(loaded, device).vamp(excerpt).audio)
+    write(folder / "after.wav", VampNet(loaded, device).vamp(excerpt).audio)
 
 
-def adapt(model: nn.Module, settings: FinetuneSettings) -> None:
+def adapt(model: nn.Module, settings: FinetuneConfig) -> None:
     """Put adapters into a model, in place; they alone are trainable afterwards."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -271,7 +271,7 @@ def extract(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     return found
 
 
-def _recipe(model: MaskedTransformer, part: str, bundle: Bundle, settings: FinetuneSettings) -> MaskedRecipe:
+def _recipe(model: MaskedTransformer, part: str, bundle: Bundle, settings: FinetuneConfig) -> MaskedRecipe:
     loop = LoopSettings(
         steps=settings.steps,
         batch_size=settings.batch_size,

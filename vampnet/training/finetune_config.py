@@ -12,7 +12,7 @@ LORA_TARGETS = ("query", "key", "value", "out", "up", "down", "project", "classi
 
 
 @dataclass(frozen=True)
-class FinetuneSettings:
+class FinetuneConfig:
     """How adapters are trained."""
 
     rank: int = 16

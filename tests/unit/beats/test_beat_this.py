@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vampnet.beats import beat_this
 from vampnet.beats.beat_this import BeatThisNetwork, Sizes, frame_logits, load_beat_this, peaks, rotary_rates, track
-from vampnet.beats.events import Tracking
-from vampnet.beats.tracking import find_rhythm
+from vampnet.beats.events import TrackerConfig
+from vampnet.beats.tracking import track_events
 from vampnet.errors import BundleError
 
 SIZES = Sizes(width=64, n_layers=2)
@@ -89,7 +89,7 @@ def test_downbeats_move_to_the_nearest_beat() -> None:
 def test_finds_the_rhythm_of_audio(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "tiny.ckpt", random_state(SIZES))
     audio = np.random.default_rng(0).standard_normal((1, 44100)).astype(np.float32)
-    found = find_rhythm([audio], 44100, 44100, Tracking(str(path)))
+    found = track_events([audio], 44100, 44100, TrackerConfig(str(path)))
     assert set(found.downbeats_s) <= set(found.beats_s) and all(0 <= t <= 1.01 for t in found.beats_s)
 
 

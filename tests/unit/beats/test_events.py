@@ -10,9 +10,9 @@ import pytest
 from tests.support.tiny import tiny_vampnet
 from vampnet.audio.files import Audio
 from vampnet.audio.sources import MemorySource
-from vampnet.beats.event_finder import Listener
-from vampnet.beats.events import Rhythm, Tracking, read_rhythm, steady_rhythm
-from vampnet.beats.tracking import find_bars, find_rhythm
+from vampnet.beats.event_finder import EventFinder
+from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
+from vampnet.beats.tracking import find_bars, track_events
 from vampnet.errors import AudioError, SettingsError
 from vampnet.prompts.grammar import parse_prompt
 
@@ -30,9 +30,9 @@ def clicks(bpm: float, seconds: float, beats_per_bar: int, rate_hz: int = 44100,
     return samples[None].astype(np.float32)
 
 
-def track(samples: np.ndarray, rate_hz: int = 44100, block: int = 10_000) -> Rhythm:
+def track(samples: np.ndarray, rate_hz: int = 44100, block: int = 10_000) -> Events:
     blocks = (samples[:, start : start + block] for start in range(0, samples.shape[1], block))
-    return find_rhythm(blocks, rate_hz, samples.shape[1])
+    return track_events(blocks, rate_hz, samples.shape[1])
 
 
 @pytest.mark.parametrize(("bpm", "beats_per_bar"), [(120.0, 4), (100.0, 3)])
@@ -59,16 +59,16 @@ def test_blocks_and_rates_do_not_matter() -> None:
 
 @pytest.mark.parametrize("n_samples", [1, 500, 44100])
 def test_silence_and_short_audio_have_no_events(n_samples: int) -> None:
-    assert track(np.zeros((1, n_samples), np.float32)) == Rhythm((), (), ())
+    assert track(np.zeros((1, n_samples), np.float32)) == Events((), (), ())
 
 
 def test_steady_beats() -> None:
-    found = steady_rhythm(120.0, 3.0, downbeat_s=0.25, beats_per_bar=3)
+    found = steady_events(120.0, 3.0, downbeat_s=0.25, beats_per_bar=3)
     assert found.beats_s == pytest.approx((0.25, 0.75, 1.25, 1.75, 2.25, 2.75))
     assert found.downbeats_s == pytest.approx((0.25, 1.75))
-    assert steady_rhythm(60.0, 3.0, downbeat_s=1.5).beats_s == pytest.approx((0.5, 1.5, 2.5))
+    assert steady_events(60.0, 3.0, downbeat_s=1.5).beats_s == pytest.approx((0.5, 1.5, 2.5))
     with pytest.raises(SettingsError, match="bpm"):
-        steady_rhythm(0.0, 3.0)
+        steady_events(0.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_steady_beats() -> None:
 def test_files_of_beats(tmp_path: Path, text: str, beats: int, downbeats: tuple[float, ...]) -> None:
     path = tmp_path / "beats"
     path.write_text(text)
-    found = read_rhythm(path)
+    found = read_events(path)
     assert len(found.beats_s) == beats and found.downbeats_s == downbeats
 
 
@@ -113,10 +113,10 @@ def test_bad_files_of_beats_are_named(tmp_path: Path, text: str, words: str) -> 
     path = tmp_path / "beats.txt"
     path.write_text(text)
     with pytest.raises(AudioError, match=words) as caught:
-        read_rhythm(path)
+        read_events(path)
     assert "beats.txt" in str(caught.value)
     with pytest.raises(AudioError, match="nowhere"):
-        read_rhythm(tmp_path / "nowhere")
+        read_events(tmp_path / "nowhere")
 
 
 def test_prompts_follow_the_beats_of_the_audio(tmp_path: Path) -> None:
@@ -125,19 +125,19 @@ def test_prompts_follow_the_beats_of_the_audio(tmp_path: Path) -> None:
     mask_CT = model.vamp(audio, prompt).mask_CT
     kept = (~mask_CT[0]).nonzero().squeeze(1) * 768 / 44100
     assert 30 < len(kept) < 90 and all(np.abs((float(t) - 0.2 + 0.15) % 0.5 - 0.15) < 0.2 for t in kept)
-    given = model.vamp(audio, prompt, rhythm=Rhythm((1.0,), (1.0,))).mask_CT
+    given = model.vamp(audio, prompt, rhythm=Events((1.0,), (1.0,))).mask_CT
     assert (~given[0]).nonzero().squeeze(1).tolist() == [57, 58, 59, 60, 61]
 
 
 def test_trackers_have_names() -> None:
-    assert Tracking().tracker == "learned"
+    assert TrackerConfig().tracker == "learned"
     with pytest.raises(SettingsError, match=r"'drums'.*learned, librosa.*\.ckpt"):
-        Tracking("drums")
+        TrackerConfig("drums")
 
 
 def test_librosa_is_there_too() -> None:
     samples = clicks(120.0, 12.0, 4)
-    found = find_rhythm([samples], 44100, samples.shape[1], Tracking("librosa"))
+    found = track_events([samples], 44100, samples.shape[1], TrackerConfig("librosa"))
     assert np.median(np.diff(found.beats_s)) == pytest.approx(0.5, abs=0.03)
 
 
@@ -149,17 +149,17 @@ def test_given_beats_get_their_bars_from_the_audio() -> None:
 
 def test_a_listener_keeps_what_it_was_told() -> None:
     source = MemorySource(Audio(clicks(120.0, 8.0, 4), 44100))
-    told = Listener(source, Rhythm((0.7, 1.7, 2.7, 3.7), ()))
+    told = EventFinder(source, Events((0.7, 1.7, 2.7, 3.7), ()))
     assert told.events("beats") == (0.7, 1.7, 2.7, 3.7)
     assert set(told.events("downbeats")) <= {0.7, 1.7, 2.7, 3.7} and len(told.events("onsets")) > 8
-    silent = Listener(MemorySource(Audio(np.zeros((1, 44100), np.float32), 44100)), None)
+    silent = EventFinder(MemorySource(Audio(np.zeros((1, 44100), np.float32), 44100)), None)
     assert [silent.events(kind) for kind in ("beats", "downbeats", "onsets")] == [(), (), ()]
 
 
 def test_a_listener_says_where_there_is_little_to_follow(caplog: pytest.LogCaptureFixture) -> None:
     silence = MemorySource(Audio(np.zeros((1, 8 * 44100), np.float32), 44100))
-    Listener(silence, Rhythm((1.0, 4.0, 7.0, 7.5), ())).events("beats")  # four in 8 s are enough
+    EventFinder(silence, Events((1.0, 4.0, 7.0, 7.5), ())).events("beats")  # four in 8 s are enough
     assert not caplog.records
-    Listener(silence, Rhythm((1.0, 4.0), ())).events("beats")
-    Listener(silence, None).events("onsets")
+    EventFinder(silence, Events((1.0, 4.0), ())).events("beats")
+    EventFinder(silence, None).events("onsets")
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["no onsets found in 8.0 s"]

@@ -33,12 +33,12 @@ from vampnet.compression.container import (
 )
 from vampnet.compression.tokens import block_frames_of, n_frames_of, read_tokens, write_tokens
 from vampnet.errors import SettingsError, VampFileError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 
 CODEC = tiny_codec()
 HEADER = Header(
     "adaptive", 2, 3, 44100, 60 * 768 - 5, 1, -18.5, 0.5, 8, CODEC.id,
-    Generation("0123456789abcdef", Sampling(seed=2**62 + 1, temperature=0.9)),
+    Generation("0123456789abcdef", SamplingConfig(seed=2**62 + 1, temperature=0.9)),
 )  # fmt: skip
 """60 frames, of which 20 are kept, in blocks of 8."""
 
@@ -66,8 +66,8 @@ def unpacked(data: bytes, codec: Codec = CODEC) -> tuple[Header, Tensor]:
     [
         HEADER.generation,
         None,
-        Generation("0" * 16, Sampling(order="halton")),
-        Generation("0" * 16, Sampling(remask=0.1)),
+        Generation("0" * 16, SamplingConfig(order="halton")),
+        Generation("0" * 16, SamplingConfig(remask=0.1)),
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
@@ -90,8 +90,8 @@ def test_the_smallest_coder_is_chosen() -> None:
 
 
 def test_all_of_sampling_is_stored() -> None:
-    """A field added to Sampling changes what is generated, so it has to be in the file (and needs a new version)."""
-    assert {*_SAMPLING, "order", "remask"} == {field.name for field in dataclasses.fields(Sampling)}
+    """A field added to SamplingConfig changes what is generated: it has to be in the file, of a new version."""
+    assert {*_SAMPLING, "order", "remask"} == {field.name for field in dataclasses.fields(SamplingConfig)}
 
 
 @pytest.mark.parametrize("entropy", ENTROPIES)

@@ -36,11 +36,11 @@ from vampnet.evaluation.experiments.experiment import Condition, Experiment, par
 from vampnet.evaluation.experiments.measures import METRICS, embed, measure_outputs, refer
 from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, RunSettings, condition_key, run
 from vampnet.evaluation.metrics.frechet import Moments
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.prompts.parts import Periodic
 
-FAST = Sampling(steps=2, c2f_steps=1)
+FAST = SamplingConfig(steps=2, c2f_steps=1)
 CONDITIONS = (
     Condition("p4", prompt="periodic(4)", sampling=FAST),
     Condition("two", prompt="periodic(4)", variations=2, sampling=FAST),
@@ -64,12 +64,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path) -> Vampnet:
+def model(folder: Path) -> VampNet:
     return load(folder / "bundle", "cpu")
 
 
 @pytest.fixture(scope="module")
-def batch(model: Vampnet) -> tuple[np.ndarray, torch.Tensor]:
+def batch(model: VampNet) -> tuple[np.ndarray, torch.Tensor]:
     audio_BS = np.concatenate([tone(1.5, seed=k).samples for k in range(2)])
     with torch.no_grad():
         return audio_BS, model.codec.encode(torch.from_numpy(audio_BS)).int()
@@ -89,7 +89,7 @@ def result(folder: Path) -> RunResult:
 # --- outputs ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_gives_what_each_gives_alone(model: Vampnet, batch: tuple[np.ndarray, torch.Tensor]) -> None:
+def test_a_batch_gives_what_each_gives_alone(model: VampNet, batch: tuple[np.ndarray, torch.Tensor]) -> None:
     codes_BCT = batch[1]
     masks = [model.mask(Periodic(p), codes_BCT.shape[2], 0)[None].expand(2, -1, -1) for p in (3, 5)]
     both = generate_batch(model, codes_BCT, masks, FAST, [[1, 2], [3, 4]])
@@ -100,7 +100,7 @@ def test_a_batch_gives_what_each_gives_alone(model: Vampnet, batch: tuple[np.nda
         assert (both[item][kept] == codes_BCT[item].expand(2, -1, -1)[kept]).all()
 
 
-def test_kinds_of_conditions(model: Vampnet, batch: tuple[np.ndarray, torch.Tensor]) -> None:
+def test_kinds_of_conditions(model: VampNet, batch: tuple[np.ndarray, torch.Tensor]) -> None:
     audio_BS, codes_BCT = batch
     rhythms = refer(audio_BS, codes_BCT, 44100).rhythms
 

@@ -17,7 +17,7 @@ from vampnet.evaluation.experiments.experiment import (
     period_of,
     shipped,
 )
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.prompts.presets import PRESETS
 
 
@@ -52,7 +52,9 @@ def test_vary_makes_every_combination() -> None:
     entry["vary"] = {"period": [8, 16], "n_kept": [1, 2], "steps": [3]}
     made = parse_experiment(recipe(sampling={"c2f_steps": 2}, conditions=[entry]), "here").conditions
     assert [c.name for c in made] == ["p8-n1-s3", "p8-n2-s3", "p16-n1-s3", "p16-n2-s3"]
-    assert made[3] == Condition("p16-n2-s3", prompt="periodic(16)", n_kept=2, sampling=Sampling(steps=3, c2f_steps=2))
+    assert made[3] == Condition(
+        "p16-n2-s3", prompt="periodic(16)", n_kept=2, sampling=SamplingConfig(steps=3, c2f_steps=2)
+    )
 
 
 @pytest.mark.parametrize(

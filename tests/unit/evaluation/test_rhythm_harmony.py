@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from vampnet.beats.events import steady_rhythm
+from vampnet.beats.events import steady_events
 from vampnet.errors import AudioError, DependencyError
 from vampnet.evaluation.metrics import harmony, rhythm
 from vampnet.evaluation.metrics.clips import clip_statistics, silence_share
@@ -70,9 +70,9 @@ def test_tempo_agreement(bpm: float, expected: str) -> None:
 
 
 def test_tempo() -> None:
-    assert tempo_bpm(steady_rhythm(96, 10).beats_s) == pytest.approx(96)
+    assert tempo_bpm(steady_events(96, 10).beats_s) == pytest.approx(96)
     assert math.isnan(tempo_bpm([1.0, 2.0])) and tempo_agreement(math.nan, 120) == "none"
-    found = compare_rhythm(steady_rhythm(60, 10), steady_rhythm(120, 10))
+    found = compare_rhythm(steady_events(60, 10), steady_events(120, 10))
     assert (found.tempo, found.bpm, found.reference_bpm) == ("octave", 60, 120)
     assert found.beat_f == pytest.approx(2 / 3)
 

@@ -15,12 +15,12 @@ from vampnet.audio.loudness import measure
 from vampnet.audio.sources import MemorySource
 from vampnet.errors import SettingsError
 from vampnet.generation import reference_mode as compat
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 from vampnet.generation.tokens import encode
 from vampnet.prompts.parts import Everything, Nothing, Periodic
 
-FAST = Sampling(steps=2, c2f_steps=2, seed=5)
+FAST = SamplingConfig(steps=2, c2f_steps=2, seed=5)
 
 
 @pytest.fixture(scope="module")

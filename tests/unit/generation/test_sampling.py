@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.golden import golden_array, golden_file, golden_model, golden_names, golden_tensor, requires_golden
 from vampnet.errors import BundleError, SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.sampling import (
     draw,
     draw_by_inverse_cdf,
@@ -28,7 +28,7 @@ from vampnet.generation.sampling import (
 from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import MaskedTransformer
 
-GREEDY = Sampling(temperature=0, mask_temperature=0)
+GREEDY = SamplingConfig(temperature=0, mask_temperature=0)
 CONFIG = ModelConfig(n_codebooks=4, n_conditioning_codebooks=1, vocab_size=20, dim=16, n_heads=2, n_layers=2)
 
 
@@ -171,7 +171,7 @@ def test_kept_tokens_never_change_and_masked_ones_are_filled(
 ):
     codes, mask = example(batch, n_frames, rate, seed % 1000)
     before = codes.clone()
-    out = fill(model, codes, mask, Sampling(), [seed] * batch, steps)
+    out = fill(model, codes, mask, SamplingConfig(), [seed] * batch, steps)
     assert torch.equal(codes, before)
     assert torch.equal(out[~mask], codes[~mask])
     assert torch.equal(out[:, :1], codes[:, :1])  # conditioning
@@ -179,15 +179,15 @@ def test_kept_tokens_never_change_and_masked_ones_are_filled(
 
 
 VARIANTS = [
-    Sampling(),
+    SamplingConfig(),
     GREEDY,
-    Sampling(temperature=0.7, top_p=0.8),
-    Sampling(typical_mass=0.5, typical_min_tokens=2, mask_temperature=1),
+    SamplingConfig(temperature=0.7, top_p=0.8),
+    SamplingConfig(typical_mass=0.5, typical_min_tokens=2, mask_temperature=1),
 ]
 
 
 @pytest.mark.parametrize("chosen", VARIANTS)
-def test_an_item_does_not_depend_on_its_batch(model: MaskedTransformer, chosen: Sampling):
+def test_an_item_does_not_depend_on_its_batch(model: MaskedTransformer, chosen: SamplingConfig):
     codes, mask = example(batch=4, n_frames=30)
     mask[1] = True
     mask[2] &= torch.rand(mask[2].shape, generator=torch.Generator().manual_seed(1)) < 0.05
@@ -200,16 +200,16 @@ def test_an_item_does_not_depend_on_its_batch(model: MaskedTransformer, chosen: 
 
 def test_the_seed_alone_decides(model: MaskedTransformer):
     codes, mask = example(n_frames=40)
-    first, again, other = (fill(model, codes, mask, Sampling(), [seed], 6) for seed in (0, 0, 1))
+    first, again, other = (fill(model, codes, mask, SamplingConfig(), [seed], 6) for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    twins = fill(model, codes.repeat(2, 1, 1), mask.repeat(2, 1, 1), Sampling(), [5, 5], 6)
+    twins = fill(model, codes.repeat(2, 1, 1), mask.repeat(2, 1, 1), SamplingConfig(), [5, 5], 6)
     assert torch.equal(twins[0], twins[1])
 
 
 def test_no_global_random_state_is_used(model: MaskedTransformer):
     codes, mask = example()
     before = torch.get_rng_state()
-    fill(model, codes, mask, Sampling(), [0], 4)
+    fill(model, codes, mask, SamplingConfig(), [0], 4)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -217,16 +217,18 @@ def test_masked_codes_of_the_input_do_not_matter(model: MaskedTransformer):
     codes, mask = example()
     mask[:, 0] = False
     other = torch.where(mask, 20, codes)
-    assert torch.equal(fill(model, codes, mask, Sampling(), [0], 4), fill(model, other, mask, Sampling(), [0], 4))
+    assert torch.equal(
+        fill(model, codes, mask, SamplingConfig(), [0], 4), fill(model, other, mask, SamplingConfig(), [0], 4)
+    )
 
 
 def test_an_item_without_masked_tokens_costs_no_pass(model: MaskedTransformer):
     codes, mask = example(batch=2)
     mask[0] = False
     recorder = Recorder(model)
-    out = fill(recorder, codes, mask, Sampling(), [0, 1], 3)
+    out = fill(recorder, codes, mask, SamplingConfig(), [0, 1], 3)
     assert torch.equal(out[0], codes[0]) and all(len(given) == 1 for given in recorder.inputs)
-    untouched = fill(Recorder(model), codes, torch.zeros_like(mask), Sampling(), [0, 1], 3)
+    untouched = fill(Recorder(model), codes, torch.zeros_like(mask), SamplingConfig(), [0, 1], 3)
     assert torch.equal(untouched, codes) and untouched is not codes
 
 
@@ -235,7 +237,7 @@ def test_more_steps_than_tokens_cost_one_pass_per_token(model: MaskedTransformer
     codes, mask = example(rate=0.0)
     mask[0, 1, :n_masked] = True
     recorder, reports = Recorder(model), []
-    out = fill(recorder, codes, mask, Sampling(), [0], 30, lambda done, total: reports.append((done, total)))
+    out = fill(recorder, codes, mask, SamplingConfig(), [0], 30, lambda done, total: reports.append((done, total)))
     assert len(recorder.inputs) == passes
     assert out.max() < 20
     assert reports == [(done, 30) for done in range(1, 31)]
@@ -244,14 +246,14 @@ def test_more_steps_than_tokens_cost_one_pass_per_token(model: MaskedTransformer
 def test_one_step_fills_everything_in_one_pass(model: MaskedTransformer):
     codes, mask = example()
     recorder = Recorder(model)
-    out = fill(recorder, codes, torch.ones_like(mask), Sampling(), [0], 1)
+    out = fill(recorder, codes, torch.ones_like(mask), SamplingConfig(), [0], 1)
     assert len(recorder.inputs) == 1 and (recorder.inputs[0][:, 1:] == 20).all() and out.max() < 20
 
 
 def test_committed_tokens_stay(model: MaskedTransformer):
     codes, mask = example(n_frames=20, rate=1.0)
     recorder = Recorder(model)
-    out = fill(recorder, codes, mask, Sampling(), [0], 8)
+    out = fill(recorder, codes, mask, SamplingConfig(), [0], 8)
     for earlier, later in zip(recorder.inputs, [*recorder.inputs[1:], out], strict=True):
         done = earlier != 20
         assert torch.equal(later[done], earlier[done])
@@ -268,7 +270,7 @@ def test_chance_follows_the_network():
             return p.log().clamp(min=-1e4).expand(int(chosen_BPT.sum()), 4)
 
     codes = torch.zeros(20, 1, 200, dtype=torch.int64)
-    out = fill(Fixed(), codes, torch.ones_like(codes, dtype=torch.bool), Sampling(), range(20), 5)
+    out = fill(Fixed(), codes, torch.ones_like(codes, dtype=torch.bool), SamplingConfig(), range(20), 5)
     assert (out.flatten().bincount(minlength=4) / 4000 - p).abs().max() < 0.03
     assert not (out == 3).any()
 
@@ -318,14 +320,14 @@ def test_filters_keep_the_smallest_set_that_reaches_the_mass():
 
 def test_filtered_tokens_are_never_drawn(model: MaskedTransformer):
     codes, mask = example(n_frames=30)
-    narrow = fill(model, codes, mask, Sampling(top_p=1e-6), [9], 1)
+    narrow = fill(model, codes, mask, SamplingConfig(top_p=1e-6), [9], 1)
     assert torch.equal(narrow, fill(model, codes, mask, GREEDY, [0], 1))
 
 
 def test_a_tiny_temperature_takes_the_most_likely_token():
     logits = torch.randn(50, 30, generator=torch.Generator().manual_seed(0)) * 20
     tokens, log_p = draw(
-        logits, torch.rand(50, generator=torch.Generator().manual_seed(1)), Sampling(temperature=1e-30)
+        logits, torch.rand(50, generator=torch.Generator().manual_seed(1)), SamplingConfig(temperature=1e-30)
     )
     assert torch.equal(tokens, logits.argmax(-1)) and torch.isfinite(log_p).all()
 
@@ -335,7 +337,7 @@ def test_a_tiny_temperature_takes_the_most_likely_token():
 
 def test_arguments_that_do_not_fit_are_named(model: MaskedTransformer):
     codes, mask = example(batch=2)
-    ok = Sampling()
+    ok = SamplingConfig()
     with pytest.raises(SettingsError, match="1 seeds were given for a batch of 2"):
         fill(model, codes, mask, ok, [0], 4)
     with pytest.raises(SettingsError, match="seed is -1"):
@@ -355,10 +357,10 @@ def test_training_mode_and_broken_weights_are_refused(model: MaskedTransformer):
     codes, mask = example()
     broken = MaskedTransformer(CONFIG)
     with pytest.raises(SettingsError, match="training mode"):
-        fill(broken, codes, mask, Sampling(), [0], 4)
+        fill(broken, codes, mask, SamplingConfig(), [0], 4)
     torch.nn.init.constant_(broken.classifier.weight, math.nan)
     with pytest.raises(BundleError, match="not finite"):
-        fill(broken.eval(), codes, mask, Sampling(), [0], 4)
+        fill(broken.eval(), codes, mask, SamplingConfig(), [0], 4)
 
 
 def test_what_progress_raises_ends_the_sampling(model: MaskedTransformer):
@@ -368,5 +370,5 @@ def test_what_progress_raises_ends_the_sampling(model: MaskedTransformer):
 
     recorder = Recorder(model)
     with pytest.raises(KeyboardInterrupt):
-        fill(recorder, *example(), Sampling(), [0], 6, cancel)
+        fill(recorder, *example(), SamplingConfig(), [0], 6, cancel)
     assert len(recorder.inputs) == 2

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vampnet.errors import SettingsError
-from vampnet.generation.config import ORDERS, Sampling
+from vampnet.generation.config import ORDERS, SamplingConfig
 from vampnet.generation.sampling import fill, masked_after_each_step
 from vampnet.generation.unmasking_order import halton_ranks, van_der_corput
 from vampnet.models.config import ModelConfig
@@ -39,7 +39,7 @@ def example(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     return codes, mask
 
 
-def masks_of_steps(settings: Sampling, seeds: list[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
+def masks_of_steps(settings: SamplingConfig, seeds: list[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
     """What was masked before each step, predicted codebooks (B, P, T), and the result."""
     network, (codes, mask) = Uniform(), example(len(seeds))
     out = fill(network, codes, mask, settings, seeds, STEPS)
@@ -50,7 +50,7 @@ def masks_of_steps(settings: Sampling, seeds: list[int]) -> tuple[list[torch.Ten
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("remask", [0.0, 0.3])
 def test_every_order_follows_the_schedule_and_its_seed(order: str, remask: float) -> None:
-    settings = Sampling(order=order, remask=remask)
+    settings = SamplingConfig(order=order, remask=remask)
     masks, out = masks_of_steps(settings, [5, 6])
     n_masked = int(example()[1][0].sum())
     planned = masked_after_each_step(n_masked, STEPS)
@@ -67,20 +67,20 @@ def test_every_order_follows_the_schedule_and_its_seed(order: str, remask: float
 
 
 def test_tokens_are_masked_again_and_kept_ones_are_not() -> None:
-    masks, _ = masks_of_steps(Sampling(remask=0.3), [0, 1])
+    masks, _ = masks_of_steps(SamplingConfig(remask=0.3), [0, 1])
     back = [(~before & after).sum() for before, after in itertools.pairwise(masks)]
     assert sum(back) > 0
     _, mask = example()
     assert all(not (mask_BPT & ~mask[:, 1:]).any() for mask_BPT in masks)
-    assert all(not (~before & after).any() for before, after in _pairs(Sampling()))
+    assert all(not (~before & after).any() for before, after in _pairs(SamplingConfig()))
 
 
-def _pairs(settings: Sampling) -> itertools.pairwise:
+def _pairs(settings: SamplingConfig) -> itertools.pairwise:
     return itertools.pairwise(masks_of_steps(settings, [0, 1])[0])
 
 
 def test_levels_are_filled_one_after_the_other() -> None:
-    masks, _ = masks_of_steps(Sampling(order="levels"), [0, 1])
+    masks, _ = masks_of_steps(SamplingConfig(order="levels"), [0, 1])
     half_filled = 0
     for mask_BPT in masks:
         for left_P, wanted_P in zip(mask_BPT.sum(2).tolist(), example()[1][:, 1:].sum(2).tolist(), strict=True):
@@ -108,6 +108,6 @@ def test_van_der_corput_mirrors_digits() -> None:
 
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(SettingsError, match="known: confidence, levels, halton, random"):
-        Sampling(order="best")
+        SamplingConfig(order="best")
     with pytest.raises(SettingsError, match="remask is 1"):
-        replace(Sampling(), remask=1.0)
+        replace(SamplingConfig(), remask=1.0)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.support.tiny import CODEC, in_float32, shorten_windows, tiny_vampnet
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.generation.windows import Generation
 
-FAST = Sampling(steps=1, c2f_steps=1)
+FAST = SamplingConfig(steps=1, c2f_steps=1)
 N_FRAMES = 210
 
 
@@ -22,7 +22,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
@@ -36,7 +36,7 @@ def masks(n: int = 1) -> torch.Tensor:
     return torch.rand(n, CODEC.n_codebooks, N_FRAMES, generator=generator) < 0.8
 
 
-def step(model: Vampnet, generation: Generation, codes: torch.Tensor) -> bool:
+def step(model: VampNet, generation: Generation, codes: torch.Tensor) -> bool:
     """Fill one window; False when all are filled."""
     if generation.known < generation.needed:
         generation.add(codes[:, :, generation.known : generation.needed])
@@ -47,7 +47,7 @@ def step(model: Vampnet, generation: Generation, codes: torch.Tensor) -> bool:
     return True
 
 
-def test_in_pieces_as_at_once_and_only_a_window_is_held(model: Vampnet, codes: torch.Tensor) -> None:
+def test_in_pieces_as_at_once_and_only_a_window_is_held(model: VampNet, codes: torch.Tensor) -> None:
     whole = model.generate(codes, masks(2), FAST, [3, 4])
     assert whole.shape == (2, 2, CODEC.n_codebooks, N_FRAMES) and (whole != codes).float().mean() > 0.5
     generation = model.generation(masks(2), 2, FAST, [3, 4])
@@ -67,7 +67,7 @@ def test_in_pieces_as_at_once_and_only_a_window_is_held(model: Vampnet, codes: t
     assert longest <= 58 + 18 and orders[0] == (1, 0) and orders[1] == (1, 1)
 
 
-def _places(model: Vampnet, codes: torch.Tensor) -> list[tuple[int, int]]:
+def _places(model: VampNet, codes: torch.Tensor) -> list[tuple[int, int]]:
     generation, places = model.generation(masks(2), 2, FAST, [3, 4]), []
     while step(model, generation, codes):
         places.append((generation.first, generation.finished))
@@ -76,7 +76,7 @@ def _places(model: Vampnet, codes: torch.Tensor) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("n_windows", [1, 4, 9])
-def test_going_on_from_any_window(model: Vampnet, codes: torch.Tensor, n_windows: int) -> None:
+def test_going_on_from_any_window(model: VampNet, codes: torch.Tensor, n_windows: int) -> None:
     whole = model.generate(codes, masks(), FAST, [3])[0]
     generation = model.generation(masks(), 2, FAST, [3])
     for _ in range(n_windows):

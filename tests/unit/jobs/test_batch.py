@@ -12,14 +12,14 @@ import torch
 from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import probe, write
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.generation.windows import Request
 from vampnet.jobs.batch import MAX_ITEMS, plan, vamp_files
 from vampnet.jobs.file_job import FileJob
 from vampnet.prompts.parts import Periodic, Random
 
-FAST = Sampling(steps=1, c2f_steps=1, seed=5)
+FAST = SamplingConfig(steps=1, c2f_steps=1, seed=5)
 PROMPT = Periodic(9) | Random(0.1)
 LENGTHS_S = (2.6, 1.3, 0.2, 2.1, 1.8)
 
@@ -33,7 +33,7 @@ def short() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
@@ -47,11 +47,11 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize("variations", [1, 2])
 def test_each_file_comes_out_as_alone(
-    model: Vampnet, songs: list[Path], tmp_path: Path, variations: int, monkeypatch: pytest.MonkeyPatch
+    model: VampNet, songs: list[Path], tmp_path: Path, variations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes, fill = [], model.fill
 
-    def counted(requests: list[Request], sampling: Sampling, report: object = None) -> list[torch.Tensor]:
+    def counted(requests: list[Request], sampling: SamplingConfig, report: object = None) -> list[torch.Tensor]:
         sizes.append(sum(len(request.seeds) for request in requests))
         return fill(requests, sampling)
 
@@ -70,7 +70,7 @@ def test_each_file_comes_out_as_alone(
 
 
 def test_few_files_are_open_at_a_time(
-    model: Vampnet, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: VampNet, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_open, most = 0, 0
     init, close = FileJob.__init__, FileJob.close

@@ -20,7 +20,7 @@ from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
 from vampnet.training.data.token_dataset import open_tokens
 from vampnet.training.finetune import finetune
-from vampnet.training.finetune_config import FinetuneSettings
+from vampnet.training.finetune_config import FinetuneConfig
 from vampnet.training.validation import split
 
 QUERY = "coarse.layers.0.attention.query"
@@ -115,7 +115,7 @@ def tones(folder: Path, n_files: int) -> Path:
     return folder
 
 
-SMALL = FinetuneSettings(
+SMALL = FinetuneConfig(
     rank=2, steps=12, batch_size=2, validate_every=6, learning_rate=1e-2, held_out=0.3, encodings=2,
     targets="query,value,out,up,down,project,classifier",
 )  # fmt: skip
@@ -179,9 +179,9 @@ def test_split_keeps_files_whole(bundle_folder: Path, tmp_path: Path) -> None:
 
 def test_bad_settings_and_folders(bundle_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="targets"):
-        FinetuneSettings(targets="query,nose")
+        FinetuneConfig(targets="query,nose")
     with pytest.raises(SettingsError, match="rank"):
-        FinetuneSettings(rank=0)
+        FinetuneConfig(rank=0)
     with pytest.raises(CorpusError, match="no audio files"):
         finetune(tmp_path, tmp_path / "l.safetensors", bundle_folder, SMALL, tmp_path.with_suffix(".run"), device="cpu")
 

@@ -10,7 +10,7 @@ import torch
 
 from tests.support.tiny import tiny_codec, tiny_models, tone, write_tiny_bundle
 from vampnet.errors import DependencyError, SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
 from vampnet.prompts.parts import Periodic
@@ -40,7 +40,7 @@ def test_logits_are_those_of_torch(part: int) -> None:
 def test_a_vamp_has_the_tokens_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setattr("vampnet.generation.pipeline.inference_dtype", lambda device: torch.float32)
-    folder, audio, settings = write_tiny_bundle(tmp_path / "b"), tone(0.5), Sampling(steps=3, c2f_steps=2, seed=1)
+    folder, audio, settings = write_tiny_bundle(tmp_path / "b"), tone(0.5), SamplingConfig(steps=3, c2f_steps=2, seed=1)
     results = [load(folder, "cpu", backend=name).vamp(audio, Periodic(5), settings) for name in ("torch", "openvino")]
     assert torch.equal(results[0].codes_NCT, results[1].codes_NCT)
     assert (results[0].codes_NCT != results[0].codes_NCT[:, :, :1]).any()

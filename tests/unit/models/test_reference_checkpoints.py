@@ -19,7 +19,7 @@ from vampnet.apps.cli.main import main
 from vampnet.audio.files import write
 from vampnet.codec.dac import DacCodec
 from vampnet.errors import BundleError
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.models.bundle import load_bundle, load_codec
 from vampnet.models.format import Bundle
 from vampnet.models.import_reference import import_reference
@@ -311,7 +311,7 @@ def test_the_golden_files_through_a_bundle(tmp_path: Path) -> None:
     lora = ["--lora", str(GOLDEN / "lora.pth")]
     assert convert(GOLDEN, tmp_path / "a", *lora) == 0 and convert(GOLDEN, tmp_path / "b", *lora, "--keep-lora") == 0
     for model in (
-        Vampnet(load_bundle(tmp_path / "a"), "cpu", compat="reference"),  # in float32, as their numbers are
+        VampNet(load_bundle(tmp_path / "a"), "cpu", compat="reference"),  # in float32, as their numbers are
         load(tmp_path / "b", "cpu", lora=[tmp_path / "b" / "lora.safetensors"], compat="reference"),
     ):
         assert isinstance(model.codec, DacCodec)

@@ -13,25 +13,25 @@ import torch
 from tests.support.tiny import tiny_codec, tiny_models, tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio, probe, read, write
-from vampnet.compression.config import CompressionSettings
+from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import read_header
 from vampnet.errors import AudioError, SettingsError, VampFileError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import save_bundle
 from vampnet.prompts.parts import Everything
 from vampnet.tasks.compress import compress, compress_file, decompress, decompress_file, kept_prompt, model_id
 
-FAST = Sampling(steps=2, c2f_steps=1, seed=3)
-ALL = CompressionSettings(codebooks=6)
+FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
+ALL = CompressionConfig(codebooks=6)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("compress"))
 
 
-def test_all_tokens_need_no_model(model: Vampnet) -> None:
+def test_all_tokens_need_no_model(model: VampNet) -> None:
     audio = tone(1.5, 48000, 2, level=0.02)
     data = compress(audio, model.codec, ALL)
     made = decompress(data, model.codec)[0]
@@ -43,9 +43,9 @@ def test_all_tokens_need_no_model(model: Vampnet) -> None:
 
 
 @pytest.mark.parametrize(("codebooks", "period"), [(1, 1), (2, 1), (4, 1), (6, 4), (3, 5)])
-def test_the_rest_is_generated_as_a_vamp_does(model: Vampnet, codebooks: int, period: int) -> None:
+def test_the_rest_is_generated_as_a_vamp_does(model: VampNet, codebooks: int, period: int) -> None:
     audio = tone(1.5)
-    data = compress(audio, model, CompressionSettings(codebooks, period), FAST)
+    data = compress(audio, model, CompressionConfig(codebooks, period), FAST)
     made = decompress(data, model)[0]
     vamped = model.vamp(audio, kept_prompt(codebooks, period), FAST)
     np.testing.assert_allclose(made.samples, vamped.audio.samples, atol=1e-6)
@@ -53,8 +53,8 @@ def test_the_rest_is_generated_as_a_vamp_does(model: Vampnet, codebooks: int, pe
     assert np.array_equal(made.samples, again.samples)
 
 
-def test_variations_and_seeds(model: Vampnet) -> None:
-    data = compress(tone(1.0), model, CompressionSettings(1, 4), FAST)
+def test_variations_and_seeds(model: VampNet) -> None:
+    data = compress(tone(1.0), model, CompressionConfig(1, 4), FAST)
     first, second = decompress(data, model, variations=2)
     assert np.array_equal(first.samples, decompress(data, model)[0].samples)
     assert np.array_equal(second.samples, decompress(data, model, seed=4)[0].samples)
@@ -62,16 +62,16 @@ def test_variations_and_seeds(model: Vampnet) -> None:
 
 
 @pytest.mark.parametrize(("n_samples", "rate_hz", "channels", "level"), [(1, 44100, 1, 0.1), (30000, 8000, 3, 0.0)])
-def test_tiny_and_silent_audio(model: Vampnet, n_samples: int, rate_hz: int, channels: int, level: float) -> None:
+def test_tiny_and_silent_audio(model: VampNet, n_samples: int, rate_hz: int, channels: int, level: float) -> None:
     audio = Audio(tone(5.0, rate_hz, channels, level).samples[:, :n_samples], rate_hz)
-    for settings in (ALL, CompressionSettings(2, 3)):
+    for settings in (ALL, CompressionConfig(2, 3)):
         made = decompress(compress(audio, model, settings, FAST), model)[0]
         assert made.samples.shape == audio.samples.shape
 
 
-def test_files_with_their_rates(model: Vampnet, tmp_path: Path) -> None:
+def test_files_with_their_rates(model: VampNet, tmp_path: Path) -> None:
     write(tmp_path / "in.wav", tone(2.0, 22050, 2))
-    report = compress_file(tmp_path / "in.wav", tmp_path / "x.vamp", model, CompressionSettings(2, 4), FAST)
+    report = compress_file(tmp_path / "in.wav", tmp_path / "x.vamp", model, CompressionConfig(2, 4), FAST)
     size = (tmp_path / "x.vamp").stat().st_size
     assert report.n_bytes == size and report.file_bps == 8 * size / 2.0
     assert report.kept_bps == pytest.approx(2 * model.codec.frames_per_s * 2 * 6 / 4)
@@ -85,8 +85,8 @@ def test_files_with_their_rates(model: Vampnet, tmp_path: Path) -> None:
     assert math.isinf(whole.paper_label_bps)
 
 
-def test_damage_leaves_no_output(model: Vampnet, tmp_path: Path) -> None:
-    data = compress(tone(1.0), model, CompressionSettings(2, 4), FAST)
+def test_damage_leaves_no_output(model: VampNet, tmp_path: Path) -> None:
+    data = compress(tone(1.0), model, CompressionConfig(2, 4), FAST)
     for wrong in (data[:-3], data[:200] + b"\x00" + data[201:]):
         (tmp_path / "x.vamp").write_bytes(wrong)
         with pytest.raises(VampFileError, match=r"x\.vamp"):
@@ -94,8 +94,8 @@ def test_damage_leaves_no_output(model: Vampnet, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.vamp"]
 
 
-def test_other_models_and_codecs_are_named(model: Vampnet, tmp_path: Path) -> None:
-    data = compress(tone(1.0), model, CompressionSettings(2, 4), FAST)
+def test_other_models_and_codecs_are_named(model: VampNet, tmp_path: Path) -> None:
+    data = compress(tone(1.0), model, CompressionConfig(2, 4), FAST)
     torch.manual_seed(9)
     codec = tiny_codec()
     coarse, c2f = tiny_models(codec)
@@ -113,14 +113,14 @@ def test_other_models_and_codecs_are_named(model: Vampnet, tmp_path: Path) -> No
         decompress(compress(tone(1.0), model, ALL), foreign)
 
 
-def test_refusals(model: Vampnet, tmp_path: Path) -> None:
+def test_refusals(model: VampNet, tmp_path: Path) -> None:
     audio = tone(0.5)
     with pytest.raises(SettingsError, match="codebooks is 7, but the codec has 6"):
-        compress(audio, model, CompressionSettings(7))
+        compress(audio, model, CompressionConfig(7))
     with pytest.raises(SettingsError, match="codec alone"):
-        compress(audio, model.codec, CompressionSettings(2))
+        compress(audio, model.codec, CompressionConfig(2))
     with pytest.raises(SettingsError, match="codec alone"):
-        decompress(compress(audio, model, CompressionSettings(2), FAST), model.codec)
+        decompress(compress(audio, model, CompressionConfig(2), FAST), model.codec)
     with pytest.raises(SettingsError, match="holds all tokens"):
         decompress(compress(audio, model, ALL), model, seed=1)
     write(tmp_path / "in.wav", audio)
@@ -130,8 +130,8 @@ def test_refusals(model: Vampnet, tmp_path: Path) -> None:
         compress_file(tmp_path / "in.wav", tmp_path / "no" / "x.vamp", model, ALL)
     with pytest.raises(AudioError, match="no such file"):
         compress_file(tmp_path / "none.wav", tmp_path / "x.vamp", model, ALL)
-    for wrong in (CompressionSettings, lambda: CompressionSettings(entropy="zip")):
-        if wrong is not CompressionSettings:
+    for wrong in (CompressionConfig, lambda: CompressionConfig(entropy="zip")):
+        if wrong is not CompressionConfig:
             with pytest.raises(SettingsError, match="entropy is 'zip'"):
                 wrong()
 
@@ -174,7 +174,7 @@ def test_mistakes_are_one_line(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    model: Vampnet,
+    model: VampNet,
 ) -> None:
     folder = tmp_path_factory.mktemp("mistakes")
     monkeypatch.chdir(folder)

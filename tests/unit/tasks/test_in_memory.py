@@ -11,21 +11,21 @@ from tests.support.tiny import tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import read, write
 from vampnet.errors import SettingsError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.tasks.in_memory import generate, inpaint, outpaint, stretch, telephone
 from vampnet.tasks.takes import CROSSFADE_S, DEFAULT_THEME
 
-FAST = Sampling(steps=2, c2f_steps=1, seed=3)
+FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("tasks"))
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(44100, 2), (22050, 1), (48000, 1)])
-def test_inpainting_leaves_all_else_bit_for_bit(model: Vampnet, rate_hz: int, channels: int) -> None:
+def test_inpainting_leaves_all_else_bit_for_bit(model: VampNet, rate_hz: int, channels: int) -> None:
     audio = tone(4.0, rate_hz, channels)
     made = inpaint(model, audio, [(1.0, 1.5), (2.25, 2.5)], FAST).audio
     changed = np.flatnonzero((made.samples != audio.samples).any(axis=0)) / rate_hz
@@ -37,7 +37,7 @@ def test_inpainting_leaves_all_else_bit_for_bit(model: Vampnet, rate_hz: int, ch
         assert (inside != old).mean() > 0.99
 
 
-def test_regions_at_the_edges_and_regions_that_touch(model: Vampnet) -> None:
+def test_regions_at_the_edges_and_regions_that_touch(model: VampNet) -> None:
     audio = tone(2.0)
     made = inpaint(model, audio, [(0.0, 0.3), (1.7, float("inf"))], FAST).audio
     assert np.array_equal(made.samples[:, 13230:74970], audio.samples[:, 13230:74970])
@@ -48,12 +48,12 @@ def test_regions_at_the_edges_and_regions_that_touch(model: Vampnet) -> None:
 
 
 @pytest.mark.parametrize("region", [(2.5, 3.0), (-1.0, 0.5), (1.0, 1.0), (1.5, 1.0), (float("nan"), 1.0)])
-def test_bad_regions_are_named(model: Vampnet, region: tuple[float, float]) -> None:
+def test_bad_regions_are_named(model: VampNet, region: tuple[float, float]) -> None:
     with pytest.raises(SettingsError, match="region"):
         inpaint(model, tone(2.0), [region], FAST)
 
 
-def test_outpainting_keeps_the_input(model: Vampnet) -> None:
+def test_outpainting_keeps_the_input(model: VampNet) -> None:
     audio = tone(3.0, 48000, 2)
     made = outpaint(model, audio, before_s=1.0, after_s=2.0, sampling=FAST).audio
     assert made.samples.shape == (2, 6 * 48000)
@@ -67,7 +67,7 @@ def test_outpainting_keeps_the_input(model: Vampnet) -> None:
         outpaint(model, audio, after_s=-1.0)
 
 
-def test_a_continuation_goes_over_windows(model: Vampnet) -> None:
+def test_a_continuation_goes_over_windows(model: VampNet) -> None:
     audio = tone(1.0)
     made = outpaint(model, audio, after_s=14.0, sampling=FAST).audio
     assert made.n_samples == 15 * 44100
@@ -75,10 +75,10 @@ def test_a_continuation_goes_over_windows(model: Vampnet) -> None:
     assert np.array_equal(made.samples, again.samples)
 
 
-def test_new_audio(model: Vampnet) -> None:
+def test_new_audio(model: VampNet) -> None:
     made = generate(model, 1.5, sampling=FAST)
     assert made.audio.samples.shape == (1, 66150) and made.mask_CT is not None and made.mask_CT.all()
-    other = generate(model, 1.5, sampling=Sampling(steps=2, c2f_steps=1, seed=4))
+    other = generate(model, 1.5, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=4))
     assert not np.array_equal(made.audio.samples, other.audio.samples)
     like = generate(model, 2.5, like=tone(1.0, 22050, 2), sampling=FAST)
     assert like.audio.samples.shape == (2, 55125) and like.audio.sample_rate_hz == 22050
@@ -86,7 +86,7 @@ def test_new_audio(model: Vampnet) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5, 3.0])
-def test_stretching(model: Vampnet, factor: float) -> None:
+def test_stretching(model: VampNet, factor: float) -> None:
     made = stretch(model, tone(1.0, channels=2), factor, FAST)
     assert made.audio.samples.shape == (2, round(44100 * factor))
     assert made.mask_CT is not None
@@ -96,11 +96,11 @@ def test_stretching(model: Vampnet, factor: float) -> None:
         stretch(model, tone(1.0), 0.5)
 
 
-def test_telephone(model: Vampnet) -> None:
+def test_telephone(model: VampNet) -> None:
     audio = tone(1.0)
     rounds = telephone(model, audio, 3, sampling=FAST)
     assert [made.seed for made in rounds] == [3, 4, 5]
-    second = model.vamp(rounds[0].audio, sampling=Sampling(steps=2, c2f_steps=1, seed=4))
+    second = model.vamp(rounds[0].audio, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=4))
     assert np.array_equal(rounds[1].audio.samples, second.audio.samples)
 
 
@@ -146,7 +146,7 @@ def test_variations_are_numbered(tmp_path: Path) -> None:
     assert first.shape == (1, 22050) and not np.array_equal(first, second)
 
 
-def test_new_audio_goes_on_from_its_opening(model: Vampnet) -> None:
+def test_new_audio_goes_on_from_its_opening(model: VampNet) -> None:
     """Beyond ten seconds it keeps a theme of them; without one it goes its own way, from the same opening on."""
     themed, free = (generate(model, 12.0, sampling=FAST, theme=theme) for theme in (DEFAULT_THEME, None))
     assert themed.audio.n_samples == free.audio.n_samples == 12 * 44100

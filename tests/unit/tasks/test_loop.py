@@ -13,17 +13,17 @@ from tests.support.tiny import tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio, probe, read, write
 from vampnet.audio.loop_points import mark_loop
-from vampnet.beats.events import Rhythm, steady_rhythm
+from vampnet.beats.events import Events, steady_events
 from vampnet.errors import AudioError, SettingsError
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.tasks.loop import _decode_turn, _encode_turn, _generate_turns, _resampled_turn, cut_bars, loop
 
-FAST = Sampling(steps=2, c2f_steps=1)
+FAST = SamplingConfig(steps=2, c2f_steps=1)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("loops"))
 
 
@@ -40,7 +40,7 @@ def test_resampling_goes_round(n_old: int, n_new: int) -> None:
     assert np.abs(turned - cycle(n_new)).max() < 2e-3
 
 
-def test_encoding_and_decoding_go_round(model: Vampnet) -> None:
+def test_encoding_and_decoding_go_round(model: VampNet) -> None:
     rng = np.random.default_rng(0)
     turn = (0.1 * rng.standard_normal((1, 40 * 768))).astype(np.float32)
     codes = _encode_turn(model, turn, 40)
@@ -51,7 +51,7 @@ def test_encoding_and_decoding_go_round(model: Vampnet) -> None:
     assert np.abs(np.roll(audio, 13 * 768, axis=1) - again).max() < 1e-4
 
 
-def test_variations_share_the_seam_and_nothing_else(model: Vampnet) -> None:
+def test_variations_share_the_seam_and_nothing_else(model: VampNet) -> None:
     codes = torch.randint(64, (2, 6, 120), dtype=torch.int32)
     masks = torch.ones(3, 6, 120, dtype=torch.bool)
     made = _generate_turns(model, codes, masks, FAST, [1, 2, 3])
@@ -62,7 +62,7 @@ def test_variations_share_the_seam_and_nothing_else(model: Vampnet) -> None:
 
 
 @pytest.mark.parametrize(("rate_hz", "channels", "seconds"), [(44100, 2, 2.0), (48000, 1, 1.2345), (22050, 1, 0.3)])
-def test_loops_have_their_length(model: Vampnet, rate_hz: int, channels: int, seconds: float) -> None:
+def test_loops_have_their_length(model: VampNet, rate_hz: int, channels: int, seconds: float) -> None:
     audio = tone(seconds, rate_hz, channels)
     made = loop(model, audio, 2, sampling=FAST)
     assert all(m.audio.samples.shape == audio.samples.shape and m.audio.sample_rate_hz == rate_hz for m in made)
@@ -72,7 +72,7 @@ def test_loops_have_their_length(model: Vampnet, rate_hz: int, channels: int, se
     assert [m.seed for m in made] == [0, 1]
 
 
-def test_silence_and_bad_lengths(model: Vampnet) -> None:
+def test_silence_and_bad_lengths(model: VampNet) -> None:
     made = loop(model, Audio(np.zeros((1, 44100), np.float32), 44100), sampling=FAST)
     assert np.isfinite(made[0].audio.samples).all()
     with pytest.raises(SettingsError, match="length of the loop"):
@@ -81,14 +81,14 @@ def test_silence_and_bad_lengths(model: Vampnet) -> None:
 
 def test_bars_are_cut_at_downbeats() -> None:
     audio = tone(10.0)
-    cut = cut_bars(audio, steady_rhythm(120.0, 10.0, downbeat_s=0.25), 2)
+    cut = cut_bars(audio, steady_events(120.0, 10.0, downbeat_s=0.25), 2)
     assert cut.n_samples == 4 * 44100 and np.array_equal(cut.samples, audio.samples[:, 11025:187425])
-    last = cut_bars(audio, Rhythm((0.0, 2.5, 5.0, 7.5), (0.0, 5.0)), 2)
+    last = cut_bars(audio, Events((0.0, 2.5, 5.0, 7.5), (0.0, 5.0)), 2)
     assert last.n_samples == audio.n_samples
     with pytest.raises(AudioError, match="fewer than 9 bars"):
-        cut_bars(audio, steady_rhythm(120.0, 10.0), 9)
+        cut_bars(audio, steady_events(120.0, 10.0), 9)
     with pytest.raises(AudioError, match="--bpm"):
-        cut_bars(audio, Rhythm((1.0,), (1.0,)), 1)
+        cut_bars(audio, Events((1.0,), (1.0,)), 1)
 
 
 def test_loop_points_are_where_samplers_look(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.support.tiny import COARSE, tone
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio, write
 from vampnet.audio.sources import FileSource, MemorySource
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.models.bundle import find_bundle
 from vampnet.models.config import ModelConfig
 from vampnet.tasks.out_of_domain import excerpt, surprise, surprise_limit, surprise_of_codes, warning
@@ -25,7 +25,7 @@ LOOP = Path(__file__).parents[3] / "examples" / "loop.wav"
 
 
 @pytest.fixture(scope="module")
-def model() -> Vampnet:
+def model() -> VampNet:
     return load("default")
 
 
@@ -55,7 +55,7 @@ def test_surprise_is_the_cross_entropy_of_what_is_masked() -> None:
         assert found == pytest.approx(-math.log(right), abs=1e-4)
 
 
-def test_music_of_its_kind_surprises_less_than_noise(model: Vampnet) -> None:
+def test_music_of_its_kind_surprises_less_than_noise(model: VampNet) -> None:
     limit = surprise_limit(model)
     assert limit is not None
     assert surprise(model, FileSource(LOOP)) < limit < surprise(model, MemorySource(noise()))
@@ -64,7 +64,7 @@ def test_music_of_its_kind_surprises_less_than_noise(model: Vampnet) -> None:
     assert "foreign" in said and f"{limit:.2f}" in said and "\n" not in said
 
 
-def test_silence_and_bundles_without_a_limit_warn_of_nothing(model: Vampnet) -> None:
+def test_silence_and_bundles_without_a_limit_warn_of_nothing(model: VampNet) -> None:
     silent = MemorySource(Audio(np.zeros((1, 44100), np.float32), 44100))
     assert math.isnan(surprise(model, silent))
     assert warning(model, silent) == ""

@@ -17,14 +17,14 @@ from vampnet.audio.files import Audio, probe, read, write
 from vampnet.audio.sources import FileSource, MemorySource
 from vampnet.audio.splice import Canvas, Patch
 from vampnet.audio.spool import Spool
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.prompts.parts import Codebooks, Keep
 from vampnet.tasks import takes
 from vampnet.tasks.in_memory import inpaint
 from vampnet.tasks.takes import CROSSFADE_S, Desk
 
-FAST = Sampling(steps=1, c2f_steps=1, seed=3)
+FAST = SamplingConfig(steps=1, c2f_steps=1, seed=3)
 N, RATE = 66150, 44100
 CODINGS = (
     ("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "PCM_32"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("wav", "PCM_U8"),
@@ -47,7 +47,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("model") / "b")
 
 
@@ -110,7 +110,7 @@ def test_reading_from_the_middle(tmp_path: Path, ending: str) -> None:
         assert np.array_equal(np.concatenate(list(source.blocks(first)), axis=1), whole[:, first:])
 
 
-def test_file_and_memory_agree(model: Vampnet, tmp_path: Path) -> None:
+def test_file_and_memory_agree(model: VampNet, tmp_path: Path) -> None:
     write(tmp_path / "in.wav", tone(1.5, 32000, 2), "FLOAT")
     source, regions = FileSource(tmp_path / "in.wav"), [(0.3, 0.6), (0.7, 1.2)]
     with Desk(model) as desk:
@@ -122,7 +122,7 @@ def test_file_and_memory_agree(model: Vampnet, tmp_path: Path) -> None:
     assert 0.8 < new_s < 0.9 and not list(tmp_path.glob(".vampnet-*"))
 
 
-def test_a_prompt_within_regions(model: Vampnet) -> None:
+def test_a_prompt_within_regions(model: VampNet) -> None:
     audio = tone(1.5)
     plain = inpaint(model, audio, [(0.5, 1.0)], FAST).audio.samples
     bent = inpaint(model, audio, [(0.5, 1.0)], FAST, prompt=Codebooks(1)).audio.samples

@@ -11,9 +11,9 @@ from tests.unit.beats.test_events import clicks
 from vampnet.apps.cli.tasks import continue_options
 from vampnet.audio.files import Audio, Samples
 from vampnet.audio.sources import MemorySource
-from vampnet.beats.events import Rhythm
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.beats.events import Events
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Nothing, Periodic
 from vampnet.prompts.rhythmic import Beats
@@ -22,11 +22,11 @@ from vampnet.tasks.takes import DEFAULT_THEME
 from vampnet.tasks.theme import LONGEST_S, Theme, ThemedSource, find_theme
 
 RATE_HZ = 44100
-FAST = Sampling(steps=2, c2f_steps=1, seed=3)
+FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Vampnet:
+def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("bundle"))
 
 
@@ -59,8 +59,8 @@ def test_without_beats_a_theme_is_as_long_as_it_may_be(seconds: float, expected_
 def test_themes_go_on_where_the_source_ends() -> None:
     """Before the source turns end at its start, after it they begin at its end; blocks from anywhere agree."""
     own, step_s = np.arange(10.0, 20.0, dtype=np.float32)[None], 1 / 4000
-    before = Theme(own[:, :3], 4000, Rhythm((1 * step_s,), ()))
-    after = Theme(own[:, -4:], 4000, Rhythm((0.0, 2 * step_s), (2 * step_s,)))
+    before = Theme(own[:, :3], 4000, Events((1 * step_s,), ()))
+    after = Theme(own[:, -4:], 4000, Events((0.0, 2 * step_s), (2 * step_s,)))
     themed = ThemedSource(source_of(own, 4000), before, 5, after, 9)
     expected = [11, 12, 10, 11, 12, *range(10, 20), 16, 17, 18, 19, 16, 17, 18, 19, 16]
     assert themed.n_samples == len(expected) and all_of(themed)[0].tolist() == expected
@@ -70,7 +70,7 @@ def test_themes_go_on_where_the_source_ends() -> None:
     assert np.array(themed.events("downbeats")) / step_s == pytest.approx([17, 21]) and themed.events("onsets") == []
 
 
-def test_a_continuation_keeps_its_theme(model: Vampnet) -> None:
+def test_a_continuation_keeps_its_theme(model: VampNet) -> None:
     """What a theme keeps comes from the audio's end: with all of it kept, new music is that, over and over."""
     audio = tone(4.0)
     everything = outpaint(model, audio, after_s=3.0, sampling=FAST, theme=Periodic(1)).audio
@@ -78,16 +78,18 @@ def test_a_continuation_keeps_its_theme(model: Vampnet) -> None:
     none = outpaint(model, audio, 0.5, 3.0, FAST, theme=Nothing()).audio
     assert np.array_equal(free.samples, none.samples)
     assert not np.array_equal(free.samples, sparse.samples)
-    again = outpaint(model, audio, after_s=3.0, sampling=Sampling(steps=2, c2f_steps=1, seed=4), theme=Periodic(1))
+    again = outpaint(
+        model, audio, after_s=3.0, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=4), theme=Periodic(1)
+    )
     n = audio.n_samples
     assert np.array_equal(everything.samples[:, n:], again.audio.samples[:, n:])  # nothing is left to chance
 
 
-def test_beats_of_the_theme_are_kept(model: Vampnet) -> None:
+def test_beats_of_the_theme_are_kept(model: VampNet) -> None:
     """The beats of a click track go on: their frames are those of the theme, whatever the seed."""
     audio = Audio(clicks(120.0, 8.0, 4, model.codec.sample_rate_hz), model.codec.sample_rate_hz)
     made = [
-        outpaint(model, audio, after_s=4.0, sampling=Sampling(steps=2, c2f_steps=1, seed=s), theme=theme).audio
+        outpaint(model, audio, after_s=4.0, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=s), theme=theme).audio
         for theme in (Beats(before=0.1, after=0.4), Nothing())
         for s in (1, 2)
     ]

@@ -12,10 +12,10 @@ from jsonargparse import Namespace
 
 from vampnet.apps.cli.options import ProgressBar, load_model, rhythm_from, warn_if_foreign
 from vampnet.errors import AudioError, BatchError, Interrupted, SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 
 if TYPE_CHECKING:
-    from vampnet.beats.events import Rhythm, Tracking
+    from vampnet.beats.events import Events, TrackerConfig
     from vampnet.jobs.batch import Outcome
     from vampnet.prompts.parts import Prompt
 
@@ -25,7 +25,7 @@ def is_batch(inputs: list[str], output: str) -> bool:
     return len(inputs) > 1 or Path(output).is_dir() or output.endswith(("/", os.sep))
 
 
-def run_batch(options: Namespace, prompt: Prompt, sampling: Sampling) -> None:
+def run_batch(options: Namespace, prompt: Prompt, sampling: SamplingConfig) -> None:
     """Vamp all inputs; raises BatchError at the end when some failed."""
     if options.beats is not None and len(options.input) > 1:
         raise SettingsError("--beats are those of one file; leave it out and the beats of each file are found")
@@ -38,7 +38,7 @@ def run_batch(options: Namespace, prompt: Prompt, sampling: Sampling) -> None:
     warn_if_foreign(options, model, options.input)
     errors, n_done = [], 0
 
-    def rhythm_of(path: Path) -> Rhythm | Tracking | None:
+    def rhythm_of(path: Path) -> Events | TrackerConfig | None:
         single = options.clone()
         single.input = str(path)
         return rhythm_from(single)

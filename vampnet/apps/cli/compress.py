@@ -19,9 +19,9 @@ from vampnet.apps.cli.options import (
     protect_input,
     settings_from,
 )
-from vampnet.compression.config import CompressionSettings
+from vampnet.compression.config import CompressionConfig
 from vampnet.errors import SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 
 if TYPE_CHECKING:
     from vampnet.codec.base import Codec
@@ -38,13 +38,13 @@ def compress_options(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=str, required=True, help="file to write; it ends in .vamp")
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
-    add_settings(parser, CompressionSettings, "Compression")
-    add_settings(parser, Sampling, "Sampling: how the rest is generated when the file is opened")
+    add_settings(parser, CompressionConfig, "Compression")
+    add_settings(parser, SamplingConfig, "Sampling: how the rest is generated when the file is opened")
 
 
 def run_compress(options: Namespace) -> None:
     """`vampnet compress`: a small file of kept tokens."""
-    settings, sampling = settings_from(CompressionSettings, options), settings_from(Sampling, options)
+    settings, sampling = settings_from(CompressionConfig, options), settings_from(SamplingConfig, options)
     output = Path(options.output)
     protect_input(options.input, [output])
     from vampnet.tasks.compress import check_ending, compress_file, needs_model
@@ -53,7 +53,7 @@ def run_compress(options: Namespace) -> None:
     model = _codec(options)
     if needs_model(settings, model):
         model = load_model(options)
-    elif options.lora or sampling != Sampling():
+    elif options.lora or sampling != SamplingConfig():
         raise SettingsError("these settings keep all tokens, so --lora and the sampling flags would change nothing")
     with ProgressBar(COMPRESS_SHARES) as bar:
         report = compress_file(options.input, output, model, settings, sampling, bar.update)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from vampnet.apps.cli.options import add_settings, settings_from
-from vampnet.training.finetune_config import FinetuneSettings
+from vampnet.training.finetune_config import FinetuneConfig
 
 if TYPE_CHECKING:
     pass
@@ -20,14 +20,14 @@ def finetune_options(parser: ArgumentParser) -> None:
     parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")
     parser.add_argument("--run", type=str, default=None, help="working folder, resumed (default: OUTPUT.run)")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
-    add_settings(parser, FinetuneSettings, "Fine-tuning")
+    add_settings(parser, FinetuneConfig, "Fine-tuning")
 
 
 def run_finetune(options: Namespace) -> None:
     """`vampnet finetune`: LoRA adapters for one's own music."""
     from vampnet.training.finetune import finetune
 
-    settings, run = settings_from(FinetuneSettings, options), options.run or f"{options.output}.run"
+    settings, run = settings_from(FinetuneConfig, options), options.run or f"{options.output}.run"
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

@@ -14,8 +14,8 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet.errors import AudioError, PromptError, SettingsError
 
 if TYPE_CHECKING:
-    from vampnet.beats.events import Rhythm, Tracking
-    from vampnet.generation.pipeline import Vampnet
+    from vampnet.beats.events import Events, TrackerConfig
+    from vampnet.generation.pipeline import VampNet
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
@@ -47,7 +47,7 @@ def add_model_options(parser: ArgumentParser) -> None:
     )
 
 
-def load_model(options: Namespace, compat: str = "") -> Vampnet:
+def load_model(options: Namespace, compat: str = "") -> VampNet:
     """The model that these flags ask for."""
     from vampnet.generation.pipeline import load
 
@@ -61,7 +61,7 @@ def add_warning_option(parser: ArgumentParser) -> None:
     )
 
 
-def warn_if_foreign(options: Namespace, model: Vampnet, paths: Sequence[str | Path]) -> None:
+def warn_if_foreign(options: Namespace, model: VampNet, paths: Sequence[str | Path]) -> None:
     """A line on stderr for each input that the model does not know the like of; what cannot be read is left out."""
     if options.no_domain_warning:
         return
@@ -127,7 +127,7 @@ def add_beat_options(parser: ArgumentParser) -> None:
     group.add_argument("--beats-per-bar", type=int, default=4, help="with --bpm: beats in a bar")
 
 
-def rhythm_from(options: Namespace) -> Rhythm | Tracking | None:
+def rhythm_from(options: Namespace) -> Events | TrackerConfig | None:
     """Beats that the flags give, or how to find them; None leaves that to the default."""
     given = [flag for flag in ("beats", "bpm", "beat_tracker") if options[flag] is not None]
     if len(given) > 1:
@@ -138,15 +138,15 @@ def rhythm_from(options: Namespace) -> Rhythm | Tracking | None:
     if not given:
         return None
     from vampnet.audio.files import probe
-    from vampnet.beats.events import Tracking, read_rhythm, steady_rhythm
+    from vampnet.beats.events import TrackerConfig, read_events, steady_events
 
     if options.beat_tracker is not None:
-        return Tracking(options.beat_tracker)
+        return TrackerConfig(options.beat_tracker)
     if options.beats is not None:
-        return read_rhythm(options.beats)
+        return read_events(options.beats)
     assert options.bpm is not None  # one of the three is given
     info = probe(options.input)
-    return steady_rhythm(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
+    return steady_events(options.bpm, info.n_samples / info.sample_rate_hz, options.downbeat, options.beats_per_bar)
 
 
 STAGE_SHARES = {"encode": 0.05, "coarse": 0.55, "c2f": 0.25, "decode": 0.1, "write": 0.05}

@@ -25,14 +25,14 @@ from vampnet.apps.cli.options import (
     warn_if_foreign,
 )
 from vampnet.errors import PromptError, SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vampnet.audio.files import AudioInfo
     from vampnet.audio.sources import Source
-    from vampnet.generation.pipeline import Vampnet
+    from vampnet.generation.pipeline import VampNet
     from vampnet.prompts.parts import Prompt
     from vampnet.tasks.takes import Desk, Take
 
@@ -53,7 +53,7 @@ def _common(parser: ArgumentParser, with_input: bool = True) -> None:
         "--plot", type=str, default=None, help="PNG of input, output and kept tokens (of the first variation)"
     )
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
-    add_settings(parser, Sampling, "Sampling")
+    add_settings(parser, SamplingConfig, "Sampling")
 
 
 def inpaint_options(parser: ArgumentParser) -> None:
@@ -140,7 +140,7 @@ def run_telephone(options: Namespace) -> None:
     prompt = _prompt(options.prompt)
     assert prompt is not None  # it has a default
 
-    def last_round(desk: Desk, source: Source, sampling: Sampling) -> Take:
+    def last_round(desk: Desk, source: Source, sampling: SamplingConfig) -> Take:
         *_, last = takes.telephone(desk, source, options.rounds, prompt, sampling)
         return last
 
@@ -203,7 +203,7 @@ def run_loop(options: Namespace) -> None:
     from vampnet.prompts.grammar import parse_prompt
     from vampnet.tasks import loop as loops
 
-    prompt, sampling, info = parse_prompt(options.prompt), settings_from(Sampling, options), probe(options.input)
+    prompt, sampling, info = parse_prompt(options.prompt), settings_from(SamplingConfig, options), probe(options.input)
     paths = output_paths(options.output, 1 if options.join else options.variations)
     _check_outputs(options, paths, info)
     codings = [output_coding(path, None, info) for path in paths]
@@ -234,7 +234,7 @@ def run_loop(options: Namespace) -> None:
     _report(options, "loop", done)
 
 
-Task = Callable[["Desk", Any, Sampling], "Take"]
+Task = Callable[["Desk", Any, SamplingConfig], "Take"]
 """A task: desk, input source (None without an input) and sampling settings -> what it made."""
 
 
@@ -247,11 +247,11 @@ def _make(options: Namespace, name: str, task: Task, before_s: float = 0.0, from
     from vampnet.audio.sources import FileSource
     from vampnet.tasks.takes import Desk
 
-    sampling, paths = settings_from(Sampling, options), output_paths(options.output, options.variations)
+    sampling, paths = settings_from(SamplingConfig, options), output_paths(options.output, options.variations)
     info: AudioInfo | None = probe(options.input) if "input" in options else None
     _check_outputs(options, paths, info)
     source = FileSource(options.input) if info is not None else None
-    model: Vampnet = load_model(options)
+    model: VampNet = load_model(options)
     if source is not None:
         warn_if_foreign(options, model, [options.input])
     done = []

@@ -27,7 +27,7 @@ from vampnet.apps.cli.options import (
     warn_if_foreign,
 )
 from vampnet.errors import PromptError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 
 if TYPE_CHECKING:
     from vampnet.generation.pipeline import Drawn
@@ -85,12 +85,12 @@ def vamp_options(parser: ArgumentParser) -> None:
     )
     group.add_argument("--keep", action="append", default=None, metavar="A:B", help="keep seconds A to B; repeatable")
     add_beat_options(parser)
-    add_settings(parser, Sampling, "Sampling")
+    add_settings(parser, SamplingConfig, "Sampling")
 
 
 def run_vamp(options: Namespace) -> None:
     """`vampnet vamp`: variations of a recording."""
-    prompt, sampling = _prompt_of(options), settings_from(Sampling, options)
+    prompt, sampling = _prompt_of(options), settings_from(SamplingConfig, options)
     if options.plot:
         _check_plot(options)
     if is_batch(options.input, options.output):

@@ -23,7 +23,7 @@ from vampnet.device import select_device
 from vampnet.errors import BundleError
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.models.weights import sha256_of
-from vampnet.torch_files import ForeignState, read_pth
+from vampnet.torch_files import StateDictReader, read_pth
 
 WINDOW, HOP, FFT = 400, 160, 512
 """Samples at 16 kHz: 25 ms windows every 10 ms."""
@@ -83,7 +83,7 @@ class Vggish(Embedding):
 def load_network(path: str | os.PathLike[str]) -> Network:
     """The network with a file's weights; see the module's docstring for its keys."""
     network, given = Network(), _read(path)
-    state = ForeignState({name: value for name, value in given.items() if name not in _NOT_USED}, path)
+    state = StateDictReader({name: value for name, value in given.items() if name not in _NOT_USED}, path)
     named: list[tuple[str, Any]]
     named = [(f"features.{n}", m) for (n, _, _), m in zip(CONVOLUTIONS, network.convolutions, strict=True)]
     named += [(f"embeddings.{n}", m) for (n, _, _), m in zip(LINEARS, network.linears, strict=True)]

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from vampnet.audio.files import Samples
-from vampnet.beats.events import Rhythm
+from vampnet.beats.events import Events
 from vampnet.errors import SettingsError
 from vampnet.evaluation.experiments.measures import METRICS, Embedded, Floats, Reference
 from vampnet.evaluation.metrics.harmony import Chroma, Key
@@ -120,7 +120,7 @@ def load_reference(path: Path, audio_BS: Samples) -> Reference:
             known = json.loads(str(data["known"]))
             chromas = tuple(Chroma(data[f"energy.{k}"], data[f"level.{k}"]) for k in range(len(audio_BS)))
             codes_BCT = torch.from_numpy(data["codes"])
-        rhythms = tuple(Rhythm(*map(tuple, events)) for events in known["rhythms"])
+        rhythms = tuple(Events(*map(tuple, events)) for events in known["rhythms"])
         keys = tuple(Key(name, strength) for name, strength in known["keys"])
         return Reference(audio_BS, codes_BCT, rhythms, tuple(known["onsets_hz"]), chromas, keys)
     except (OSError, KeyError, ValueError) as error:

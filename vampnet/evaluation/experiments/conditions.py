@@ -20,11 +20,11 @@ from torch import Tensor
 from vampnet.audio.files import Audio, Samples, read, resample, write
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.output_format import MAX_CORRECTION_DB
-from vampnet.beats.events import Rhythm
+from vampnet.beats.events import Events
 from vampnet.errors import DependencyError
 from vampnet.evaluation.experiments.experiment import Condition
-from vampnet.generation.config import Sampling
-from vampnet.generation.pipeline import Vampnet
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import VampNet
 
 OPUS_RATE_HZ = 48000
 
@@ -45,10 +45,10 @@ class Made:
 
 def make(
     condition: Condition,
-    model: Vampnet,
+    model: VampNet,
     audio_BS: Samples,
     codes_BCT: Tensor,
-    rhythms: Sequence[Rhythm],
+    rhythms: Sequence[Events],
     seeds: list[int],
 ) -> Made:
     """Run a condition. `audio_BS` is what `codes_BCT` were encoded from; `seeds`: one per excerpt."""
@@ -73,7 +73,7 @@ def make(
 
 
 def generate_batch(
-    model: Vampnet, codes_BCT: Tensor, masks: Sequence[Tensor], sampling: Sampling, seeds: Sequence[Sequence[int]]
+    model: VampNet, codes_BCT: Tensor, masks: Sequence[Tensor], sampling: SamplingConfig, seeds: Sequence[Sequence[int]]
 ) -> Tensor:
     """Variations (B, V, C, T), int32, of unrelated excerpts of one length, all windows of a kind as one batch.
 
@@ -133,7 +133,7 @@ def _run(*command: str | Path) -> None:
         raise DependencyError(f"Opus baselines: {command[0]} failed ({lines[-1]})")
 
 
-def _masks(condition: Condition, model: Vampnet, n_frames: int, rhythm: Rhythm, seed: int) -> Tensor:
+def _masks(condition: Condition, model: VampNet, n_frames: int, rhythm: Events, seed: int) -> Tensor:
     """(V, C, T): one mask for all variations, so that they differ by what is generated alone."""
     prompt = condition.full_prompt(model.coarse.config.n_codebooks)
     mask_CT = model.mask(prompt, n_frames, seed, rhythm.events)
@@ -149,7 +149,7 @@ def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[
 
 
 @torch.no_grad()
-def _decoded(model: Vampnet, codes_BVCT: Tensor, n_samples: int) -> Samples:
+def _decoded(model: VampNet, codes_BVCT: Tensor, n_samples: int) -> Samples:
     """Waveforms (B, V, S)."""
     codes_NCT = codes_BVCT.flatten(0, 1).to(model.device, torch.int64)
     n_frames = codes_NCT.shape[2]  # in one block: excerpts are short, and the context of several would cost a third
@@ -158,7 +158,7 @@ def _decoded(model: Vampnet, codes_BVCT: Tensor, n_samples: int) -> Samples:
     return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BVCT.shape[:2], n_samples)
 
 
-def _levelled(audio_BVS: Samples, audio_BS: Samples, model: Vampnet) -> Samples:
+def _levelled(audio_BVS: Samples, audio_BS: Samples, model: VampNet) -> Samples:
     """Each output at the loudness of its input, corrected as far as the pipeline does."""
     rate_hz, limit = model.codec.sample_rate_hz, 10 ** (MAX_CORRECTION_DB / 20)
     result = np.empty_like(audio_BVS)

@@ -3,7 +3,7 @@
 An experiment is a YAML file (`vampnet/evaluation/experiments/recipes/`, linked as `recipes/evaluation/`):
 
     name: steps
-    title: Sampling steps
+    title: SamplingConfig steps
     view: steps                       # how the report draws it: one of VIEWS
     about: What is asked, in a sentence or two.
     sampling: {c2f_steps: 8}          # for all conditions
@@ -12,7 +12,7 @@ An experiment is a YAML file (`vampnet/evaluation/experiments/recipes/`, linked 
         prompt: periodic(16)
         vary: {steps: [1, 4, 8]}      # one condition per combination of values
 
-What `vary` names is a setting of the condition, a setting of `Sampling`, or a placeholder in its name and prompt.
+What `vary` names is a setting of the condition, a setting of `SamplingConfig`, or a placeholder in its name and prompt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import yaml
 
 from vampnet.config import check, from_dict
 from vampnet.errors import PromptError, SettingsError
-from vampnet.generation.config import Sampling
+from vampnet.generation.config import SamplingConfig
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Codebooks, Intersection, Periodic, Prompt
 
@@ -60,7 +60,7 @@ class Condition:
     """Kind opus: kbit/s asked for, 6 to 256."""
     variations: int = 1
     """Kind vamp: outputs per excerpt, with seeds of their own; from 2 on their diversity is measured. 1 to 16."""
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     """Kind vamp: how tokens are drawn; the seed is that of the first excerpt."""
 
     def __post_init__(self) -> None:
@@ -174,7 +174,7 @@ def parse_experiment(data: Any, where: str) -> Experiment:
         raise SettingsError(f"{where}: {what}; known: {', '.join(known)}")
     if not isinstance(data["conditions"], list):
         raise SettingsError(f"{where}: conditions must be a list")
-    shared = from_dict(Sampling, data.get("sampling", {}), f"{where}: sampling")
+    shared = from_dict(SamplingConfig, data.get("sampling", {}), f"{where}: sampling")
     made = [c for entry in data["conditions"] for c in _expand(entry, shared, where)]
     texts = [str(data.get(key, "")).strip() for key in ("name", "title", "view", "about")]
     return Experiment(texts[0], texts[1], texts[2], texts[3], tuple(made))
@@ -189,7 +189,7 @@ def condition_to_dict(condition: Condition) -> dict[str, Any]:
     return data
 
 
-def _expand(entry: Any, shared: Sampling, where: str) -> Iterator[Condition]:
+def _expand(entry: Any, shared: SamplingConfig, where: str) -> Iterator[Condition]:
     """The conditions of one entry of a recipe, one for each combination of the values under `vary`."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise SettingsError(f"{where}: each condition needs a name")
@@ -200,7 +200,7 @@ def _expand(entry: Any, shared: Sampling, where: str) -> Iterator[Condition]:
         yield _condition(entry, dict(zip(vary, values, strict=True)), shared, f"{where}: {entry['name']}")
 
 
-def _condition(entry: Mapping[str, Any], values: Mapping[str, Any], shared: Sampling, where: str) -> Condition:
+def _condition(entry: Mapping[str, Any], values: Mapping[str, Any], shared: SamplingConfig, where: str) -> Condition:
     data = {key: value for key, value in entry.items() if key not in ("vary", "sampling")}
     own = entry.get("sampling", {})
     if not isinstance(own, dict):
@@ -218,5 +218,5 @@ def _condition(entry: Mapping[str, Any], values: Mapping[str, Any], shared: Samp
         data |= {key: data[key].format(**values) for key in ("name", "prompt") if isinstance(data.get(key), str)}
     except (KeyError, IndexError, ValueError) as error:
         raise SettingsError(f"{where}: cannot fill in {error}; vary gives {', '.join(values) or 'nothing'}") from None
-    data["sampling"] = from_dict(Sampling, sampling, f"{where}: sampling")
+    data["sampling"] = from_dict(SamplingConfig, sampling, f"{where}: sampling")
     return from_dict(Condition, data, where)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vampnet.audio.files import Samples
 from vampnet.audio.mel import mel_distance
-from vampnet.beats.events import Rhythm
+from vampnet.beats.events import Events
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.evaluation.experiments.conditions import Made
 from vampnet.evaluation.metrics.distances import loudness_difference, token_accuracy
@@ -66,7 +66,7 @@ class Reference:
     audio_BS: Samples
     """Mono at the codec's rate and -24 LUFS, as the codec hears it."""
     codes_BCT: Tensor
-    rhythms: tuple[Rhythm, ...]
+    rhythms: tuple[Events, ...]
     onsets_hz: tuple[float, ...]
     chromas: tuple[Chroma, ...]
     keys: tuple[Key, ...]

@@ -45,7 +45,7 @@ from vampnet.evaluation.experiments.conditions import Made, make, opus_missing
 from vampnet.evaluation.experiments.excerpts import Excerpt, excerpts_digest, read_excerpt
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, condition_to_dict
 from vampnet.evaluation.experiments.measures import Reference, embed, measure_outputs, refer
-from vampnet.generation.pipeline import Vampnet, load
+from vampnet.generation.pipeline import VampNet, load
 from vampnet.models.bundle import find_bundle
 from vampnet.models.lora import parse_adapter
 from vampnet.models.weights import sha256_of
@@ -307,7 +307,7 @@ class _Worker:
     """What a process loads once."""
 
     def __init__(self, settings: RunSettings) -> None:
-        self.model: Vampnet = load(settings.bundle, settings.device, settings.lora, backend=settings.backend)
+        self.model: VampNet = load(settings.bundle, settings.device, settings.lora, backend=settings.backend)
         self.embeddings: list[Embedding] = [
             open_embedding(spec, settings.bundle, settings.device) for spec in settings.embeddings
         ]

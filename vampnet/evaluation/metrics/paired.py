@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vampnet.audio.mel import mel_distance
-from vampnet.beats.events import Rhythm
+from vampnet.beats.events import Events
 from vampnet.codec.base import Codec
 from vampnet.errors import AudioError, SettingsError
 from vampnet.evaluation.metrics import distances, harmony, rhythm
@@ -56,7 +56,7 @@ class Pair:
         return one, other
 
     @functools.cached_property
-    def rhythms(self) -> tuple[Rhythm, Rhythm]:
+    def rhythms(self) -> tuple[Events, Events]:
         """Of evaluated and reference."""
         one, other = (rhythm.rhythm_of(x, self.sample_rate_hz) for x in (self.evaluated, self.reference))
         return one, other

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vampnet.audio.files import Samples
-from vampnet.beats.events import Rhythm
-from vampnet.beats.tracking import find_rhythm
+from vampnet.beats.events import Events
+from vampnet.beats.tracking import track_events
 from vampnet.errors import DependencyError
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
 
@@ -38,12 +38,12 @@ class RhythmAgreement:
     bpm: float
 
 
-def rhythm_of(samples: Samples, sample_rate_hz: int) -> Rhythm:
+def rhythm_of(samples: Samples, sample_rate_hz: int) -> Events:
     """Beats and onsets of a signal (channels, samples)."""
-    return find_rhythm([samples], sample_rate_hz, samples.shape[1])
+    return track_events([samples], sample_rate_hz, samples.shape[1])
 
 
-def compare_rhythm(rhythm: Rhythm, reference: Rhythm) -> RhythmAgreement:
+def compare_rhythm(rhythm: Events, reference: Events) -> RhythmAgreement:
     """Agreement of an output's beats with the input's."""
     bpm, reference_bpm = tempo_bpm(rhythm.beats_s), tempo_bpm(reference.beats_s)
     beat_f = beat_f_measure(rhythm.beats_s, reference.beats_s)
