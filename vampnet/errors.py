@@ -4,6 +4,8 @@ The command line prints the message alone and leaves with `exit_code`; Python ca
 to handle all of them.
 """
 
+from importlib import import_module
+
 
 class VampnetError(Exception):
     """Base of every error that a user can cause and mend."""
@@ -51,3 +53,29 @@ class BatchError(VampnetError):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during long work; the message says what is finished and how to go on."""
+
+
+EXTRAS = {
+    "lightning_fabric": "train",
+    "matplotlib": "plot",
+    "mir_eval": "eval",
+    "openvino": "openvino",
+    "peft": "train",
+    "tensorboard": "train",
+    "transformers": "eval",
+}
+"""Optional libraries and the extra of pyproject.toml that installs each."""
+
+
+def require(library: str, purpose: str) -> None:
+    """Check that an optional library can be imported. Raises DependencyError that names the extra to install.
+
+    `purpose` is the plural subject of the message, such as "beat measures".
+    """
+    try:
+        import_module(library)
+    except ImportError:
+        extra = EXTRAS[library]
+        raise DependencyError(
+            f"{purpose} need {library}, of the extra `{extra}`: pip install 'vampnet[{extra}]'"
+        ) from None

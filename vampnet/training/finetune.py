@@ -20,7 +20,7 @@ from torch import nn
 
 from vampnet.audio.files import Audio, read, write
 from vampnet.device import select_device
-from vampnet.errors import BundleError, DependencyError, SettingsError
+from vampnet.errors import BundleError, SettingsError, require
 from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
@@ -249,10 +249,9 @@ def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter
 
 def adapt(model: nn.Module, settings: FinetuneConfig) -> None:
     """Put adapters into a model, in place; they alone are trainable afterwards."""
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise DependencyError("fine-tuning needs the extra `train`: pip install 'vampnet[train]'") from None
+    require("peft", "adapters for fine-tuning")
+    from peft import LoraConfig, inject_adapter_in_model
+
     torch.manual_seed(settings.seed)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=settings.target_names)  # type: ignore[arg-type]
     inject_adapter_in_model(config, model)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vampnet.device import inference_dtype, select_device
-from vampnet.errors import DependencyError, SettingsError
+from vampnet.errors import SettingsError, require
 from vampnet.training.muon import Muon
 from vampnet.training.recipe import LoopSettings
 
@@ -301,10 +301,9 @@ def _save_whole(state: dict[str, Any], path: Path) -> None:
 
 
 def _fabric(settings: LoopSettings, device: str, devices: int) -> Any:
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:
-        raise DependencyError("training needs the extra `train`: pip install 'vampnet[train]'") from None
+    require("lightning_fabric", "training runs")
+    from lightning_fabric import Fabric
+
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces number formats as news
     chosen = select_device(device)
     precision = settings.precision
@@ -315,8 +314,7 @@ def _fabric(settings: LoopSettings, device: str, devices: int) -> Any:
 
 
 def _writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise DependencyError("training logs need the extra `train`: pip install 'vampnet[train]'") from None
+    require("tensorboard", "training logs")
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder))

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.support.tiny import tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio, write
 from vampnet.audio.loudness import measure
-from vampnet.errors import SettingsError
+from vampnet.errors import DependencyError, SettingsError
 from vampnet.evaluation.embeddings.builtin import MelStatistics
 from vampnet.evaluation.experiments import runner
 from vampnet.evaluation.experiments.analysis import (
@@ -31,10 +32,12 @@ from vampnet.evaluation.experiments.analysis import (
     piece_weights,
 )
 from vampnet.evaluation.experiments.conditions import Made, generate_batch, make, opus_missing, through_opus
+from vampnet.evaluation.experiments.config import EvaluationConfig
+from vampnet.evaluation.experiments.evaluate import evaluate
 from vampnet.evaluation.experiments.excerpts import choose_excerpts
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, parse_experiment
 from vampnet.evaluation.experiments.measures import METRICS, embed, measure_outputs, refer
-from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, RunSettings, condition_key, run
+from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, condition_key, run
 from vampnet.evaluation.metrics.frechet import Moments
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import VampNet, load
@@ -75,9 +78,9 @@ def batch(model: VampNet) -> tuple[np.ndarray, torch.Tensor]:
         return audio_BS, model.codec.encode(torch.from_numpy(audio_BS)).int()
 
 
-def settings(folder: Path, name: str, **changes: Any) -> RunSettings:
+def settings(folder: Path, name: str, **changes: Any) -> EvaluationConfig:
     given: dict[str, Any] = {"embeddings": ("mel",), "workers": 1, "batch": 2, "examples": 1, "device": "cpu"}
-    return RunSettings(str(folder / "bundle"), str(folder / name), **(given | changes))
+    return EvaluationConfig(str(folder / "bundle"), str(folder / name), **(given | changes))
 
 
 @pytest.fixture(scope="module")
@@ -204,11 +207,11 @@ def _base(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_batches_are_prepared_ahead_and_done_in_order(folder: Path) -> None:
+def test_batches_are_prepared_ahead_and_done_ordered(folder: Path) -> None:
     excerpts = choose_excerpts(folder / "audio", 4, 1.0, 0)
     wanted = {condition_key(c): c for c in CONDITIONS}
     batches = runner._plan(wanted, excerpts, settings(folder, "x", batch=1), _base(folder))
-    order = [(t.first, t.condition.name if t.condition else "") for t in runner._in_order(batches, 2)]
+    order = [(t.first, t.condition.name if t.condition else "") for t in runner._ordered(batches, 2)]
     assert order[:4] == [(0, ""), (1, ""), (2, ""), (0, "two")]  # the longest condition first
     assert sorted(order) == sorted((t.first, t.condition.name if t.condition else "") for b in batches for t in b)
     assert [first for first, name in order if name] == sorted(first for first, name in order if name)
@@ -244,9 +247,9 @@ def test_the_inputs_are_their_own_reference(result: RunResult) -> None:
 
 def test_settings_are_checked() -> None:
     with pytest.raises(SettingsError, match="batch is 0"):
-        RunSettings("default", "x", batch=0)
+        EvaluationConfig("default", "x", batch=0)
     with pytest.raises(SettingsError, match="examples is 3"):
-        RunSettings("default", "x", batch=2, examples=3)
+        EvaluationConfig("default", "x", batch=2, examples=3)
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------
@@ -327,6 +330,35 @@ def test_the_command_writes_a_report_that_needs_nothing_else(
     data = json.loads((tmp_path / "out" / "results.json").read_text())
     assert data["excerpts"]["n"] == 3 and data["excerpts"]["pieces"] == 2
     assert data["experiments"][0]["conditions"][0]["rates"]["period"] == 16
+
+
+def test_python_gets_what_the_command_writes(folder: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    evaluation = evaluate(
+        folder / "audio",
+        settings(folder, "python", batch=3),
+        experiments=[experiment(CONDITIONS[2])],
+        n_excerpts=2,
+        excerpt_s=1.0,
+        progress=lambda stage, done, total: seen.append(stage),
+    )
+    assert [row["name"] for row in evaluation.data["experiments"][0]["conditions"]] == ["codec"]
+    assert evaluation.data["excerpts"]["n"] == len(evaluation.run.excerpts) == 2
+    assert evaluation.data["excerpts"]["folder"] == str(folder / "audio")
+    assert folder / "python" / "results.json" in evaluation.paths and all(p.is_file() for p in evaluation.paths)
+    assert {"evaluate", "analyse"} <= set(seen)
+
+
+def test_missing_libraries_are_named_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mir_eval", None)  # as if it were not installed
+    with pytest.raises(DependencyError, match=r"beat and key measures need mir_eval.*pip install 'vampnet\[eval\]'"):
+        evaluate(folder / "no such folder", settings(folder, "never"))
+    assert not (folder / "never").exists()
+
+
+def test_no_experiments_is_an_error(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="no experiments are named"):
+        evaluate(folder / "audio", settings(folder, "never"), experiments=[])
 
 
 def test_mistakes_come_before_the_work(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

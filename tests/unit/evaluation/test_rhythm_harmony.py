@@ -153,7 +153,7 @@ def test_silence_share_and_short_clips() -> None:
 
 
 def test_without_mir_eval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mir_eval.beat", None)
+    monkeypatch.setitem(sys.modules, "mir_eval", None)
     monkeypatch.setitem(sys.modules, "mir_eval.key", None)
     with pytest.raises(DependencyError, match=r"vampnet\[eval\]"):
         beat_f_measure([1.0], [1.0])

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vampnet.errors import Interrupted, SettingsError
+from vampnet.errors import Interrupted
 
 if TYPE_CHECKING:
+    from vampnet.evaluation.experiments.evaluate import Evaluation
     from vampnet.evaluation.experiments.experiment import Experiment
-    from vampnet.evaluation.experiments.runner import RunResult, RunSettings
 
 PAPER_EXPERIMENTS = "steps,prompts,rates"
-PAPER_EXCERPTS = 2000
+MAX_EXCERPTS = 2000
 
 
 def evaluate_options(parser: ArgumentParser) -> None:
@@ -30,7 +29,7 @@ def evaluate_options(parser: ArgumentParser) -> None:
         help="names (steps, prompts, rates, periods, defaults, presets, sampler) or YAML files, commas between",
     )
     parser.add_argument(
-        "--excerpts", type=int, default=None, help=f"how many; none given: all there are, {PAPER_EXCERPTS} at most"
+        "--excerpts", type=int, default=None, help=f"how many; none given: all there are, {MAX_EXCERPTS} at most"
     )
     parser.add_argument("--excerpt-s", type=float, default=10.0, help="length of an excerpt, seconds, 1 to 60")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of excerpts and of the sampling")
@@ -69,25 +68,18 @@ def evaluate_options(parser: ArgumentParser) -> None:
 
 def run_evaluate(options: Namespace) -> None:
     """`vampnet evaluate`: run what is not there yet, then write the report."""
-    from vampnet.evaluation.experiments.excerpts import check_disjoint, choose_excerpts
-    from vampnet.evaluation.experiments.experiment import find_experiment
-    from vampnet.evaluation.experiments.plots import check_plots
-    from vampnet.evaluation.experiments.runner import RunSettings, run
-    from vampnet.evaluation.experiments.summary import Occasion
-    from vampnet.evaluation.metrics.rhythm import beat_f_measure
+    from vampnet.evaluation.experiments.config import EvaluationConfig
+    from vampnet.evaluation.experiments.evaluate import evaluate, open_experiments
 
-    names = [name.strip() for name in options.experiments.split(",") if name.strip()]
-    experiments = [find_experiment(name) for name in dict.fromkeys(names)]
+    experiments = open_experiments([name.strip() for name in options.experiments.split(",") if name.strip()])
     if options.list:
         _list(experiments)
         return
-    check_plots()  # before the work, not after it
-    beat_f_measure([1.0], [1.0])
-    settings = RunSettings(
+    settings = EvaluationConfig(
         options.bundle,
         options.output,
         lora=tuple(options.lora or ()),
-        embeddings=tuple(options.embedding or RunSettings.embeddings),
+        embeddings=tuple(options.embedding or EvaluationConfig.embeddings),
         device=options.device,
         backend=options.backend,
         workers=options.workers,
@@ -96,19 +88,21 @@ def run_evaluate(options: Namespace) -> None:
         seed=options.seed,
         minutes=options.minutes,
     )
-    all_there = options.excerpts is None
-    n = PAPER_EXCERPTS if all_there else options.excerpts
-    excerpts = choose_excerpts(options.audio, n, options.excerpt_s, options.seed, at_most=all_there)
-    disjoint = check_disjoint(excerpts, options.training)
-    Path(options.output).mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["vampnet", *sys.argv[1:]])
-    occasion = Occasion(command, options.bundle, options.audio, options.seed, disjoint)
     with _Bars() as bars:
         try:
-            result = run(experiments, excerpts, settings, bars.update)
+            evaluation = evaluate(
+                options.audio,
+                settings,
+                experiments=experiments,
+                n_excerpts=options.excerpts,
+                excerpt_s=options.excerpt_s,
+                training=options.training,
+                command=shlex.join(["vampnet", *sys.argv[1:]]),
+                progress=bars.update,
+            )
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; what was done is in {options.output}, the same command goes on") from None
-        _report(experiments, result, settings, occasion, bars)
+    _print(evaluation)
 
 
 class _Bars:
@@ -135,38 +129,17 @@ class _Bars:
         self._bar.update(done - self._bar.n)
 
 
-def _report(
-    experiments: list[Experiment], result: RunResult, settings: RunSettings, occasion: object, bars: _Bars
-) -> None:
-    from vampnet.evaluation.experiments.analysis import analyse
-    from vampnet.evaluation.experiments.findings import CodecFacts
-    from vampnet.evaluation.experiments.report import write_report
-    from vampnet.evaluation.experiments.runner import REFERENCE, condition_key
-    from vampnet.evaluation.experiments.summary import Occasion, summarise
-    from vampnet.models.bundle import load_bundle
-
-    assert isinstance(occasion, Occasion)
-    bundle = load_bundle(settings.bundle)
-    assert bundle.coarse is not None  # or the run would have failed
-    codec = bundle.codec
-    facts = CodecFacts(codec.frames_per_s, codec.n_codebooks, codec.codebook_size, bundle.coarse.config.n_codebooks)
-    analysis = analyse(experiments, result, progress=bars.update)
-    data = summarise(experiments, result, analysis, facts, occasion)
-    examples: dict[str, dict[str, Any]] = {
-        x.name: {"input": result.examples[REFERENCE]}
-        | {c.name: result.examples[condition_key(c)] for c in x.conditions if condition_key(c) in result.examples}
-        for x in experiments
-        if settings.examples
-    }
-    paths = write_report(Path(settings.folder), data, examples)
+def _print(evaluation: Evaluation) -> None:
+    """Verdicts and choices to stdout, conditions that were not run to stderr."""
+    data = evaluation.data
     for finding in data["findings"][0]:
         print(f"{finding['number']}. {finding['statement']} {finding['verdict'].upper()}")
     for experiment in data["experiments"]:
         for embedding, choice in zip(data["embeddings"], experiment.get("choice", ()), strict=False):
             print(f"{experiment['name']}, {embedding['id']}: {choice['name']}: {choice['reason']}")
-    for name, why in result.missing.items():
+    for name, why in evaluation.run.missing.items():
         print(f"not run: {name}: {why}", file=sys.stderr)
-    print("wrote " + ", ".join(str(path) for path in paths))
+    print("wrote " + ", ".join(str(path) for path in evaluation.paths))
 
 
 def _list(experiments: list[Experiment]) -> None:
@@ -181,5 +154,3 @@ def _list(experiments: list[Experiment]) -> None:
             what = condition.prompt if condition.kind == "vamp" else condition.kind
             print(f"  {condition.name:<24}{what:<28}{condition.passes:>4} passes{again}")
             seen.add(key)
-    if not seen:
-        raise SettingsError("no experiments are named")

@@ -2,7 +2,7 @@
 
 An `Embedding` turns a batch of equally long mono excerpts into vectors. Its id says all that a figure depends on:
 values from different ids cannot be compared. Weights-free: "mel". From a bundle: "codec" and "hidden". From elsewhere:
-"transformers:FOLDER" (`embeddings_hub`) and "vggish:FILE" (`vggish`).
+"transformers:FOLDER" (`huggingface`) and "vggish:FILE" (`vggish`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from vampnet.device import select_device
-from vampnet.errors import BundleError, DependencyError, SettingsError
+from vampnet.errors import BundleError, SettingsError, require
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.torch_files import first_line
 
@@ -43,12 +43,9 @@ class HubEncoder(Embedding):
         Raises DependencyError without transformers, BundleError for a model that cannot be loaded in full,
         SettingsError for a layer that is not there.
         """
-        try:
-            import transformers
-        except ImportError:
-            raise DependencyError(
-                "this embedding needs the library transformers: pip install 'vampnet[eval]'"
-            ) from None
+        require("transformers", "embeddings of the transformers library")
+        import transformers
+
         self._device, self._layer = select_device(device), layer
         self._extractor, self._model = _load(transformers, name)
         self._model.to(self._device)

@@ -1,4 +1,4 @@
-"""Opens the embedding that a text names."""
+"""Open an embedding by its specification, such as "mel" or "hidden:4"."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from vampnet.device import select_device
 from vampnet.errors import BundleError, SettingsError
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.evaluation.embeddings.builtin import CodecLatents, MaskedHidden, MelStatistics
+from vampnet.evaluation.embeddings.huggingface import HubEncoder, parse_hub_spec
+from vampnet.evaluation.embeddings.vggish import Vggish
 from vampnet.models.bundle import load_bundle, load_codec
 
 SPECS = ("mel", "codec", "hidden[:LAYER]", "transformers:FOLDER_OR_ID[@LAYER]", "vggish:FILE")
 
 
 def open_embedding(spec: str, bundle: str | os.PathLike[str] = "default", device: str = "auto") -> Embedding:
-    """The embedding that a text names: one of SPECS. `bundle` serves "codec" and "hidden".
+    """Open the embedding that `spec` names, in the form of one of SPECS. `bundle` serves "codec" and "hidden".
 
     Raises SettingsError for an unknown name, BundleError or DependencyError for what cannot be loaded.
     """
@@ -25,14 +27,9 @@ def open_embedding(spec: str, bundle: str | os.PathLike[str] = "default", device
         return CodecLatents(load_codec(bundle).to(select_device(device)), _name(bundle))
     if kind == "hidden":
         return _hidden(rest, bundle, device)
-    # Both import this module for the interface, so they are imported when asked for.
     if kind == "transformers":
-        from vampnet.evaluation.embeddings.huggingface import HubEncoder, parse_hub_spec
-
         return HubEncoder(*parse_hub_spec(rest), device)
     if kind == "vggish" and rest:
-        from vampnet.evaluation.embeddings.vggish import Vggish
-
         return Vggish(rest, device)
     raise SettingsError(f"embedding is {spec!r}, but must be one of {', '.join(SPECS)}")
 

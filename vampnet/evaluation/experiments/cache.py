@@ -6,14 +6,12 @@ two experiments with a condition in common share it.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +24,6 @@ from vampnet.beats.events import Events
 from vampnet.errors import SettingsError
 from vampnet.evaluation.experiments.measures import METRICS, Embedded, Floats, Reference
 from vampnet.evaluation.metrics.harmony import Chroma, Key
-
-GENERATION_CODE = ("beats", "codec", "config", "generation", "models", "prompts")
-METRIC_CODE = (
-    "audio.loudness",
-    "audio.mel",
-    "evaluation.embeddings",
-    "evaluation.experiments.conditions",
-    "evaluation.experiments.measures",
-    "evaluation.metrics",
-)
-"""Modules and packages whose code decides a result: one that changes (comments and layout apart) makes results anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +38,8 @@ class BatchResult:
     """Time that it took, metrics included."""
 
 
-def code_digest() -> str:
-    """Names the code that generates and measures."""
-    digest = hashlib.sha256()
-    for name in GENERATION_CODE + METRIC_CODE:
-        spec = find_spec(f"vampnet.{name}")
-        assert spec is not None and spec.origin is not None, name
-        origin = Path(spec.origin)
-        for path in sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]:
-            digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
-    return digest.hexdigest()[:16]
-
-
 def content_key(content: Any) -> str:
-    """Hash of plain data."""
+    """SHA-256 of plain data as sorted JSON, 24 hex digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -136,8 +111,8 @@ def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     os.replace(temporary, path)
 
 
-def joined(results: Sequence[BatchResult]) -> BatchResult:
-    """Results of consecutive batches as one."""
+def concatenate(results: Sequence[BatchResult]) -> BatchResult:
+    """Concatenate the results of consecutive batches."""
     metrics = {name: np.concatenate([r.metrics[name] for r in results]) for name in results[0].metrics}
     rows = zip(*(r.embedded for r in results), strict=True)
     return BatchResult(

@@ -3,7 +3,7 @@
 An experiment is a YAML file (`vampnet/evaluation/experiments/recipes/`, linked as `recipes/evaluation/`):
 
     name: steps
-    title: SamplingConfig steps
+    title: Sampling steps
     view: steps                       # how the report draws it: one of VIEWS
     about: What is asked, in a sentence or two.
     sampling: {c2f_steps: 8}          # for all conditions
@@ -36,8 +36,6 @@ from vampnet.prompts.parts import Codebooks, Intersection, Periodic, Prompt
 KINDS = ("vamp", "codec", "noise", "opus")
 VIEWS = ("steps", "prompts", "rates", "sampler")
 RECIPES = Path(__file__).parent / "recipes"
-BITS_PER_TOKEN = 10
-"""Of the paper's codebooks of 1024; other sizes count as log2 of theirs where a rate is measured."""
 
 
 @dataclass(frozen=True)

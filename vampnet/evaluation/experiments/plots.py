@@ -8,8 +8,6 @@ import math
 import re
 from typing import Any
 
-from vampnet.audio.plot import require_matplotlib
-
 BLUE, ORANGE, GREEN, GREY, RED = "#1f5fa8", "#c8641b", "#2c7a51", "#777777", "#a8322d"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -24,11 +22,6 @@ _STYLE = {
     "grid.linewidth": 0.7,
     "font.family": "sans-serif",
 }
-
-
-def check_plots() -> None:
-    """Raises DependencyError without matplotlib."""
-    require_matplotlib("report.svg")
 
 
 def plot_of(experiment: dict[str, Any], embeddings: list[dict[str, Any]]) -> str:

@@ -28,37 +28,37 @@ LIBRARIES = ("torch", "numpy", "scipy", "librosa", "mir_eval", "soundfile")
 
 
 @dataclass(frozen=True)
-class Occasion:
-    """What a report says about how it came about."""
+class Provenance:
+    """Command, model, folder and seed that a report states."""
 
     command: str
     bundle: str
     audio: str
     """Folder that excerpts are from."""
     seed: int
-    """Of the choice of excerpts."""
+    """Seed of the choice of excerpts and of the sampling."""
     disjoint: Disjointness
 
 
 def summarise(
-    experiments: Sequence[Experiment], run: RunResult, analysis: Analysis, codec: CodecFacts, occasion: Occasion
+    experiments: Sequence[Experiment], run: RunResult, analysis: Analysis, codec: CodecFacts, provenance: Provenance
 ) -> dict[str, Any]:
     """Everything that the report shows, as JSON takes it (NaN as None)."""
     lengths = {e.length_s for e in run.excerpts}
     data = {
         "vampnet": __version__,
-        "command": occasion.command,
-        "bundle": occasion.bundle,
+        "command": provenance.command,
+        "bundle": provenance.bundle,
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
         "model": run.facts | dataclasses.asdict(codec),
         "excerpts": {
-            "folder": occasion.audio,
+            "folder": provenance.audio,
             "n": len(run.excerpts),
             "length_s": lengths.pop(),
             "pieces": analysis.n_pieces,
-            "seed": occasion.seed,
+            "seed": provenance.seed,
             "digest": excerpts_digest(list(run.excerpts)),
-            "training": str(occasion.disjoint),
+            "training": str(provenance.disjoint),
             "names": [e.name for e in run.excerpts],
         },
         "resamples": analysis.n_resamples,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vampnet.errors import DependencyError
+from vampnet.errors import require
 from vampnet.evaluation.listening.choices import AbxAnalysis, PreferenceAnalysis
 from vampnet.evaluation.listening.mushra import MushraAnalysis, Rating
 
@@ -42,10 +42,7 @@ _BANDS = ("Bad", "Poor", "Fair", "Good", "Excellent")
 
 def require_plots() -> None:
     """Raises DependencyError where matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise DependencyError("the report's plots need the extra `plot`: pip install 'vampnet[plot]'") from None
+    require("matplotlib", "the report's plots")
 
 
 def draw_mushra(found: MushraAnalysis, answers: Sequence[Rating]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vampnet.audio.files import Samples, resample
-from vampnet.errors import AudioError, DependencyError
+from vampnet.errors import AudioError, require
 
 RATE_HZ, FFT, HOP = 22050, 8192, 2048
 LOWEST_PITCH, OCTAVES = 40, 5
@@ -112,10 +112,9 @@ def key_agreement(output: Key, reference: Key) -> float:
 
     NaN where the reference has no key, 0 where only the output has none. Raises DependencyError without mir_eval.
     """
-    try:
-        from mir_eval.key import weighted_score
-    except ImportError:
-        raise DependencyError("key agreement needs the extra `eval`: pip install 'vampnet[eval]'") from None
+    require("mir_eval", "key measures")
+    from mir_eval.key import weighted_score
+
     if reference.name == "none":
         return math.nan
     return 0.0 if output.name == "none" else float(weighted_score(reference.name, output.name))

@@ -15,7 +15,7 @@ import numpy as np
 from vampnet.audio.files import Samples
 from vampnet.beats.events import Events
 from vampnet.beats.tracking import track_events
-from vampnet.errors import DependencyError
+from vampnet.errors import require
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
 
 BEAT_WINDOW_S = 0.07
@@ -63,10 +63,9 @@ def beat_f_measure(beats_s: Sequence[float], reference_s: Sequence[float], windo
     excerpt. NaN when the reference has no beats, 0 when only the output has none. Raises DependencyError without
     mir_eval.
     """
-    try:
-        from mir_eval.beat import f_measure
-    except ImportError:
-        raise DependencyError("beat measures need the extra `eval`: pip install 'vampnet[eval]'") from None
+    require("mir_eval", "beat measures")
+    from mir_eval.beat import f_measure
+
     if not reference_s:
         return math.nan
     if not beats_s:

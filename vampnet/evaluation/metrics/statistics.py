@@ -39,10 +39,6 @@ class Interval:
     n_undefined: int = 0
     """Values that were NaN and are left out."""
 
-    def excludes(self, value: float) -> bool:
-        """Whether `value` lies outside; False for an interval that says nothing."""
-        return value < self.low or value > self.high
-
     def __str__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
@@ -57,37 +53,6 @@ def bootstrap_mean(values: ArrayLike, *, level: float = LEVEL, n_resamples: int 
         return Interval(float(kept.mean()) if len(kept) else math.nan, math.nan, math.nan, level, len(kept), lost)
     means = resample_counts(len(kept), n_resamples, np.random.default_rng(seed)) @ kept / len(kept)
     return Interval(float(kept.mean()), *percentiles(means, level), level, len(kept), lost)
-
-
-def bootstrap_difference(
-    values: ArrayLike,
-    others: ArrayLike,
-    *,
-    paired: bool,
-    level: float = LEVEL,
-    n_resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """Mean of `values` minus mean of `others` with its interval.
-
-    `paired`: value k and other k belong to the same excerpt (both have the same length; pairs are resampled together,
-    which takes the excerpts' own variation out). Otherwise both are resampled by themselves, and n is the smaller one.
-    """
-    one, other = _values(values, "values"), _values(others, "others")
-    if paired:
-        if len(one) != len(other):
-            raise SettingsError(f"paired values need equal numbers, but there are {len(one)} and {len(other)}")
-        return bootstrap_mean(one - other, level=level, n_resamples=n_resamples, seed=seed)
-    _check_settings(level, n_resamples)
-    lost = int(np.isnan(one).sum() + np.isnan(other).sum())
-    one, other = one[~np.isnan(one)], other[~np.isnan(other)]
-    n = min(len(one), len(other))
-    value = float(one.mean() - other.mean()) if n else math.nan
-    if n < 2:
-        return Interval(value, math.nan, math.nan, level, n, lost)
-    rng = np.random.default_rng(seed)
-    means = [resample_counts(len(part), n_resamples, rng) @ part / len(part) for part in (one, other)]
-    return Interval(value, *percentiles(means[0] - means[1], level), level, n, lost)
 
 
 def resample_counts(n: int, n_resamples: int, rng: np.random.Generator) -> Floats:

@@ -1,0 +1,111 @@
+"""Work of one evaluation process: one condition, or the preparation, on one batch of excerpts.
+
+A worker loads the model once, and keeps the batch that it works on: encoding, rhythm and harmony of the excerpts are
+found once, in tasks of their own, and shared through the cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vampnet.audio.files import Audio, Samples, write
+from vampnet.audio.loudness import gain_to, measure
+from vampnet.evaluation.embeddings.base import Embedding
+from vampnet.evaluation.embeddings.registry import open_embedding
+from vampnet.evaluation.experiments.cache import BatchResult, load_reference, save_reference, save_result
+from vampnet.evaluation.experiments.conditions import Made, make
+from vampnet.evaluation.experiments.config import EvaluationConfig
+from vampnet.evaluation.experiments.excerpts import Excerpt, read_excerpt
+from vampnet.evaluation.experiments.experiment import Condition
+from vampnet.evaluation.experiments.measures import Reference, embed, measure_outputs, refer
+from vampnet.generation.pipeline import VampNet, load
+
+PREPARE_WEIGHT = 8
+"""What preparing, decoding and measuring cost, in passes of the networks, for the estimate of time left."""
+
+
+@dataclass(frozen=True)
+class BatchTask:
+    """One condition, or the preparation (None), on one batch."""
+
+    condition: Condition | None
+    batch: tuple[Excerpt, ...]
+    first: int
+    """Number of the batch's first excerpt."""
+    path: str
+    """Where the result goes."""
+    prepared: str
+    """Where the batch's preparation is."""
+
+    @property
+    def weight(self) -> int:
+        passes = self.condition.passes if self.condition else 0
+        return len(self.batch) * (PREPARE_WEIGHT + passes)
+
+
+def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
+    """Do a task and write its result."""
+    started = time.perf_counter()
+    worker = _worker(settings)
+    reference = worker.reference(task.batch, task.prepared)
+    rate_hz = worker.model.codec.sample_rate_hz
+    if task.condition is None:
+        made = Made(reference.audio_BS[:, None], None, None, np.full(len(task.batch), np.nan))
+    else:
+        seeds = [settings.seed + task.first + k for k in range(len(task.batch))]
+        made = make(task.condition, worker.model, reference.audio_BS, reference.codes_BCT, reference.rhythms, seeds)
+    metrics = measure_outputs(made, reference, rate_hz, worker.model.coarse.config.n_codebooks)
+    embedded = tuple(tuple(embed(audio, rate_hz, e) for audio in made.audio_BVS) for e in worker.embeddings)
+    if task.first == 0:
+        for path, audio_VS in zip(
+            example_paths(Path(task.path), settings, len(task.batch)), made.audio_BVS, strict=False
+        ):
+            write(path, Audio(audio_VS[:1], rate_hz))
+    save_result(Path(task.path), BatchResult(metrics, embedded, time.perf_counter() - started))
+
+
+def example_paths(path: Path, settings: EvaluationConfig, n: int) -> list[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return [str(path.with_name(f"{path.stem}-{k}.flac")) for k in range(min(settings.examples, n))]
+
+
+class _Worker:
+    """What a process loads once."""
+
+    def __init__(self, settings: EvaluationConfig) -> None:
+        self.model: VampNet = load(settings.bundle, settings.device, settings.lora, backend=settings.backend)
+        self.embeddings: list[Embedding] = [
+            open_embedding(spec, settings.bundle, settings.device) for spec in settings.embeddings
+        ]
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019  (a worker lives as long as its process)
+    def reference(self, batch: tuple[Excerpt, ...], prepared: str) -> Reference:
+        """The batch, from the cache of an earlier task if it is there."""
+        path, codec = Path(prepared).with_suffix(".reference.npz"), self.model.codec
+        audio_BS = np.stack([_levelled(e, codec.sample_rate_hz) for e in batch])
+        if path.exists():
+            return load_reference(path, audio_BS)
+        with torch.no_grad():
+            codes_BCT = codec.encode(torch.from_numpy(audio_BS).to(self.model.device)).int().cpu()
+        found = refer(audio_BS, codes_BCT, codec.sample_rate_hz)
+        save_reference(path, found)
+        return found
+
+
+@functools.lru_cache(maxsize=1)
+def _worker(settings: EvaluationConfig) -> _Worker:
+    return _Worker(settings)
+
+
+def _levelled(excerpt: Excerpt, rate_hz: int) -> Samples:
+    """Mono (S,) at the loudness that the codec hears, peaks at most at full scale."""
+    samples, _ = read_excerpt(excerpt, rate_hz)
+    peak = max(float(np.abs(samples).max()), 1e-9)
+    gain = min(gain_to(measure(samples, rate_hz)), 1.0 / peak)
+    return (samples * np.float32(gain))[0]
