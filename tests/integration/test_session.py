@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from tests.support.tiny import C2F, COARSE, CODEC, tiny_codec, tone
+from vampnet.apps.cli.main import main
 from vampnet.audio.loudness import INPUT_LUFS, measure
 from vampnet.errors import CorpusError, SettingsError
 from vampnet.models.bundle import load_bundle, save_bundle
@@ -25,6 +26,7 @@ from vampnet.training.recipe import CodecRecipe, LoopSettings, MaskedRecipe
 from vampnet.training.session import rendering as session_audio
 from vampnet.training.session import session
 from vampnet.training.session import stages as session_stages
+from vampnet.training.session.config import SessionConfig
 from vampnet.training.train import train
 from vampnet.training.trainer import learning_rate
 
@@ -195,16 +197,18 @@ def test_work_counts_what_a_step_computes() -> None:
     assert task.work["tflop"] == pytest.approx(6e-12 * 150 * (matrices + attention + half_of_the_classifier))
 
 
-def test_what_goes_wrong_is_said(work: Path, tmp_path: Path) -> None:
+def test_what_goes_wrong_is_said(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SettingsError, match=r"codec.yaml, coarse.yaml"):
-        session.session(tmp_path, tmp_path / "b", 10.0, tmp_path)
-    with pytest.raises(SettingsError, match="share"):
-        session.session(tmp_path, tmp_path / "b", 10.0, work / "recipes", codec_share=1.5)
+        session.session(tmp_path, tmp_path / "b", tmp_path, SessionConfig(10.0))
+    with pytest.raises(SettingsError, match="codec_share is 1.5"):
+        SessionConfig(10.0, codec_share=1.5)
     with pytest.raises(CorpusError, match="fewer than 2 pieces"):
         session_stages.wait_for(tmp_path, "diverse", 2, seconds=0.0)
     with pytest.raises(SettingsError, match="learn: decoder"):
         session_stages.train_decoder(work, work / "recipes" / "codec.yaml", 1.0, "cpu")
-    assert session.main([str(tmp_path), "-o", str(tmp_path / "b"), "--seconds", "1", "--recipes", str(tmp_path)]) != 0
+    arguments = ["train-session", str(tmp_path), "-o", str(tmp_path / "b"), "--seconds", "1"]
+    assert main([*arguments, "--recipes", str(tmp_path)]) == 2
+    assert "holds no codec.yaml" in capsys.readouterr().err
 
 
 def test_recipes_of_the_session_fit_together() -> None:

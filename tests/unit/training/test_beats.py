@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synthcorpus.beat_pieces import beat_pieces, swayed
 from synthcorpus.compose.piece import ComposeSettings, compose
+from vampnet.apps.cli.main import main
+from vampnet.beats.tcn import load_network
+from vampnet.errors import SettingsError
+from vampnet.training.beats import train as beat_training
 from vampnet.training.beats.augment import random_crop
-from vampnet.training.beats.train import BeatTraining, Example, batch, target, train
+from vampnet.training.beats.train import BeatTrainingConfig, Example, batch, target, train_network
 
 SHORT = ComposeSettings(min_duration_s=3.0, max_duration_s=6.0)
 
@@ -61,12 +67,31 @@ def test_a_swaying_piece_keeps_notes_and_beats_together() -> None:
 def test_training_learns_a_pulse() -> None:
     times = np.arange(0.5, 39.0, 0.5)
     examples = [Example(pulses(times, 6000), times, times[::4])]
-    settings = BeatTraining(steps=8, batch_size=2, crop_s=3.0, rate=3e-3)
+    settings = BeatTrainingConfig(steps=8, batch_size=2, crop_s=3.0, rate=3e-3)
     spectra, targets = batch(examples, settings, 0)
     assert spectra.shape == (2, 150, 72) and targets.shape == (2, 150, 2)
     assert batch(examples, settings, 0)[0].equal(spectra) and not batch(examples, settings, 1)[0].equal(spectra)
-    network = train(examples, settings, report_every=100)
+    lines: list[str] = []
+    network = train_network(examples, settings, report=lines.append, report_every=4)
+    assert [line.split(":")[0] for line in lines] == ["step 4", "step 8"]
     logits = network(spectra)[..., 0].detach()
     assert float(logits[targets[..., 0] == 1].mean()) > float(logits[targets[..., 0] == 0].mean())
     with pytest.raises(AttributeError):
         settings.steps = 1  # type: ignore[misc]
+
+
+def test_the_command_renders_trains_and_writes_a_tracker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(beat_training, "COMPOSE", SHORT)
+    monkeypatch.setattr(beat_training, "BeatTrainingConfig", functools.partial(BeatTrainingConfig, (21,), crop_s=2.0))
+    arguments = ["train-beats", str(tmp_path), "--pieces", "2", "--steps", "1", "--workers", "1"]
+    assert main(arguments) == 0
+    assert f"wrote {tmp_path / 'beats.safetensors'}" in capsys.readouterr().out
+    load_network(tmp_path / "beats.safetensors")
+    assert (tmp_path / "examples-21-2.npz").is_file()
+
+
+def test_settings_of_beat_training_are_checked() -> None:
+    with pytest.raises(SettingsError, match="steps is 0, but must lie in 1"):
+        BeatTrainingConfig(steps=0)

@@ -28,6 +28,8 @@ from vampnet.apps.cli.finetune import finetune_options, run_finetune
 from vampnet.apps.cli.import_reference import import_options, run_import
 from vampnet.apps.cli.prompts import run_prompts
 from vampnet.apps.cli.tokenize import run_tokenize, tokenize_options
+from vampnet.apps.cli.train_beats import run_train_beats, train_beats_options
+from vampnet.apps.cli.train_session import run_train_session, train_session_options
 from vampnet.apps.cli.vamp import run_vamp, vamp_options
 from vampnet.errors import Interrupted, VampnetError
 from vampnet.version import __version__
@@ -139,6 +141,13 @@ COMMANDS = (
     ("corpus", "Make music, or more diverse audio, to train on.", corpus_options, run_corpus),
     ("tokenize", "Encode a folder of audio into token shards.", tokenize_options, run_tokenize),
     ("train", "Train a codec or a masked model from a recipe.", cli_models.train_options, cli_models.run_train),
+    (
+        "train-session",
+        "Render audio and train codec and models on it, within a given time (for an accelerator).",
+        train_session_options,
+        run_train_session,
+    ),
+    ("train-beats", "Train the beat tracker on composed music.", train_beats_options, run_train_beats),
     (
         "finetune",
         "Fine-tune the model on a folder of music: a small LoRA adapter file.",

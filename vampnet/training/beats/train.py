@@ -1,22 +1,19 @@
-"""Trains the learned beat tracker on the composer's exact beats.
+"""Training of the learned beat tracker on the exact beats of composed music: `vampnet train-beats`.
 
-    python -m vampnet.training.beats.train OUT_DIR --soundfont /usr/share/sounds/sf2/FluidR3_GM.sf2
-
-composes and renders pieces of the train split (data/beat_pieces.py), keeps their mel spectra in OUT_DIR, trains
-beats/network.py on random crops of them at changed speed, pitch and colour, and writes `beats.safetensors`. The loss
-is the cross-entropy of each frame; a beat's neighbours count as half a beat. About 15 minutes to render with two
-workers, then about half an hour on one core.
+Pieces of the train split (synthcorpus/beat_pieces.py) are composed and rendered, and their mel spectra kept. The
+network of beats/tcn.py then trains on random crops of them at changed speed, pitch and colour. The loss is the binary
+cross-entropy of each frame; the frames beside a beat count as half a beat. About 15 minutes to render with two workers,
+then about half an hour on one core.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,19 +27,22 @@ from synthcorpus.compose.piece import ComposeSettings
 from synthcorpus.render.render import RenderSettings
 from vampnet.beats.features import FFT, FRAMES_PER_S, HOP, RATE_HZ, Collector, band_magnitudes, compressed
 from vampnet.beats.tcn import BeatNetwork, save_network
+from vampnet.config import check
 from vampnet.training.beats.augment import random_crop
 
 DENSITY = 3
 """Spectra kept per frame of the network, so that speed can be changed without blurring."""
 COMPOSE = ComposeSettings(min_duration_s=25.0, max_duration_s=50.0, score_share=0.06)
-"""What is composed."""
+"""Settings of the composed pieces."""
 FIELDS = ("magnitudes", "beats_s", "downbeats_s")
-"""What is kept of a piece."""
+"""Arrays stored per piece."""
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class BeatTraining:
-    """How the tracker is trained."""
+class BeatTrainingConfig:
+    """Corpus and optimiser settings of the beat tracker's training."""
 
     piece_seeds: tuple[int, ...] = (21, 22, 23, 24)
     """Seeds of the composer, within the train split."""
@@ -57,17 +57,48 @@ class BeatTraining:
     rate: float = 2e-3
     """Peak learning rate; 100 steps of warm-up, then a cosine to zero."""
     seed: int = 0
-    """Any integer from 0."""
+    """Seed of weights and crops, 0 to 2**31."""
+
+    def __post_init__(self) -> None:
+        check("pieces", self.pieces, 1, 10**6)
+        check("steps", self.steps, 1, 10**7)
+        check("batch_size", self.batch_size, 1, 10**4)
+        check("crop_s", self.crop_s, 1.0, 600.0)
+        check("rate", self.rate, 1e-9, 1.0)
+        check("seed", self.seed, 0, 2**31)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One piece as the trainer sees it."""
+    """Spectra and beat times of one piece."""
 
     magnitudes: np.ndarray
     """float16 (frames, bands), DENSITY times as dense as the network's frames, mean 1."""
     beats_s: np.ndarray
     downbeats_s: np.ndarray
+
+
+def train_beats(
+    folder: Path,
+    settings: BeatTrainingConfig,
+    *,
+    soundfont: str | None = None,
+    workers: int | None = None,
+    report: Report = print,
+) -> Path:
+    """Render what `folder` lacks, train a tracker, and write `beats.safetensors` into the folder; returns its path.
+
+    Args:
+        folder: working folder; spectra of pieces that are there already are not rendered again.
+        settings: corpus and optimiser settings.
+        soundfont: General MIDI sound font; None renders with synthesis alone.
+        workers: rendering processes; None: all cores.
+        report: called with each line about progress.
+    """
+    examples = render_examples(settings, soundfont, folder, workers or os.cpu_count() or 1)
+    network = train_network(examples, settings, report=report)
+    save_network(network, folder / "beats.safetensors", dataclasses.asdict(settings))
+    return folder / "beats.safetensors"
 
 
 def example(piece: BeatPiece, settings: RenderSettings) -> Example:
@@ -82,7 +113,7 @@ def example(piece: BeatPiece, settings: RenderSettings) -> Example:
     )
 
 
-def render_examples(settings: BeatTraining, soundfont: str | None, folder: Path, workers: int) -> list[Example]:
+def render_examples(settings: BeatTrainingConfig, soundfont: str | None, folder: Path, workers: int) -> list[Example]:
     """All pieces to learn from; those that `folder` holds already are not rendered again."""
     folder.mkdir(parents=True, exist_ok=True)
     render, made = RenderSettings(soundfont=soundfont), []
@@ -105,7 +136,7 @@ def render_examples(settings: BeatTraining, soundfont: str | None, folder: Path,
     return made
 
 
-def batch(examples: Sequence[Example], settings: BeatTraining, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(examples: Sequence[Example], settings: BeatTrainingConfig, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Spectra (B, T, bands) and targets (B, T, 2) of a step, a function of (settings, step)."""
     rng = np.random.default_rng(np.random.SeedSequence((settings.seed, step)))
     n_frames = round(settings.crop_s * FRAMES_PER_S)
@@ -130,8 +161,10 @@ def target(times_s: np.ndarray, n_frames: int) -> np.ndarray:
     return wanted[2:-2]
 
 
-def train(examples: Sequence[Example], settings: BeatTraining, report_every: int = 50) -> BeatNetwork:
-    """A network that learned from the examples."""
+def train_network(
+    examples: Sequence[Example], settings: BeatTrainingConfig, *, report: Report = print, report_every: int = 50
+) -> BeatNetwork:
+    """Train a network on the examples; `report` is called with a line every `report_every` steps."""
     torch.manual_seed(settings.seed)
     network = BeatNetwork()
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=0.01)
@@ -147,28 +180,13 @@ def train(examples: Sequence[Example], settings: BeatTraining, report_every: int
         schedule.step()
         total += float(loss.detach())
         if (step + 1) % report_every == 0:
-            print(f"step {step + 1}: loss {total / report_every:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+            report(f"step {step + 1}: loss {total / report_every:.4f}, {time.monotonic() - started:.0f} s")
             total = 0.0
     return network.eval()
 
 
 def _pace(step: int, steps: int) -> float:
     warm = min(100, steps // 10 + 1)
-    return (step + 1) / warm if step < warm else 0.5 * (1.0 + float(np.cos(np.pi * (step - warm) / (steps - warm))))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--soundfont", default=None)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--pieces", type=int, default=BeatTraining.pieces)
-    parser.add_argument("--steps", type=int, default=BeatTraining.steps)
-    options = parser.parse_args()
-    settings = BeatTraining(pieces=options.pieces, steps=options.steps)
-    network = train(render_examples(settings, options.soundfont, options.folder, options.workers), settings)
-    save_network(network, options.folder / "beats.safetensors", dataclasses.asdict(settings))
-
-
-if __name__ == "__main__":
-    main()
+    return (
+        (step + 1) / warm if step < warm else 0.5 * (1.0 + float(np.cos(np.pi * (step - warm) / max(steps - warm, 1))))
+    )
