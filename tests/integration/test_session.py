@@ -200,7 +200,7 @@ def test_work_counts_what_a_step_computes() -> None:
 def test_what_goes_wrong_is_said(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SettingsError, match=r"codec.yaml, coarse.yaml"):
         session.session(tmp_path, tmp_path / "b", tmp_path, SessionConfig(10.0))
-    with pytest.raises(SettingsError, match="codec_share is 1.5"):
+    with pytest.raises(SettingsError, match="codec_share is"):
         SessionConfig(10.0, codec_share=1.5)
     with pytest.raises(CorpusError, match="fewer than 2 pieces"):
         session_stages.wait_for(tmp_path, "diverse", 2, seconds=0.0)
