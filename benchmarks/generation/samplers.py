@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.generation.unmasking_orders import ORDERS, fill_in_order
 from benchmarks.tables import report, table
 from benchmarks.training.masked_variants import excerpts_of, periodic
 from vampnet.audio.mel import mel_distance
@@ -55,6 +56,10 @@ class Way:
     """Share of what is there that every step looks at again."""
     guided: float = 0.0
     """Weight of guidance."""
+    order: str = "confidence"
+    """Unmasking order, of `unmasking_orders.ORDERS`."""
+    remask: float = 0.0
+    """Share of the committed tokens that every step masks again."""
 
     @property
     def passes(self) -> int:
@@ -63,6 +68,7 @@ class Way:
 
 TEMPERATURES = {f"temperature {t:g}": Way(SamplingConfig(temperature=t)) for t in (0.9, 1.0, 1.15)}
 WAYS = TEMPERATURES | {"rescored 0.3": Way(rescored=0.3), "guided 1": Way(guided=1.0)}
+WAYS |= {name: Way(order=name) for name in ORDERS[1:]} | {"remask 0.1": Way(remask=0.1)}
 
 
 class Guided:
@@ -115,6 +121,9 @@ def filled(network: TokenNetwork, codes_CT: Tensor, period: int, way: Way, seed:
     mask_CT = periodic(codes_CT[None], torch.Generator(), period)[0]
     if way.rescored:
         return fill_rescored(network, codes_CT, mask_CT, way, torch.Generator().manual_seed(seed))
+    if way.order != "confidence" or way.remask:
+        generator = torch.Generator().manual_seed(seed)
+        return fill_in_order(network, codes_CT, mask_CT, way.sampling, way.order, way.remask, generator)
     own = Guided(network, way.guided) if way.guided else network
     return fill(own, codes_CT[None], mask_CT[None], way.sampling, [seed], way.sampling.steps)[0]
 

@@ -21,7 +21,7 @@ from vampnet.audio.integrity import quoted, reason
 from vampnet.compression.entropy import MAX_TOKENS_PER_BYTE
 from vampnet.config import check
 from vampnet.errors import SettingsError, VampFileError
-from vampnet.generation.config import ORDERS, SamplingConfig
+from vampnet.generation.config import SamplingConfig
 
 MAGIC = b"VAMP"
 VERSIONS = (1, 2)
@@ -35,6 +35,8 @@ MAX_CODEBOOKS = 64
 _HEAD = struct.Struct("<4sBBBHIQHffI8sB")
 _GENERATION = struct.Struct("<8sHHddddHQ")
 _ORDER = struct.Struct("<Bd")
+_ORDERS = ("confidence", "levels", "halton", "random")
+"""Unmasking orders that files of version 2 may name."""
 _CRC = struct.Struct("<I")
 _SAMPLING = (
     *("steps", "c2f_steps", "temperature", "mask_temperature", "top_p", "typical_mass", "typical_min_tokens", "seed"),
@@ -96,10 +98,9 @@ class Header:
 def pack_header(header: Header) -> bytes:
     """The header's bytes, its checksum at the end."""
     made = header.generation
-    reordered = made is not None and (made.sampling.order, made.sampling.remask) != (ORDERS[0], 0.0)
     packed = _HEAD.pack(
         MAGIC,
-        VERSIONS[reordered],
+        VERSIONS[0],
         ENTROPIES.index(header.entropy),
         header.codebooks,
         header.period,
@@ -115,8 +116,6 @@ def pack_header(header: Header) -> bytes:
     if made is not None:
         settings = (getattr(made.sampling, name) for name in _SAMPLING)
         packed += _GENERATION.pack(bytes.fromhex(made.model_id), *settings)
-        if reordered:
-            packed += _ORDER.pack(ORDERS.index(made.sampling.order), made.sampling.remask)
     return packed + _CRC.pack(zlib.crc32(packed))
 
 
@@ -229,8 +228,13 @@ def _unpack(packed: bytes) -> Header:
         end = _HEAD.size + _GENERATION.size
         model_id, *settings = _GENERATION.unpack(packed[_HEAD.size : end])
         order, remask = _ORDER.unpack(packed[end:]) if version == 2 else (0, 0.0)
-        check("order of generated tokens", order, 0, len(ORDERS) - 1)
-        sampling = SamplingConfig(**dict(zip(_SAMPLING, settings, strict=True)), order=ORDERS[order], remask=remask)
+        check("order of generated tokens", order, 0, len(_ORDERS) - 1)
+        if order or remask:
+            raise SettingsError(
+                f"its tokens are to be generated in the order {_ORDERS[order]!r}, re-masking {remask:g} of them, which "
+                "this version cannot do (0.1.0 could)"
+            )
+        sampling = SamplingConfig(**dict(zip(_SAMPLING, settings, strict=True)))
         made = Generation(model_id.hex(), sampling)
     # The fields between are in the same order in file and header.
     return Header(ENTROPIES[entropy], *fields, codec_id=codec_id.hex(), generation=made)

@@ -21,7 +21,6 @@ from torch import Tensor
 from vampnet.config import check
 from vampnet.errors import BundleError, SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.unmasking_order import halton_ranks, priority
 from vampnet.models.config import ModelConfig
 from vampnet.prompts.masks import apply_mask, gamma
 
@@ -65,7 +64,7 @@ def fill(
         differ between items and between the two models.
     seeds: one per item of the batch, 0..2**63-1.
     steps: passes of the network, 1..1000. Passes that would commit nothing are left out, so an item with n masked
-        tokens costs at most n passes without re-masking, and one with none costs none and is returned as it is.
+        tokens costs at most n passes, and one with none costs none and is returned as it is.
     progress: called with (steps done, steps) after each step; whatever it raises ends the sampling.
 
     Raises SettingsError for arguments that do not fit, BundleError when the network's logits are not finite.
@@ -79,7 +78,6 @@ def fill(
     schedules = [masked_after_each_step(n_masked, steps) for n_masked in mask_BCT.sum((1, 2)).tolist()]
     n_masked = [schedule[0] for schedule in schedules]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    halton = [_halton(generator, *places) for generator in generators] if settings.order == "halton" else []
     for step in range(steps):
         # Items that commit nothing in this step are left out of the batch, and draw nothing.
         active = [item for item, schedule in enumerate(schedules) if n_masked[item] > schedule[step + 1]]
@@ -88,15 +86,10 @@ def fill(
                 [n_masked[item] - schedules[item][step + 1] for item in active],
                 settings.mask_temperature * (1 - (step + 1) / steps),
                 torch.stack([_draw_noise(generators[item], *places) for item in active]),
-                torch.stack([halton[item] for item in active]).to(codes_BCT.device) if halton else None,
             )
             codes_BCT[active] = _step(model, codes_BCT[active], settings, turn)
         for item in active:
             n_masked[item] = schedules[item][step + 1]
-            if settings.remask and step < steps - 1:
-                again_CT = _masked_again(codes_BCT[item], mask_BCT[item], config, settings.remask, generators[item])
-                codes_BCT[item] = apply_mask(codes_BCT[item], again_CT, config.mask_token)
-                n_masked[item] += int(again_CT.sum())
         if progress is not None:
             progress(step + 1, steps)
     return codes_BCT
@@ -131,8 +124,6 @@ class Turn:
     """Of the Gumbel noise in the confidence."""
     noise_B2PT: Tensor
     """Uniform numbers: for the token, and for the order of committing."""
-    halton_BPT: Tensor | None
-    """Ranks of places, for that order."""
 
 
 def _step(model: TokenNetwork, codes_BCT: Tensor, settings: SamplingConfig, turn: Turn) -> Tensor:
@@ -153,10 +144,8 @@ def _step(model: TokenNetwork, codes_BCT: Tensor, settings: SamplingConfig, turn
     gumbel_N = -torch.log(-torch.log(noise_N2[:, 1]))
     confidence_PBT = torch.full(mask_PBT.shape, -torch.inf, device=codes_BCT.device)
     confidence_PBT[mask_PBT] = log_p_N + turn.noise_weight * gumbel_N
-    priority_BPT = priority(settings.order, confidence_PBT.transpose(0, 1), noise_B2PT[:, 1], turn.halton_BPT)
-    priority_BPT = priority_BPT.masked_fill(~mask_BPT, -torch.inf)
     drawn_BPT = codes_BPT.transpose(0, 1).masked_scatter(mask_PBT, tokens_N).transpose(0, 1)
-    commit_BPT = most_confident(priority_BPT.flatten(1), turn.n_commit).view_as(mask_BPT)
+    commit_BPT = most_confident(confidence_PBT.transpose(0, 1).flatten(1), turn.n_commit).view_as(mask_BPT)
     filled_BPT = torch.where(commit_BPT, drawn_BPT, codes_BPT)
     return torch.cat([codes_BCT[:, :n_conditioning], filled_BPT], dim=1)
 
@@ -168,25 +157,6 @@ def _draw_noise(generator: torch.Generator, n_predicted: int, n_frames: int) -> 
     """
     noise = torch.rand(2, n_predicted, n_frames, generator=generator)
     return noise.clamp(2.0**-25, 1 - 2.0**-24)
-
-
-def _halton(generator: torch.Generator, n_predicted: int, n_frames: int) -> Tensor:
-    first, second = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-    return halton_ranks(n_predicted, n_frames, (first, second))
-
-
-def _masked_again(
-    codes_CT: Tensor, mask_CT: Tensor, config: ModelConfig, share: float, generator: torch.Generator
-) -> Tensor:
-    """Mask (C, T) of `share` of the tokens generated so far, rounded down, any with equal chance (ReMDM).
-
-    Re-masking: Wang et al. 2025, "Remasking discrete diffusion models with inference-time scaling".
-    """
-    noise_CT = torch.rand(codes_CT.shape, generator=generator).to(codes_CT.device)
-    made_CT = mask_CT & (codes_CT != config.mask_token)
-    n_again = int(share * int(made_CT.sum()))
-    chosen_1N = most_confident(noise_CT.masked_fill(~made_CT, -torch.inf).flatten()[None], [n_again])
-    return chosen_1N.view_as(codes_CT)
 
 
 def draw(logits_NV: Tensor, uniform_N: Tensor, settings: SamplingConfig) -> tuple[Tensor, Tensor]:

@@ -270,7 +270,7 @@ def test_shipped_recipes_parse_and_round_trip() -> None:
         ("task: singing\n", "one of codec, masked"),
         ("task: codec\ntrain_audio: a\nvalidation_audio: b\nflavour: 1\n", "unknown setting flavour"),
         ("task: codec\ntrain_audio: a\nvalidation_audio: b\nloop: {stepz: 1}\n", "unknown setting stepz"),
-        ("task: codec\ntrain_audio: a\nvalidation_audio: b\nloop: {steps: many}\n", "must be of type int"),
+        ("task: codec\ntrain_audio: a\nvalidation_audio: b\nloop: {steps: many}\n", "must be a whole number"),
         ("task: [", "not valid YAML"),
     ],
 )

@@ -1,0 +1,95 @@
+"""Requests: one JSON form, checked without torch, every error naming its field."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from vampnet.errors import VampnetError
+from vampnet.jobs.request import REQUESTS, VampRequest, request_from_json, request_schema, request_to_json
+
+EXAMPLES = [
+    {"task": "vamp", "prompt": "periodic(7)", "sampling": {"steps": 4, "c2f_steps": 1, "seed": 3}},
+    {"task": "vamp", "input": "a b.wav", "model": {"lora": ["jazz.safetensors:0.5"]}, "variations": 3, "variation": 2},
+    {"task": "inpaint", "regions": [[1.0, 2.5], [7.0, None]], "prompt": "codebooks(1)"},
+    {"task": "outpaint", "before_s": 1.5, "after_s": 2.0, "theme": "nothing"},
+    {"task": "generate", "seconds": 3.5},
+    {"task": "generate", "like": "clip.wav", "prompt": "periodic(9)"},
+    {"task": "loop", "bars": 2, "beats": {"bpm": 120.0, "downbeat_s": 0.25}, "join": True},
+    {"task": "stretch", "factor": 1.25},
+    {"task": "telephone", "rounds": 3},
+    {"task": "compress", "compression": {"codebooks": 3}},
+    {"task": "decompress", "seed": 5, "any_model": True},
+]
+
+
+@pytest.mark.parametrize("data", EXAMPLES, ids=lambda data: data["task"])
+def test_json_there_and_back(data: dict) -> None:
+    request = request_from_json(json.loads(json.dumps(data)))
+    assert type(request) is REQUESTS[data["task"]]
+    assert request_to_json(request) == data
+    assert request_from_json(request_to_json(request)) == request
+
+
+def test_continue_is_an_outpaint() -> None:
+    assert request_to_json(request_from_json({"task": "continue", "seconds": 3})) == {"task": "outpaint", "after_s": 3}
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ([], "expected an object"),
+        ({}, "task is None"),
+        ({"task": "vmap"}, "did you mean vamp"),
+        ({"task": "vamp", "promt": "vary"}, "did you mean prompt"),
+        ({"task": "vamp", "prompt": "perodic(7)"}, "did you mean periodic"),
+        ({"task": "vamp", "prompt": 7}, "prompt is 7"),
+        ({"task": "vamp", "sampling": {"steps": 0}}, "steps is 0, but must lie in 1 to 1000"),
+        ({"task": "vamp", "sampling": {"steps": True}}, "steps is True"),
+        ({"task": "vamp", "sampling": {"temperature": float("nan")}}, "temperature"),
+        ({"task": "vamp", "sampling": 3}, "expected settings"),
+        ({"task": "vamp", "variations": 2.5}, "variations is 2.5"),
+        ({"task": "vamp", "variation": 2}, "raise variations"),
+        ({"task": "vamp", "model": {"backend": "opnvino"}}, "did you mean openvino"),
+        ({"task": "vamp", "beats": {"bpm": 90, "file": "a.txt"}}, "give one of them"),
+        ({"task": "vamp", "beats": {"downbeat_s": 1.0}}, "give bpm too"),
+        ({"task": "inpaint"}, "regions"),
+        ({"task": "inpaint", "regions": [[2, 1]]}, "region 2:1"),
+        ({"task": "inpaint", "regions": [[1, 2, 3]]}, "2 entries"),
+        ({"task": "inpaint", "regions": "1:2"}, "regions is '1:2'"),
+        ({"task": "outpaint"}, "both 0"),
+        ({"task": "generate", "prompt": "vary"}, "name the clip"),
+        ({"task": "generate", "like": "a.wav", "theme": "vary"}, "theme is for music from nothing"),
+        ({"task": "generate", "input": "a.wav"}, "takes no input"),
+        ({"task": "compress", "variations": 2}, "compressed once"),
+        ({"task": "decompress", "sampling": {"steps": 3}}, "stored in the .vamp file"),
+    ],
+)
+def test_errors_name_the_field(data: object, named: str) -> None:
+    with pytest.raises(VampnetError, match=named):
+        request_from_json(data)
+
+
+def test_the_schema_states_ranges_choices_and_defaults() -> None:
+    variants = {variant["properties"]["task"]["const"]: variant for variant in request_schema()["oneOf"]}
+    assert variants.keys() == REQUESTS.keys()
+    steps = variants["vamp"]["properties"]["sampling"]["properties"]["steps"]
+    assert (steps["type"], steps["minimum"], steps["maximum"], steps["default"]) == ("integer", 1, 1000, 12)
+    assert variants["vamp"]["properties"]["model"]["properties"]["backend"]["enum"] == ["torch", "openvino"]
+    for variant in variants.values():
+        described = [name for name, entry in variant["properties"].items() if "description" in entry]
+        assert {*variant["properties"]} - {*described} <= {"task"}
+
+
+def test_numbers_of_variations() -> None:
+    assert VampRequest(variations=3).numbers == (1, 2, 3)
+    assert VampRequest(variations=3, variation=2).numbers == (2,)
+
+
+@pytest.mark.xfail(reason="prompts still import torch", strict=False)
+def test_nothing_imports_torch() -> None:
+    code = "import sys; from vampnet.jobs.request import VampRequest; VampRequest(prompt='beats'); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

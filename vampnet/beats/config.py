@@ -1,0 +1,36 @@
+"""Where the beats of a recording are, or what finds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vampnet.config import check_settings, setting
+from vampnet.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class BeatsConfig:
+    """Beats for prompts and bars that follow them: tracked, read from a file, or even ones at a tempo."""
+
+    tracker: str = setting("", flag="beat-tracker")
+    """What finds beats: learned (default), librosa, or a Beat This checkpoint (.ckpt)."""
+    file: str = setting("", flag="beats")
+    """File of beat times: JSON, or lines of TIME [NUMBER IN THE BAR]."""
+    bpm: float | None = setting(None, low=10.0, high=1000.0)
+    """Even beats at this tempo, 10 to 1000, instead of tracked ones."""
+    downbeat_s: float = setting(0.0, low=-3600.0, high=1e6, flag="downbeat")
+    """With a tempo: where a bar begins, seconds."""
+    beats_per_bar: int = setting(4, low=1, high=64)
+    """With a tempo: beats in a bar, 1 to 64."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "beats.")
+        given = [
+            n for n, v in (("tracker", self.tracker), ("file", self.file), ("bpm", self.bpm)) if v not in ("", None)
+        ]
+        if len(given) > 1:
+            raise SettingsError(f"beats.{given[0]} and beats.{given[1]} both say where beats are; give one of them")
+        if self.bpm is None and (self.downbeat_s != 0 or self.beats_per_bar != 4):
+            raise SettingsError(
+                "beats.downbeat_s and beats.beats_per_bar say where the beats of a tempo lie; give bpm too"
+            )

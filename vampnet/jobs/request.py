@@ -1,0 +1,313 @@
+"""Requests and results of jobs, the same for Python, command line, HTTP, HARP, OSC and clusters.
+
+A request says what is to be made, as a frozen dataclass that is checked when it is made and has one JSON form:
+
+    {"task": "vamp", "input": "song.wav", "prompt": "periodic(7)", "sampling": {"steps": 4, "seed": 3}}
+
+`request_from_json` reads it, `request_to_json` writes it with the defaults left out, `vampnet schema` prints the JSON
+Schema. Where a service hands the audio over beside the request, `input` stays empty. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from vampnet.beats.config import BeatsConfig
+from vampnet.compression.config import CompressionConfig
+from vampnet.config import check_settings, from_dict, json_schema, nearest, setting
+from vampnet.errors import PromptError, SettingsError
+from vampnet.generation.config import SamplingConfig
+from vampnet.models.choice import ModelChoice
+from vampnet.prompts.grammar import parse_prompt
+
+MAX_VARIATIONS = 1000
+DEFAULT_PROMPT = "periodic(7)"
+"""Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
+DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
+"""What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
+LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
+"""What is kept of a clip whose style is taken up."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """How output files are coded."""
+
+    format: str = ""
+    """Container: wav, flac, ogg, opus, mp3, aiff; by default that of the output's name, or of the input."""
+    subtype: str = ""
+    """Coding of the samples, such as PCM_16, PCM_24 or FLOAT; by default that of the input."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "output.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Settings that all tasks have."""
+
+    task: ClassVar[str]
+    needs_input: ClassVar[bool] = True
+
+    input: str = setting("", flag="-")
+    """Path of the input; - is standard input. Empty where the audio is handed over beside the request."""
+    variations: int = setting(1, low=1, high=MAX_VARIATIONS)
+    """How many variations, 1 to 1000; number k is drawn with seed + k - 1."""
+    variation: int = setting(0, low=0, high=MAX_VARIATIONS)
+    """Make this variation alone, counted from 1; 0 makes all."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How tokens are generated."""
+    model: ModelChoice = ModelChoice()
+    """Which model, on which device, in which number format."""
+    output: OutputConfig = OutputConfig()
+    """How output files are coded."""
+    domain_warning: bool = True
+    """Warn when the recording is out of the model's domain."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.variation > self.variations:
+            raise SettingsError(
+                f"variation is {self.variation}, but there are {self.variations} variations; raise variations too"
+            )
+        self._check()
+
+    def _check(self) -> None:
+        """What a task checks of its own fields."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the variations that are made, from 1."""
+        return (self.variation,) if self.variation else tuple(range(1, self.variations + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VampRequest(Request):
+    """Vary a recording: tokens that the prompt keeps stay, the others are generated."""
+
+    task: ClassVar[str] = "vamp"
+
+    prompt: str = DEFAULT_PROMPT
+    """What is kept: a prompt such as 'beats(after=75ms) & codebooks(3)', or a preset (`vampnet prompts`)."""
+    beats: BeatsConfig = BeatsConfig()
+    """Where beats are, or what finds them."""
+    compat: str = setting("", choices=("", "reference"))
+    """'reference' prepares and cuts audio as the authors' code does."""
+
+    def _check(self) -> None:
+        check_prompt(self.prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintRequest(Request):
+    """Generate regions anew and leave all else bit for bit."""
+
+    task: ClassVar[str] = "inpaint"
+
+    regions: tuple[tuple[float, float | None], ...] = setting((), flag="region")
+    """Regions [start, end] in seconds; an end of null is the end of the file."""
+    prompt: str = "nothing"
+    """What is kept within the regions."""
+    beats: BeatsConfig = BeatsConfig()
+    """Where beats are, or what finds them."""
+
+    def _check(self) -> None:
+        if not self.regions:
+            raise SettingsError("regions: none given; write what to fill in as [[start, end], ...] in seconds")
+        for start_s, end_s in self.regions:
+            if not 0 <= start_s < (float("inf") if end_s is None else end_s):
+                raise SettingsError(f"region {start_s:g}:{end_s} must begin at 0 s or later and end after it begins")
+        check_prompt(self.prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutpaintRequest(Request):
+    """Generate music before and after a recording, in its tempo and key."""
+
+    task: ClassVar[str] = "outpaint"
+
+    before_s: float = setting(0.0, low=0.0, high=3600.0, flag="before")
+    """Seconds to add before the audio, 0 to 3600."""
+    after_s: float = setting(0.0, low=0.0, high=3600.0, flag="after")
+    """Seconds to add after it, 0 to 3600."""
+    theme: str = DEFAULT_THEME
+    """What new music keeps of the bars next to it, looped; 'nothing' lets it go its own way."""
+
+    def _check(self) -> None:
+        if self.before_s + self.after_s == 0:
+            raise SettingsError("before_s and after_s are both 0; give seconds to add before or after the audio")
+        check_prompt(self.theme)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest(Request):
+    """Make new music, from nothing or in the style of a clip."""
+
+    task: ClassVar[str] = "generate"
+    needs_input: ClassVar[bool] = False
+
+    seconds: float = setting(10.0, low=0.1, high=3600.0)
+    """Length of the new audio, 0.1 to 3600 s."""
+    like: str = ""
+    """Path of a clip whose style is taken up."""
+    prompt: str = ""
+    """What is kept of the clip; by default 'periodic(32) | beats(after=75ms)'."""
+    theme: str = ""
+    """Without a clip, beyond 10 s: what is kept of the opening's bars, looped; by default that of continue."""
+
+    def _check(self) -> None:
+        if self.input and not self.like:
+            raise SettingsError("generate takes no input; name a clip whose style is taken up in `like`")
+        if self.prompt and not self.like:
+            raise PromptError("prompt says what is kept of a clip; name the clip in `like`")
+        if self.theme and self.like:
+            raise PromptError("theme is for music from nothing; what is kept of a clip says `prompt`")
+        for text in (self.prompt, self.theme):
+            if text:
+                check_prompt(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopRequest(Request):
+    """Vary a loop so that every variation joins itself and each other without a seam."""
+
+    task: ClassVar[str] = "loop"
+
+    prompt: str = DEFAULT_PROMPT
+    """What is kept."""
+    bars: int = setting(0, low=0, high=1000)
+    """Cut this many bars first, from the first downbeat on; 0: the file is the loop."""
+    beats: BeatsConfig = BeatsConfig()
+    """Where beats are, or what finds them."""
+    join: bool = False
+    """Write all variations into one file, one after the other."""
+    loop_points: bool = False
+    """Mark the loop in WAV files for samplers and DAWs."""
+
+    def _check(self) -> None:
+        check_prompt(self.prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StretchRequest(Request):
+    """Make a recording longer: its tokens are spread out and those between them generated."""
+
+    task: ClassVar[str] = "stretch"
+
+    factor: float = setting(2.0, low=1.0, high=16.0)
+    """Times the length, 1 to 16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TelephoneRequest(Request):
+    """Vamp the vamp of the vamp: every round's output is the next round's input."""
+
+    task: ClassVar[str] = "telephone"
+
+    rounds: int = setting(8, low=1, high=1000)
+    """How often the result becomes the next input, 1 to 1000."""
+    prompt: str = DEFAULT_PROMPT
+    """Prompt of every round."""
+    beats: BeatsConfig = BeatsConfig()
+    """Where beats are, or what finds them, in the first round; later rounds track their own input."""
+
+    def _check(self) -> None:
+        check_prompt(self.prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressRequest(Request):
+    """Make a small .vamp file of some of the tokens; the others are generated when it is opened."""
+
+    task: ClassVar[str] = "compress"
+
+    compression: CompressionConfig = CompressionConfig()
+    """Which tokens are stored, and how they are coded."""
+
+    def _check(self) -> None:
+        if self.variations != 1:
+            raise SettingsError("variations is for opening a .vamp file (decompress); a file is compressed once")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecompressRequest(Request):
+    """Open a .vamp file; tokens that it does not hold are generated."""
+
+    task: ClassVar[str] = "decompress"
+
+    seed: int | None = setting(None, low=0, high=2**63 - 1)
+    """Generate with this seed instead of the file's."""
+    any_model: bool = False
+    """Accept another model than the file was made for, which gives another result."""
+
+    def _check(self) -> None:
+        if self.sampling != SamplingConfig():
+            raise SettingsError("sampling is stored in the .vamp file; only `seed` can be chosen when it is opened")
+
+
+REQUESTS: dict[str, type[Request]] = {
+    kind.task: kind
+    for kind in (
+        VampRequest,
+        InpaintRequest,
+        OutpaintRequest,
+        GenerateRequest,
+        LoopRequest,
+        StretchRequest,
+        TelephoneRequest,
+        CompressRequest,
+        DecompressRequest,
+    )
+}
+"""Every task's request by the task's name."""
+
+
+def check_prompt(text: str) -> None:
+    """Raise PromptError for a text that is no prompt."""
+    parse_prompt(text)
+
+
+def request_from_json(data: Any, where: str = "request") -> Request:
+    """The request that a JSON object (parsed) stands for; `continue` with `seconds` is an outpaint.
+
+    Raises SettingsError or PromptError naming the field.
+    """
+    if not isinstance(data, dict):
+        raise SettingsError(f"{where}: expected an object, found {type(data).__name__}")
+    fields = dict(data)
+    task = fields.pop("task", None)
+    if task == "continue":
+        task, fields = "outpaint", {"after_s": fields.pop("seconds", 8.0), **fields}
+    if not isinstance(task, str) or task not in REQUESTS:
+        near = nearest(str(task), REQUESTS)
+        raise SettingsError(f"{where}: task is {task!r}, but must be one of {', '.join([*REQUESTS, 'continue'])}{near}")
+    return from_dict(REQUESTS[task], fields, where)
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    """A request as plain data, with `task` first and settings that have their default left out."""
+    return {"task": request.task, **_changed(request)}
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value == field.default:
+            continue
+        result[field.name] = _changed(value) if dataclasses.is_dataclass(value) else json.loads(json.dumps(value))
+    return result
+
+
+def request_schema() -> dict[str, Any]:
+    """JSON Schema of all requests: one of the tasks, told apart by `task`."""
+    variants = []
+    for task, kind in REQUESTS.items():
+        schema = json_schema(kind)
+        schema["properties"] = {"task": {"const": task}, **schema["properties"]}
+        schema["required"] = ["task", *schema.get("required", [])]
+        variants.append({"title": kind.__name__, "description": (kind.__doc__ or "").splitlines()[0], **schema})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Request", "oneOf": variants}

@@ -1,0 +1,102 @@
+"""Results of jobs: what was made, from what, by which model, and how to make each output again."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from vampnet.config import json_schema
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """What was read."""
+
+    file: str
+    """Path as it was given; empty for audio handed over in memory."""
+    sample_rate_hz: int
+    channels: int
+    n_samples: int
+    """Samples per channel."""
+    seconds: float
+    loudness_lufs: float | None = None
+    """Integrated loudness; null for silence, and where it was not measured."""
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """One file that was made."""
+
+    file: str
+    """Path as it was given."""
+    seed: int | None
+    """Seed that it was drawn with; null where nothing was drawn."""
+    variation: int
+    """Number among the request's variations, from 1."""
+    seconds: float
+    """Length."""
+    kept_share: float | None
+    """Share of the tokens that the prompt kept, 0 to 1; null where no tokens were generated."""
+    command: str
+    """Command line, POSIX-quoted, that writes this file again byte for byte when it is run in the same folder."""
+
+
+@dataclass(frozen=True)
+class JobTimings:
+    """Seconds of work."""
+
+    encode_s: float
+    coarse_s: float
+    c2f_s: float
+    decode_s: float
+    total_s: float
+    """Sum of the above."""
+    real_time_factor: float
+    """Seconds of audio made per second of work; above 1 is faster than real time."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A finished job."""
+
+    task: str
+    outputs: tuple[JobOutput, ...]
+    """One per variation."""
+    input: InputFacts | None = None
+    """What was read; null where there was no input."""
+    prompt: str = ""
+    """Prompt, as text that parses to it; empty where the task has none."""
+    precision: str = ""
+    """Number format of the networks: float32 or bfloat16."""
+    model: str = ""
+    """Model id: the first 16 hexadecimal digits of a digest of all weights."""
+    timings: JobTimings | None = None
+    """Time spent; null where the outputs were there already."""
+    done_before: bool = False
+    """Whether an earlier run had made the outputs."""
+    plot: str = ""
+    """Path of the picture; empty for none."""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """More that the task found out: tempo and key, sizes and rates of a compressed file."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know."""
+
+
+def result_to_json(result: JobResult) -> dict[str, Any]:
+    """A result as plain data; numbers that JSON does not know (infinity, NaN) become null."""
+    return _finite(dataclasses.asdict(result))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema of a result."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "JobResult", **json_schema(JobResult)}

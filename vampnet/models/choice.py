@@ -1,0 +1,26 @@
+"""Which model is used, with which adapters, on which device and in which number format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vampnet.config import check_settings, setting
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model and how it runs."""
+
+    bundle: str = "default"
+    """'default' (embedded), a folder, or OWNER/NAME on the hub."""
+    lora: tuple[str, ...] = ()
+    """Adapter files FILE[:STRENGTH]; several add up."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    backend: str = setting("torch", choices=("torch", "openvino"))
+    """torch, or openvino (an extra; faster on many CPUs)."""
+    precision: str = setting("auto", choices=("auto", "float32", "bfloat16"))
+    """Number format of the networks; auto is bfloat16 where the hardware has it, else float32."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, "model.")
