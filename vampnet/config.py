@@ -16,6 +16,8 @@ import typing
 from functools import cache
 from typing import Any, TypeVar
 
+from docstring_parser import parse_from_object
+
 from vampnet.errors import SettingsError
 
 T = TypeVar("T")
@@ -153,11 +155,18 @@ def _words(hint: Any) -> str:
     return simple.get(hint, f"an object of settings ({getattr(hint, '__name__', hint)})")
 
 
+@cache
+def descriptions(kind: type) -> dict[str, str]:
+    """The docstring of each field of a settings dataclass, those of its base classes included, on one line each."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        found |= {p.arg_name: " ".join((p.description or "").split()) for p in parse_from_object(base).params}
+    return found
+
+
 def json_schema(kind: type) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a settings dataclass: types, ranges, choices, defaults, descriptions."""
-    from docstring_parser import parse_from_object
-
-    described = {p.arg_name: " ".join((p.description or "").split()) for p in parse_from_object(kind).params}
+    described = descriptions(kind)
     hints, properties, required = type_hints(kind), dict[str, Any](), []
     for field in dataclasses.fields(kind):
         entry = _schema_of(hints[field.name])
