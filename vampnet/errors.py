@@ -37,6 +37,10 @@ class ListeningError(VampnetError):
     """A listening test that cannot be made, or results that do not belong to it."""
 
 
+class StorageError(VampnetError):
+    """A file or folder that cannot be read, made or written."""
+
+
 class DependencyError(VampnetError):
     """An optional dependency that is not installed."""
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from vampnet.config import check
 from vampnet.errors import SettingsError
 
+MAX_DEPTH = 256
+"""Most blocks of a part of a network."""
+
 
 @dataclass(frozen=True)
 class MagnitudeConfig:
@@ -66,6 +69,13 @@ class MagnitudeConfig:
     def __post_init__(self) -> None:
         if self.kind != "magnitude":
             raise SettingsError(f"codec kind {self.kind!r} is not 'magnitude', the kind of these settings")
+        check("codec.sample_rate_hz", self.sample_rate_hz, 4000, 768000)
+        check("codec.hop", self.hop, 1, 65536)
+        check("codec.long_fft", self.long_fft, 2, 65536)
+        for name in ("width", "decoder_width", "fine_width", "latent_dim", "codebook_dim"):
+            check(f"codec.{name}", getattr(self, name), 1, 65536)
+        for name in ("encoder_depth", "decoder_depth", "fine_depth"):
+            check(f"codec.{name}", getattr(self, name), 0, MAX_DEPTH)
         check("codec.n_codebooks", self.n_codebooks, 1, 64)
         check("codec.codebook_size", self.codebook_size, 2, 65535)
         for band in ("low", "high"):

@@ -9,7 +9,6 @@ Weight normalisation is folded into plain weights once, here.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +21,14 @@ from torch import Tensor, nn
 
 from vampnet.codec.config import DacConfig
 from vampnet.codec.dac import DacCodec, Snake
-from vampnet.errors import BundleError, SettingsError
+from vampnet.config import from_dict
+from vampnet.errors import BundleError, SettingsError, StorageError
+from vampnet.storage import read_json
 from vampnet.torch_files import StateDictReader, argument, checkpoint_of, first_line, read_pth
 
 AUTHORS_KERNELS = (3, 7, 11)
 N_UNITS = 3
+_MAX_CONFIG_BYTES = 1 << 20
 NamePair = tuple[str, str]
 """Name of a module here, and in the file."""
 
@@ -40,8 +42,8 @@ def load_dac(path: str | os.PathLike[str]) -> DacCodec:
 def is_transformers_dac(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is that of a transformers DacModel."""
     try:
-        config = json.loads((Path(folder) / "config.json").read_text())
-    except (OSError, ValueError):
+        config = read_json(Path(folder) / "config.json", most=_MAX_CONFIG_BYTES)
+    except StorageError:
         return False
     return isinstance(config, dict) and config.get("model_type") == "dac"
 
@@ -50,7 +52,7 @@ def _from_pth(path: Path) -> DacCodec:
     tensors, kwargs = checkpoint_of(path)
     dims = argument(kwargs, "codebook_dim", path)
     if isinstance(dims, (list, tuple)):
-        if len(set(dims)) != 1:
+        if not dims or any(dim != dims[0] for dim in dims):
             raise BundleError(f"{path}: its codebooks have different dimensions {dims}, which is not supported")
         dims = dims[0]
     rates = argument(kwargs, "encoder_rates", path)
@@ -64,7 +66,7 @@ def _from_pth(path: Path) -> DacCodec:
         decoder_dim=argument(kwargs, "decoder_dim", path),
         decoder_rates=argument(kwargs, "decoder_rates", path),
         decoder_kernels=AUTHORS_KERNELS if branched else (),
-        latent_dim=kwargs.get("latent_dim") or encoder_dim * 2 ** len(rates),
+        latent_dim=kwargs.get("latent_dim") or _doubled(encoder_dim, rates),
         n_codebooks=argument(kwargs, "n_codebooks", path),
         codebook_size=argument(kwargs, "codebook_size", path),
         codebook_dim=dims,
@@ -75,7 +77,7 @@ def _from_pth(path: Path) -> DacCodec:
 def _from_transformers(folder: Path) -> DacCodec:
     if not is_transformers_dac(folder):
         raise BundleError(f'{folder}: no codec; its config.json does not say "model_type": "dac"')
-    settings = json.loads((folder / "config.json").read_text())
+    settings = read_json(folder / "config.json", BundleError, _MAX_CONFIG_BYTES)
     # What equals the library's default may be absent.
     encoder_dim = settings.get("encoder_hidden_size", 64)
     rates = settings.get("downsampling_ratios", [2, 4, 8, 8])
@@ -85,8 +87,8 @@ def _from_transformers(folder: Path) -> DacCodec:
         encoder_dim=encoder_dim,
         encoder_rates=rates,
         decoder_dim=settings.get("decoder_hidden_size", 1536),
-        decoder_rates=settings.get("upsampling_ratios") or rates[::-1],
-        latent_dim=settings.get("hidden_size") or encoder_dim * 2 ** len(rates),
+        decoder_rates=settings.get("upsampling_ratios") or (rates[::-1] if isinstance(rates, list) else rates),
+        latent_dim=settings.get("hidden_size") or _doubled(encoder_dim, rates),
         n_codebooks=settings.get("n_codebooks", 9),
         codebook_size=settings.get("codebook_size", 1024),
         codebook_dim=settings.get("codebook_dim", 8),
@@ -105,9 +107,16 @@ def _from_transformers(folder: Path) -> DacCodec:
     return _filled(config, StateDictReader(tensors, weights), _transformers_names(config))
 
 
+def _doubled(encoder_dim: Any, rates: Any) -> int:
+    """Channels behind the last encoder stage; 0, which is refused, where that cannot be said."""
+    if type(encoder_dim) is not int or not isinstance(rates, (list, tuple)) or len(rates) > 16:
+        return 0
+    return encoder_dim * 2 ** len(rates)
+
+
 def _config(where: Path, **settings: Any) -> DacConfig:
     try:
-        return DacConfig(**settings)
+        return from_dict(DacConfig, settings, "codec")
     except (SettingsError, TypeError) as error:
         raise BundleError(f"{where}: {error}") from None
 

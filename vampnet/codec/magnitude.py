@@ -194,6 +194,18 @@ class MagnitudeCodec(BlockwiseCodec):
         return below_BS + inverse_stft(phased_BFU, high.window_S, high.hop)
 
 
+def n_weights(config: MagnitudeConfig) -> int:
+    """Weights of the codec's large matrices, counted before any of them is made."""
+    c, low, high = config, Grid(config, low=True), Grid(config, low=False)
+    n_low, n_high = low.per_frame * low.n_bins, high.per_frame * high.n_bins
+    encoder = c.width * (n_low + high.per_frame * (c.high_fft // 2 + 1) + c.long_bins + c.latent_dim)
+    decoder = c.decoder_width * (c.latent_dim + n_low + high.per_frame * c.fine_width) + c.fine_width * high.n_bins
+    blocks = 6 * (c.encoder_depth * c.width**2 + c.decoder_depth * c.decoder_width**2 + c.fine_depth * c.fine_width**2)
+    quantizer = c.n_codebooks * c.codebook_dim * (c.codebook_size + 2 * c.latent_dim)
+    linear = 2 * c.latent_dim * (n_low + n_high) if c.linear_path else 0
+    return encoder + decoder + blocks + quantizer + linear
+
+
 def _log_magnitude(x_BUF: Tensor) -> Tensor:
     return x_BUF.float().clamp(max=MAX_LOG_MAGNITUDE).mT
 

@@ -14,10 +14,12 @@ that the system cannot take back, and of those that are converted only the resul
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vampnet.codec.base import Codec
+from vampnet.codec.config import DacConfig, MagnitudeConfig
 from vampnet.codec.dac import DacCodec
 from vampnet.codec.dac_weights import is_transformers_dac, load_dac
-from vampnet.config import from_dict, to_dict
-from vampnet.errors import BundleError, SettingsError
-from vampnet.models.config import ModelConfig
+from vampnet.codec.magnitude import n_weights
+from vampnet.config import to_dict
+from vampnet.errors import BundleError
+from vampnet.models.bundle_config import BundleSettings, read_config
 from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS, Bundle
 from vampnet.models.transformer import MaskedTransformer
-from vampnet.models.weights import STORAGES, pack, sha256_of, stored_tensors
+from vampnet.models.weights import STORAGES, pack, sha256_of, stored_shapes, stored_tensors
+from vampnet.storage import cause, guarded, make_folder, sync, sync_folder, write_whole
 
 HASHED_AT_LOAD_MIB = 64
 """Larger files are not hashed whenever they are loaded: that would take seconds of every run."""
@@ -77,58 +82,51 @@ def load_bundle(name: str | os.PathLike[str], dtype: torch.dtype = torch.float32
     )
 
     folder = find_bundle(name)
-    if is_reference(folder):
-        return load_reference(folder, dtype)
-    config = _read_config(folder)
-    if verify:
-        for part in PARTS:
-            if part in config:
-                _check_digest(folder / f"{part}.safetensors", config)
-    codec = _load_codec(folder, config)
-    models = {part: _load_model(folder, config, part, codec, dtype) for part in ("coarse", "c2f")}
-    return Bundle(folder, config, codec, models["coarse"], models["c2f"])
+    with _guard(folder):
+        if is_reference(folder):
+            return load_reference(folder, dtype)
+        config, settings = read_config(folder)
+        if verify:
+            for part in PARTS:
+                if part in config:
+                    _check_digest(folder / f"{part}.safetensors", config)
+        codec = _load_codec(folder, config, settings)
+        models = {part: _load_model(folder, config, settings, part, codec, dtype) for part in ("coarse", "c2f")}
+        return Bundle(folder, config, codec, models["coarse"], models["c2f"])
 
 
 def load_codec(name: str | os.PathLike[str]) -> Codec:
     """Load the codec of a bundle alone, or one from a `.pth` file or a transformers DacModel (folder or OWNER/NAME)."""
-    if Path(name).is_file():
-        return load_dac(name)
-    folder = find_bundle(name)
-    if is_transformers_dac(folder):
-        return load_dac(folder)
-    if not (folder / "config.json").exists() and (folder / "codec.pth").exists():
-        return load_dac(folder / "codec.pth")
-    return _load_codec(folder, _read_config(folder))
+    with _guard(name):
+        if Path(name).is_file():
+            return load_dac(name)
+        folder = find_bundle(name)
+        if is_transformers_dac(folder):
+            return load_dac(folder)
+        if not (folder / "config.json").exists() and (folder / "codec.pth").exists():
+            return load_dac(folder / "codec.pth")
+        return _load_codec(folder, *read_config(folder))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+@contextlib.contextmanager
+def _guard(name: str | os.PathLike[str]) -> Iterator[None]:
+    """One line of BundleError for whatever a damaged or hostile file makes the libraries below stumble over."""
     try:
-        config = json.loads(path.read_text())
-    except OSError as error:
-        raise BundleError(f"{folder}: not a bundle, its config.json cannot be read ({error.strerror})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path}: damaged, not valid JSON ({error})") from None
-    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
-        version = config.get("format_version") if isinstance(config, dict) else None
-        raise BundleError(f"{path}: bundle format {version} is not {FORMAT_VERSION}, the one this vampnet reads")
-    for key in ("codec", "codec_id", "sha256", "storage"):
-        if key not in config:
-            raise BundleError(f"{path}: damaged, has no {key!r}")
-    return config
+        yield
+    except MemoryError:
+        raise BundleError(f"{name}: there is not enough memory to load it") from None
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise BundleError(f"{name}: damaged ({cause(error)})") from None
+    except RuntimeError as error:  # PyTorch's, RecursionError among them
+        raise BundleError(f"{name}: cannot be loaded ({cause(error)})") from None
 
 
-def _load_codec(folder: Path, config: dict[str, Any]) -> Codec:
-    kind = config["codec"].get("kind") if isinstance(config["codec"], dict) else None
-    if kind not in CODECS:
-        raise BundleError(f"{folder / 'config.json'}: codec kind {kind!r} is unknown; known: {', '.join(CODECS)}")
-    settings, family = CODECS[kind]
-    made = _settings(settings, config, "codec", folder)
-    if family is DacCodec:  # whose buffers all come from the file, so it can be built without memory of its own
-        with torch.device("meta"):
-            codec: Codec = DacCodec(made)
-    else:
-        codec = family(made)
+def _load_codec(folder: Path, config: dict[str, Any], settings: BundleSettings) -> Codec:
+    family = CODECS[settings.codec.kind][1]
+    _check_size(folder / "codec.safetensors", settings.codec)
+    # The buffers of a DAC all come from the file, so it can be built without memory of its own.
+    with torch.device("meta") if family is DacCodec else contextlib.nullcontext():
+        codec = family(settings.codec)
     _fill(codec, folder, config, "codec", {})
     if codec.id != config["codec_id"]:
         raise BundleError(f"{folder}: its codec has id {codec.id}, but config.json says {config['codec_id']}")
@@ -136,31 +134,32 @@ def _load_codec(folder: Path, config: dict[str, Any]) -> Codec:
 
 
 def _load_model(
-    folder: Path, config: dict[str, Any], part: str, codec: Codec, dtype: torch.dtype
+    folder: Path, config: dict[str, Any], settings: BundleSettings, part: str, codec: Codec, dtype: torch.dtype
 ) -> MaskedTransformer | None:
-    if part not in config:
+    if part not in settings.models:
         return None
-    section = dict(config[part])
-    trained_on = section.pop("codec_id", None)
+    model_config, trained_on = settings.models[part], settings.trained_on[part]
     if trained_on != codec.id:
         raise BundleError(f"{folder}: its {part} model was trained on codec {trained_on}, but the codec is {codec.id}")
-    settings = _settings(ModelConfig, {part: section}, part, folder)
-    if settings.n_codebooks > codec.n_codebooks or settings.vocab_size != codec.codebook_size:
+    if model_config.n_codebooks > codec.n_codebooks or model_config.vocab_size != codec.codebook_size:
         raise BundleError(f"{folder}: its {part} model reads more codebooks or entries than its codec has")
-    with torch.device("meta"):
-        model = MaskedTransformer(settings)
-    codebooks_CVK = codec.codebooks()[: settings.n_codebooks]
-    if codebooks_CVK.shape != model.codebooks_CVK.shape:
+    codebooks_CVK = codec.codebooks()[: model_config.n_codebooks]
+    if codebooks_CVK.shape[2] != model_config.codebook_dim:
         raise BundleError(f"{folder}: its {part} model has not the codebook_dim of its codec")
+    with torch.device("meta"):
+        model = MaskedTransformer(model_config)
     _fill(model, folder, config, part, {"codebooks_CVK": codebooks_CVK}, dtype)
     return model.eval()
 
 
-def _settings(kind: type, config: dict[str, Any], part: str, folder: Path) -> Any:
-    try:
-        return from_dict(kind, config[part], f"{folder / 'config.json'}: {part}")
-    except SettingsError as error:
-        raise BundleError(str(error)) from None
+def _check_size(path: Path, settings: MagnitudeConfig | DacConfig) -> None:
+    """BundleError where settings ask for more weights than the file can hold: before any memory is taken for them."""
+    if isinstance(settings, MagnitudeConfig) and path.is_file():
+        wanted, size = n_weights(settings), path.stat().st_size
+        if wanted > size:  # a weight takes a byte at least
+            raise BundleError(
+                f"{path}: does not fit its config.json, which asks for {wanted} weights; the file has {size} bytes"
+            )
 
 
 def _fill(
@@ -177,21 +176,18 @@ def _fill(
         raise BundleError(f"{folder}: {path.name} is missing")
     if path.stat().st_size <= HASHED_AT_LOAD_MIB * 2**20:
         _check_digest(path, config)
-    try:
-        state = dict(stored_tensors(path, dtype))
-    except (SafetensorError, OSError, KeyError) as error:
-        raise BundleError(f"{path}: damaged ({error})") from None
-    wanted = {name: t for name, t in module.state_dict().items() if name not in given}
-    problems = [f"missing {name}" for name in wanted.keys() - state.keys()]
-    problems += [f"unexpected {name}" for name in state.keys() - wanted.keys()]
+    wanted = {name: tuple(t.shape) for name, t in module.state_dict().items() if name not in given}
+    stored = stored_shapes(path, config["storage"])
+    problems = [f"missing {name}" for name in wanted.keys() - stored.keys()]
+    problems += [f"unexpected {name}" for name in stored.keys() - wanted.keys()]
     problems += [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(t.shape)}"
-        for name, t in wanted.items()
-        if name in state and state[name].shape != t.shape
+        f"{name} is {stored[name]}, not {shape}"
+        for name, shape in wanted.items()
+        if name in stored and stored[name] != shape
     ]
     if problems:
         raise BundleError(f"{path}: does not fit its config.json: {'; '.join(sorted(problems)[:8])}")
-    module.load_state_dict({**state, **given}, assign=True)
+    module.load_state_dict({**dict(stored_tensors(path, dtype)), **given}, assign=True)
 
 
 def _check_digest(path: Path, config: dict[str, Any]) -> None:
@@ -224,22 +220,55 @@ def save_bundle(
         raise BundleError(f"storage is {storage!r}; known: {', '.join(STORAGES)}")
     if target.exists() and not overwrite:
         raise BundleError(f"{target}: exists already; choose another folder or ask to overwrite it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    scratch.chmod(0o755)
-    config: dict[str, Any] = {"format_version": FORMAT_VERSION, "storage": storage, "about": about or {}}
+    make_folder(target.parent, BundleError)
+    with guarded(target, BundleError):
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        try:
+            _write_parts(scratch, (codec, coarse, c2f), storage, about or {}, card)
+            _put_in_place(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_parts(
+    folder: Path,
+    modules: tuple[Codec, MaskedTransformer | None, MaskedTransformer | None],
+    storage: str,
+    about: dict[str, Any],
+    card: str,
+) -> None:
+    folder.chmod(0o755)
+    codec = modules[0]
+    config: dict[str, Any] = {"format_version": FORMAT_VERSION, "storage": storage, "about": about}
     config |= {"codec": to_dict(codec.config), "codec_id": codec.id, "sha256": {}}
-    for part, module in zip(PARTS, (codec, coarse, c2f), strict=True):
+    for part, module in zip(PARTS, modules, strict=True):
         if module is None:
             continue
         if isinstance(module, MaskedTransformer):
             config[part] = {**to_dict(module.config), "codec_id": codec.id}
         state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items() if not _from_codec(k, part)}
-        save_file(pack(state, storage), scratch / f"{part}.safetensors")
-        (scratch / f"{part}.safetensors").chmod(0o644)  # safetensors writes for the owner alone
-        config["sha256"][f"{part}.safetensors"] = sha256_of(scratch / f"{part}.safetensors")
-    (scratch / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    (scratch / "README.md").write_text(card)
+        path = folder / f"{part}.safetensors"
+        try:
+            save_file(pack(state, storage), path)
+        except SafetensorError as error:
+            raise BundleError(f"cannot write {str(path)!r}: {cause(error)}") from None
+        path.chmod(0o644)  # safetensors writes for the owner alone
+        sync(path)
+        config["sha256"][path.name] = sha256_of(path)
+    write_whole(folder / "config.json", json.dumps(config, indent=1) + "\n", BundleError)
+    write_whole(folder / "README.md", card, BundleError)
+
+
+def _put_in_place(scratch: Path, target: Path) -> None:
+    """Give a folder the place of another, which is kept until the new one stands there."""
+    old = scratch.with_name(f"{scratch.name}.old")
     if target.exists():
-        shutil.rmtree(target)
-    os.replace(scratch, target)
+        os.replace(target, old)
+    try:
+        os.replace(scratch, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)

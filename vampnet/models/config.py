@@ -42,8 +42,11 @@ class ModelConfig:
         check("model.codebook_dim", self.codebook_dim, 1, 65536)
         check("model.dim", self.dim, 1, 65536)
         check("model.n_heads", self.n_heads, 1, self.dim)
-        check("model.n_layers", self.n_layers, 1, 1000)
+        check("model.n_layers", self.n_layers, 1, 256)
         check("model.dropout", self.dropout, 0.0, 0.9)
+        check("model.n_buckets", self.n_buckets, 4, 65536)
+        lowest = self.n_buckets // 4 + 1
+        check("model.max_distance", self.max_distance, lowest, 10**6, "more than a quarter of model.n_buckets")
         if self.dim % self.n_heads:
             raise SettingsError(f"model.n_heads {self.n_heads} must divide model.dim {self.dim}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from vampnet.errors import BundleError
 from vampnet.models.transformer import in_format
+from vampnet.storage import sha256_of_file
 
 STORAGES = ("float32", "bfloat16", "int8")
 
@@ -21,6 +22,33 @@ SCALE = "::scale"
 
 SMALL = 2048
 """Tensors with fewer elements stay float32: they cost nothing and matter most."""
+
+
+_DTYPES = {"float32": {"F32"}, "bfloat16": {"F32", "BF16"}, "int8": {"F32", "I8"}}
+"""Storage -> number formats, as safetensors calls them, that its files may hold."""
+
+
+def stored_shapes(path: Path, storage: str) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a weight file, read from its header alone.
+
+    Raises BundleError for a number format that is not of this storage, and for int8 without fitting scales.
+    """
+    with safe_open(path, framework="pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        formats = {name: part.get_dtype() for name, part in slices.items()}
+        shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+    for name, number in formats.items():
+        if number not in _DTYPES[storage]:
+            raise BundleError(f"{path}: {name} is of number format {number}, which storage {storage!r} has not")
+        scale = shapes.get(name + SCALE)
+        if (number == "I8") != (scale is not None) or (scale is not None and not _scales(shapes[name], scale)):
+            raise BundleError(f"{path}: {name} has no row scales, or not those of its shape")
+    return {name: shape for name, shape in shapes.items() if not name.endswith(SCALE)}
+
+
+def _scales(shape: tuple[int, ...], scale: tuple[int, ...]) -> bool:
+    """Whether scales of a shape belong to the rows of a tensor: each axis as long as the tensor's, or 1."""
+    return len(scale) == len(shape) and all(own in (1, length) for own, length in zip(scale, shape, strict=True))
 
 
 def stored_tensors(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
@@ -62,9 +90,5 @@ def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    """SHA-256 of a regular file, hexadecimal. Raises BundleError where it cannot be read."""
+    return sha256_of_file(path, BundleError)

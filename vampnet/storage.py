@@ -1,0 +1,227 @@
+"""Files that are read with a limit, and files that are written whole or not at all.
+
+Every function takes the class of error that its caller's users know. A message names the file and the cause, on one
+line. A file is written under a temporary name beside its place, forced onto the disk, and renamed. The temporary file
+is locked while its writer lives, so that the next writer of the same file knows a left-over one and removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from vampnet.errors import StorageError, VampnetError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no advisory locks; there nothing is locked and nothing left over is removed
+    fcntl = None  # type: ignore[assignment]
+
+ErrorKind = type[VampnetError]
+StrPath = str | os.PathLike[str]
+
+MAX_JSON_BYTES = 1 << 24
+"""Longest JSON file that is read unless a caller says otherwise."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CHUNK = 1 << 20
+
+
+def cause(error: BaseException) -> str:
+    """The cause of an error of the system or of a library, on one line; where the disk is full, what to do."""
+    text = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+    hint = "; free some disk space" if isinstance(error, OSError) and error.errno in _FULL else ""
+    return text[:1].lower() + text[1:200] + hint
+
+
+@contextlib.contextmanager
+def guarded(path: StrPath, kind: ErrorKind = StorageError, action: str = "write") -> Iterator[None]:
+    """Turn errors of the file system inside the block into one line that names the file."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) and "null" not in str(error):  # a path with a zero byte, and nothing else
+            raise
+        raise kind(f"cannot {action} {os.fspath(path)!r}: {cause(error)}") from None
+
+
+def open_regular(path: StrPath, kind: ErrorKind = StorageError) -> BinaryIO:
+    """Open a regular file for reading; a pipe, device or folder is refused without waiting for it."""
+    with guarded(path, kind, "read"):
+        # Without O_NONBLOCK opening a pipe would wait for its writer.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise kind(f"cannot read {os.fspath(path)!r}: it is not a regular file")
+        return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: StrPath, kind: ErrorKind = StorageError, most: int = MAX_JSON_BYTES) -> bytes:
+    """The bytes of a regular file of at most `most` bytes."""
+    with open_regular(path, kind) as file, guarded(path, kind, "read"):
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise kind(
+            f"cannot read {os.fspath(path)!r}: it has more than {most} bytes, the most that such a file may have"
+        )
+    return data
+
+
+def read_json(path: StrPath, kind: ErrorKind = StorageError, most: int = MAX_JSON_BYTES) -> Any:
+    """Strict JSON of a regular file: UTF-8, no key twice, no NaN, no endless nesting or numbers."""
+    try:
+        return parse_json(read_bytes(path, kind, most))
+    except (ValueError, RecursionError) as error:
+        raise kind(f"{os.fspath(path)}: damaged, not valid JSON ({cause(error)})") from None
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Strict JSON. Raises ValueError for a key that comes twice or a NaN too, and RecursionError."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key comes twice")
+        return found
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no number of JSON")
+
+    return json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def sha256_of_file(path: StrPath, kind: ErrorKind = StorageError) -> str:
+    """SHA-256 of a regular file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open_regular(path, kind) as file, guarded(path, kind, "read"):
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def make_folder(path: StrPath, kind: ErrorKind = StorageError) -> Path:
+    """Make a folder and those above it where they are missing."""
+    with guarded(path, kind, "make folder"):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return Path(path)
+
+
+def write_whole(path: StrPath, data: bytes | str, kind: ErrorKind = StorageError) -> None:
+    """Write a file; it appears whole or not at all."""
+    with whole_file(path, kind) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def whole_file(path: StrPath, kind: ErrorKind = StorageError) -> Iterator[Path]:
+    """Path of a temporary file to write; after the block it takes the place of `path`, after an error it is removed.
+
+    It has the permissions of a new file, and is forced onto the disk before it is renamed: after a power cut there is
+    the old file or the new one.
+    """
+    target = Path(path)
+    with guarded(target, kind):
+        _remove_left_over(target)
+        temporary, handle = _temporary_file(target)
+        try:
+            mode = stat.S_IMODE(os.fstat(handle).st_mode)
+            yield temporary
+            temporary.chmod(mode)  # libraries that write for the owner alone
+            sync(temporary)
+            os.replace(temporary, target)
+            sync_folder(target.parent)
+        finally:
+            os.close(handle)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def sync(path: StrPath) -> None:
+    """Force what was written to a file onto the disk."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: StrPath) -> None:
+    """Force a folder's names onto the disk, where the system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder") -> Iterator[None]:
+    """Hold a folder for this process; another one that asks for it meanwhile is refused with one line.
+
+    The lock goes with the process, however it ends. Where a file system has no locks, nothing is held.
+    """
+    make_folder(folder, kind)
+    path = Path(folder) / ".lock"
+    with guarded(path, kind):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _lock(handle):
+            raise kind(
+                f"{os.fspath(folder)}: another process works in this {what}; wait for it, or choose another {what}"
+            )
+        yield
+    finally:
+        os.close(handle)
+
+
+def _temporary_file(target: Path) -> tuple[Path, int]:
+    """An empty, locked file beside the target, with the permissions that a new file gets there."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    while True:
+        temporary = target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}.tmp")
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
+        # Between making and locking it, another writer may have taken it for a left-over one.
+        if _lock(handle) and temporary.exists() and os.path.samestat(os.stat(temporary), os.fstat(handle)):
+            return temporary, handle
+        os.close(handle)
+
+
+def _stem(target: Path) -> str:
+    return target.name.encode()[:200].decode(errors="ignore")
+
+
+def _remove_left_over(target: Path) -> None:
+    """Remove temporary files of this target whose writers are gone."""
+    if fcntl is None:
+        return
+    for old in target.parent.glob(f".{glob.escape(_stem(target))}.{'[0-9a-f]' * 12}.tmp"):
+        with contextlib.suppress(OSError):
+            handle = os.open(old, os.O_RDWR)
+            try:
+                if _lock(handle):
+                    old.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Whether this process now holds the lock of an open file, or the file system has none."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
