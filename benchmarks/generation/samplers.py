@@ -41,7 +41,7 @@ from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import load
 from vampnet.generation.sampling import TokenNetwork, draw, fill, masked_after_each_step
 from vampnet.models.config import ModelConfig
-from vampnet.prompts.masks import apply_mask
+from vampnet.prompts.masks import mask_codes
 from vampnet.training.data.token_dataset import open_tokens
 
 RESAMPLES = 200
@@ -85,7 +85,7 @@ class Guided:
 
     def __call__(self, codes_BCT: Tensor, chosen_BPT: Tensor) -> Tensor:
         hidden_BCT = torch.rand(codes_BCT.shape, generator=self.generator) < 0.5
-        weak_NV = self.network(apply_mask(codes_BCT, hidden_BCT, self.config.mask_token), chosen_BPT)
+        weak_NV = self.network(mask_codes(codes_BCT, ~hidden_BCT, self.config.mask_token), chosen_BPT)
         full_NV = self.network(codes_BCT, chosen_BPT)
         return full_NV + self.weight * (full_NV - weak_NV)
 
@@ -96,13 +96,13 @@ def fill_rescored(
 ) -> Tensor:
     """As `sampling.fill` in confidence order, for one item, with a second look at what is there."""
     settings, mask_token = way.sampling, network.config.mask_token
-    codes_CT = apply_mask(codes_CT, mask_CT, mask_token)
+    codes_CT = mask_codes(codes_CT, ~mask_CT, mask_token)
     schedule = masked_after_each_step(int(mask_CT.sum()), settings.steps)
     for step in range(settings.steps):
         waiting_CT = codes_CT == mask_token
         probed_CT = mask_CT & ~waiting_CT & (torch.rand(codes_CT.shape, generator=generator) < way.rescored)
         hidden_CT = waiting_CT | probed_CT
-        logits_NV = network(apply_mask(codes_CT, probed_CT, mask_token)[None], hidden_CT[None]).float()
+        logits_NV = network(mask_codes(codes_CT, ~probed_CT, mask_token)[None], hidden_CT[None]).float()
         uniform_2N = torch.rand(2, len(logits_NV), generator=generator).clamp(2.0**-25, 1 - 2.0**-24)
         drawn_N, log_p_N = draw(logits_NV, uniform_2N[0], settings)
         weight = settings.mask_temperature * (1 - (step + 1) / settings.steps)
@@ -118,7 +118,7 @@ def fill_rescored(
 
 
 def filled(network: TokenNetwork, codes_CT: Tensor, period: int, way: Way, seed: int) -> Tensor:
-    mask_CT = periodic(codes_CT[None], torch.Generator(), period)[0]
+    mask_CT = ~periodic(codes_CT[None], torch.Generator(), period)[0]
     if way.rescored:
         return fill_rescored(network, codes_CT, mask_CT, way, torch.Generator().manual_seed(seed))
     if way.order != "confidence" or way.remask:

@@ -38,9 +38,9 @@ from vampnet.generation.sampling import fill
 from vampnet.models.bundle import load_codec
 from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import MaskedTransformer
-from vampnet.prompts.masks import apply_mask, periodic_mask
+from vampnet.prompts.masks import mask_codes, periodic_keep
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
-from vampnet.training.masked_objective import MaskedTask, fixed_rate_mask, masked_loss, random_mask
+from vampnet.training.masked_objective import MaskedTask, draw_fixed_rate_keep, draw_keep, masked_loss
 from vampnet.training.recipe import MaskedRecipe, recipe_to_dict
 from vampnet.training.trainer import LoopSettings, Run
 
@@ -109,9 +109,9 @@ class WeightedTask(MaskedTask):
         loop, config = self.recipe.loop, self.recipe.model
         codes_BCT = self._codes(self.train, (loop.seed, step, rank), loop.batch_size)
         generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
-        mask_BCT = random_mask(codes_BCT.shape, 0, generator)
-        logits_NV = module(apply_mask(codes_BCT, mask_BCT, config.mask_token), mask_BCT)
-        mask_CBT = mask_BCT.transpose(0, 1)
+        keep_BCT = draw_keep(codes_BCT.shape, 0, generator)
+        logits_NV = module(mask_codes(codes_BCT, keep_BCT, config.mask_token), ~keep_BCT)
+        mask_CBT = ~keep_BCT.transpose(0, 1)
         nats_N = F.cross_entropy(logits_NV, codes_BCT.transpose(0, 1)[mask_CBT], reduction="none")
         weight_N = torch.tensor(self.weights)[mask_CBT.nonzero()[:, 0]]
         return {"loss": (weight_N * nats_N).sum() / weight_N.sum()}
@@ -139,24 +139,24 @@ def trained(task: WeightedTask, steps: int, folder: Path) -> tuple[MaskedTransfo
 
 
 @torch.no_grad()
-def nats_of(model: MaskedTransformer, codes_BCT: Tensor, mask_of: Callable[[Tensor, torch.Generator], Tensor]) -> float:
+def nats_of(model: MaskedTransformer, codes_BCT: Tensor, keep_of: Callable[[Tensor, torch.Generator], Tensor]) -> float:
     """Mean over codebooks of the held-out cross-entropy, crop by crop under the same masks for every model."""
     sums_C, counts_C = torch.zeros(model.config.n_codebooks), torch.zeros(model.config.n_codebooks)
     for k, codes_1CT in enumerate(codes_BCT[:, None]):
-        mask_1CT = mask_of(codes_1CT, torch.Generator().manual_seed(k))
-        _, nats_N, _ = masked_loss(model, codes_1CT, mask_1CT, 0, model.config.mask_token)
-        codebook_N = mask_1CT.transpose(0, 1).nonzero()[:, 0]
+        keep_1CT = keep_of(codes_1CT, torch.Generator().manual_seed(k))
+        _, nats_N, _ = masked_loss(model, codes_1CT, keep_1CT, 0, model.config.mask_token)
+        codebook_N = (~keep_1CT).transpose(0, 1).nonzero()[:, 0]
         sums_C.index_add_(0, codebook_N, nats_N)
         counts_C += codebook_N.bincount(minlength=len(counts_C))
     return float((sums_C / counts_C).mean())
 
 
 def periodic(codes_BCT: Tensor, generator: torch.Generator, period: int) -> Tensor:
-    return periodic_mask(codes_BCT.shape[2], period).expand(codes_BCT.shape).clone()
+    return periodic_keep(codes_BCT.shape[2], period).expand(codes_BCT.shape).clone()
 
 
 def share(codes_BCT: Tensor, generator: torch.Generator, rate: float) -> Tensor:
-    return fixed_rate_mask(codes_BCT, 0, rate, generator)
+    return draw_fixed_rate_keep(codes_BCT, 0, rate, generator)
 
 
 MASKS = {f"{rate:.0%} masked": partial(share, rate=rate) for rate in (0.2, 0.5, 0.8)}
@@ -186,7 +186,7 @@ def fad_of(model: MaskedTransformer, codes_BCT: Tensor, codec: Codec, real: Embe
         fill(
             model,
             codes_1CT,
-            periodic(codes_1CT, torch.Generator(), period),
+            ~periodic(codes_1CT, torch.Generator(), period),
             SamplingConfig(),
             [k],
             SamplingConfig().steps,

@@ -15,7 +15,7 @@ from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.prompts.parts import Periodic
-from vampnet.training.masked_objective import fixed_rate_mask, masked_loss
+from vampnet.training.masked_objective import draw_fixed_rate_keep, masked_loss
 
 LOOP = Path(__file__).parents[2] / "examples" / "loop.wav"
 
@@ -55,9 +55,9 @@ def test_networks_know_more_than_chance(bundle: Bundle, loop: torch.Tensor) -> N
         assert model is not None
         config = model.config
         read_codes = codes[:, : config.n_codebooks].contiguous()
-        mask = fixed_rate_mask(read_codes, config.n_conditioning_codebooks, 0.2, torch.Generator().manual_seed(0))
+        keep = draw_fixed_rate_keep(read_codes, config.n_conditioning_codebooks, 0.2, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            loss, _, _ = masked_loss(model, read_codes, mask, config.n_conditioning_codebooks, config.mask_token)
+            loss, _, _ = masked_loss(model, read_codes, keep, config.n_conditioning_codebooks, config.mask_token)
         assert loss < most  # measured: 2.94 and 4.69; chance is ln 1024 = 6.93
 
 

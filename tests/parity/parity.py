@@ -20,7 +20,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.support.golden import GOLDEN, flat_from_ours, golden_array, golden_mask, golden_names, golden_tensor
+from tests.support.golden import (
+    GOLDEN,
+    flat_from_ours,
+    golden_array,
+    golden_keep,
+    golden_mask,
+    golden_names,
+    golden_tensor,
+)
 from vampnet.audio.files import read
 from vampnet.codec.dac import DacCodec
 from vampnet.generation import reference_mode as compat
@@ -216,28 +224,32 @@ def mask_rows() -> Iterator[Row]:
         return [int(word) for word in re.findall(r"\d+", name)]
 
     def family(pattern: str, ours: dict[str, Tensor], note: str = "") -> Row:
-        return Row(pattern, max(largest(mask.long(), name) for name, mask in ours.items()), 0, note)
+        # The authors' masks are 1 where a token is generated, ours True where it is kept.
+        return Row(pattern, max(largest((~keep).long(), name) for name, keep in ours.items()), 0, note)
 
-    n, base = 61, golden_mask("mask/codebook_base_p7_w1")
-    odd = {x: masks.periodic_mask(n, p, w + (w % 2 == 0)) for x in golden_names("mask/per") for p, w in [numbers(x)]}
+    def ends(n_prefix: int, n_suffix: int) -> Tensor:
+        return masks.regions_keep(n, [(0, n_prefix), (n - n_suffix, n)])
+
+    n, base = 61, golden_keep("mask/codebook_base_p7_w1")
+    odd = {x: masks.periodic_keep(n, p, w + (w % 2 == 0)) for x in golden_names("mask/per") for p, w in [numbers(x)]}
     yield family("mask/periodic/*", odd, "defect: their even widths are the next odd one; ours are exact")
-    yield family("mask/inpaint/*", {x: masks.inpaint_mask(n, *numbers(x)) for x in golden_names("mask/inpaint/")})
-    books = {x: base | masks.codebook_mask(14, *numbers(x)) for x in golden_names("mask/codebook_mask/")}
+    yield family("mask/inpaint/*", {x: ends(*numbers(x)) for x in golden_names("mask/inpaint/")})
+    books = {x: base & masks.codebooks_keep(14, *numbers(x)) for x in golden_names("mask/codebook_mask/")}
     yield family("mask/codebook_mask/*", books)
-    books = {x: base & masks.codebook_mask(14, *numbers(x)) for x in golden_names("mask/codebook_unmask/")}
+    books = {x: base | masks.codebooks_keep(14, *numbers(x)) for x in golden_names("mask/codebook_unmask/")}
     yield family("mask/codebook_unmask/*", books)
-    periodic, inpaint = masks.periodic_mask(n, 7), masks.inpaint_mask(n, 5, 7)
-    yield family("mask/mask_and", {"mask/mask_and": masks.mask_and(periodic, inpaint).expand(14, n)})
-    yield family("mask/mask_or", {"mask/mask_or": masks.mask_or(periodic, inpaint).expand(14, n)})
-    yield family("mask/time_stretch_3", {"mask/time_stretch_3": masks.periodic_mask(n, 3)})
-    applied = masks.apply_mask(golden_tensor("mask/apply_in"), base, 1024)
-    yield family("mask/apply_out", {"mask/apply_out": applied})
-    built = periodic.roll(6) & masks.inpaint_mask(n, 3, 5) & masks.codebook_mask(14, 1) | masks.codebook_mask(14, 3)
+    periodic, inpaint = masks.periodic_keep(n, 7), ends(5, 7)
+    yield family("mask/mask_and", {"mask/mask_and": (periodic | inpaint).expand(14, n)})
+    yield family("mask/mask_or", {"mask/mask_or": (periodic & inpaint).expand(14, n)})
+    yield family("mask/time_stretch_3", {"mask/time_stretch_3": masks.periodic_keep(n, 3)})
+    applied = masks.mask_codes(golden_tensor("mask/apply_in"), base, 1024)
+    yield Row("mask/apply_out", largest(applied, "mask/apply_out"), 0)
+    built = (periodic.roll(6) | ends(3, 5) | masks.codebooks_keep(14, 1)) & masks.codebooks_keep(14, 3)
     onsets, opened = golden_array("mask/onset_frames_backtracked"), {}
     for name in golden_names("mask/onset_w"):
         width = numbers(name)[0]
-        stretches = [masks.region_mask(173, int(i) - width, int(i) + width) for i in onsets if i >= width]
-        opened[name] = torch.stack(stretches).all(0)
+        regions = [(int(i) - width, int(i) + width) for i in onsets if i >= width]
+        opened[name] = masks.regions_keep(173, regions)
     yield family("mask/onset_w*", opened, "defect: they lose onsets before frame w; compared without these")
     yield family("mask/build_mask_seed0", {"mask/build_mask_seed0": built.expand(2, 14, n)})
 
@@ -351,12 +363,12 @@ def end_to_end_rows() -> Iterator[Row]:
     yield Row("e2e/coarse_vamp", largest(made["coarse"], "e2e/coarse_vamp"), 0)
     yield Row("e2e/c2f", largest(made["c2f"], "e2e/c2f"), 0)
     yield Row("e2e/audio", largest(model.codec.decode(made["c2f"].long())[0], "e2e/audio"), 1e-5)
-    ends = golden_mask("e2e/mask")[:, :4].clone()
-    ends[:, :, [0, -1]] = False
-    masked = masks.apply_mask(golden_tensor("codec/codes")[:, :4], ends, 1024)
+    kept = golden_keep("e2e/mask")[:, :4].clone()
+    kept[:, :, [0, -1]] = True
+    masked = masks.mask_codes(golden_tensor("codec/codes")[:, :4], kept, 1024)
     yield Row("e2e/coarse_masked", largest(masked, "e2e/coarse_masked"), 0)
-    fine = torch.arange(14)[None, :, None] >= 4
-    yield Row("e2e/c2f_masked", largest(masks.apply_mask(made["c2f"].long(), fine, 1024), "e2e/c2f_masked"), 0)
+    coarse = masks.codebooks_keep(14, 4)
+    yield Row("e2e/c2f_masked", largest(masks.mask_codes(made["c2f"].long(), coarse, 1024), "e2e/c2f_masked"), 0)
     mask = golden_tensor("e2e_long/coarse_masked") == 1024
     made = vamped(golden_tensor("e2e_long/codes"), F.pad(mask, (0, 0, 0, 10), value=True), 4, 4)
     yield Row("e2e_long/coarse_vamp4", largest(made["coarse"][:, :4], "e2e_long/coarse_vamp4"), 0, "compat=reference")

@@ -54,6 +54,11 @@ def golden_mask(name: str) -> Tensor:
     return golden_tensor(name) == 1
 
 
+def golden_keep(name: str) -> Tensor:
+    """The array as a keep mask, True where it is 0: the authors' masks say what to generate."""
+    return golden_tensor(name) == 0
+
+
 def golden_info() -> dict[str, Any]:
     return json.loads((GOLDEN / "info.json").read_text())
 

@@ -41,7 +41,8 @@ from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import apply_adapter, parse_adapter, read_adapter
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
-from vampnet.prompts.parts import Periodic, Prompt, PromptContext, resolve
+from vampnet.prompts.context import PromptContext
+from vampnet.prompts.parts import Periodic, Prompt
 
 COARSE_WINDOW_S, COARSE_CONTEXT_S = 10.0, 2.5
 """Length of a coarse window and of the generated context it begins with, seconds (paper: 10 s)."""
@@ -213,7 +214,7 @@ class VampNet:
             start_frame=start_frame,
             find_events=find_events,
         )
-        return resolve(prompt, context)
+        return ~prompt.keep(context)
 
     def generation(
         self,

@@ -22,7 +22,7 @@ from vampnet.config import check
 from vampnet.errors import BundleError, SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.models.config import ModelConfig
-from vampnet.prompts.masks import apply_mask, gamma
+from vampnet.prompts.masks import gamma, mask_codes
 
 Progress = Callable[[int, int], None]
 
@@ -73,7 +73,7 @@ def fill(
     _check_arguments(model, codes_BCT, mask_BCT, seeds, steps)
     mask_BCT = _without_conditioning(mask_BCT, config.n_conditioning_codebooks)
     _check_kept(codes_BCT, mask_BCT, config.vocab_size)
-    codes_BCT = apply_mask(codes_BCT, mask_BCT, config.mask_token)
+    codes_BCT = mask_codes(codes_BCT, ~mask_BCT, config.mask_token)
     places = config.n_predicted, codes_BCT.shape[2]
     schedules = [masked_after_each_step(n_masked, steps) for n_masked in mask_BCT.sum((1, 2)).tolist()]
     n_masked = [schedule[0] for schedule in schedules]

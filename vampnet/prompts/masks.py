@@ -1,20 +1,19 @@
-"""Pure mask builders and the mask schedule gamma, shared by training and sampling (paper, sections 3.2 to 3.4).
+"""Keep masks and the mask schedule gamma, shared by prompts, sampling and training (paper, sections 3.2 to 3.4).
 
-A mask is a bool tensor, True where a token is to be regenerated. Builders return the axes that they depend on, of
-frames (T,) or of codebooks (C, 1), so that masks combine by broadcasting.
+A keep mask is a bool tensor, True where a token is kept and False where it is regenerated. Builders return only the
+axes that they depend on, frames (T,) or codebooks (C, 1), so that masks combine with | and & by broadcasting.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from vampnet.config import check
-
-_NO_LIMIT = 2**31
+from vampnet.prompts.time import MAX_FRAMES
 
 
 def gamma(r: Tensor) -> Tensor:
@@ -25,65 +24,65 @@ def gamma(r: Tensor) -> Tensor:
     return (r * math.pi / 2).cos().clamp(1e-10, 1.0)
 
 
-def periodic_mask(n_frames: int, period: int, width: int = 1, offset: int = 0) -> Tensor:
+def periodic_keep(n_frames: int, period: int, width: int = 1, offset: int = 0) -> Tensor:
     """Keep `width` frames around every `period`-th frame, beginning at frame `offset` (taken modulo the period).
 
     Exactly `width` frames lie around each such frame; of an even width the odd one out lies after it. Only frames
-    inside the material count as centres. Period 0 keeps nothing, period 1 everything. Returns mask_T.
+    inside the material count as centres. Period 0 keeps nothing, period 1 everything. Returns keep_T.
     """
-    check("n_frames", n_frames, 0, _NO_LIMIT)
-    check("period", period, 0, _NO_LIMIT)
-    check("width", width, 1, _NO_LIMIT)
+    check("n_frames", n_frames, 0, MAX_FRAMES)
+    check("period", period, 0, MAX_FRAMES)
+    check("width", width, 1, MAX_FRAMES)
     if period == 0:
-        return torch.ones(n_frames, dtype=torch.bool)
+        return torch.zeros(n_frames, dtype=torch.bool)
     first = offset % period
     centres = torch.arange(first, max(n_frames, first), period)
     # Stretches may overlap: count how many begin and end at each frame instead of writing them one by one.
     change = torch.zeros(n_frames + 1, dtype=torch.int64)
     change.index_add_(0, (centres - (width - 1) // 2).clamp(min=0), torch.ones_like(centres))
     change.index_add_(0, (centres + width // 2 + 1).clamp(max=n_frames), -torch.ones_like(centres))
-    return change.cumsum(0)[:n_frames] == 0
+    return change.cumsum(0)[:n_frames] > 0
 
 
-def region_mask(n_frames: int, start: int, stop: int) -> Tensor:
-    """Keep frames `start` to `stop` - 1; parts outside 0 to `n_frames` are ignored. Returns mask_T."""
-    check("n_frames", n_frames, 0, _NO_LIMIT)
-    frame = torch.arange(n_frames)
-    return (frame < start) | (frame >= stop)
+def regions_keep(n_frames: int, regions: Iterable[tuple[int, int]]) -> Tensor:
+    """Keep frames `start` to `stop` - 1 of each region (start, stop); parts outside 0 to `n_frames` are ignored.
+
+    Returns keep_T.
+    """
+    check("n_frames", n_frames, 0, MAX_FRAMES)
+    keep_T = torch.zeros(n_frames, dtype=torch.bool)
+    for start, stop in regions:
+        keep_T[max(start, 0) : max(stop, 0)] = True  # a negative index would count from the end
+    return keep_T
 
 
-def inpaint_mask(n_frames: int, n_prefix: int, n_suffix: int) -> Tensor:
-    """Keep the first `n_prefix` and the last `n_suffix` frames. Returns mask_T."""
-    check("n_prefix", n_prefix, 0, _NO_LIMIT)
-    check("n_suffix", n_suffix, 0, _NO_LIMIT)
-    return mask_and(region_mask(n_frames, 0, n_prefix), region_mask(n_frames, n_frames - n_suffix, n_frames))
+def codebooks_keep(n_codebooks: int, n_kept: int) -> Tensor:
+    """Keep the first `n_kept` codebooks, all of them if there are fewer. Returns keep_C1 of shape (C, 1)."""
+    check("n_codebooks", n_codebooks, 0, MAX_FRAMES)
+    check("n_kept", n_kept, 0, MAX_FRAMES)
+    return (torch.arange(n_codebooks) < n_kept).unsqueeze(1)
 
 
-def codebook_mask(n_codebooks: int, n_kept: int) -> Tensor:
-    """Keep the first `n_kept` codebooks, all of them if there are fewer. Returns mask_C1 of shape (C, 1)."""
-    check("n_codebooks", n_codebooks, 0, _NO_LIMIT)
-    check("n_kept", n_kept, 0, _NO_LIMIT)
-    return (torch.arange(n_codebooks) >= n_kept).unsqueeze(1)
-
-
-def random_mask(shape: Sequence[int], probability: Tensor | float, generator: torch.Generator) -> Tensor:
-    """Mask every token on its own with `probability` 0..1, a number or a CPU tensor that broadcasts to `shape`.
+def random_keep(shape: Sequence[int], probability: float, generator: torch.Generator) -> Tensor:
+    """Keep each token independently with `probability` 0..1. Returns a mask of `shape`.
 
     Drawn on the CPU, so that a seed means the same on every device.
     """
     return torch.rand(tuple(shape), generator=generator) < probability
 
 
-def mask_and(mask: Tensor, other: Tensor) -> Tensor:
-    """Regenerate what both masks regenerate: what either one keeps is kept."""
-    return mask & other
+def drop_frames(keep_CT: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Drop a share of the frames of which anything is kept, drawn without replacement; returns a new keep_CT.
+
+    share: 0..1 of those frames; their number is rounded to the nearest whole.
+    """
+    frames = keep_CT.any(0).nonzero().squeeze(1)
+    order = torch.randperm(len(frames), generator=generator)
+    result_CT = keep_CT.clone()
+    result_CT[:, frames[order[: round(share * len(frames))]]] = False
+    return result_CT
 
 
-def mask_or(mask: Tensor, other: Tensor) -> Tensor:
-    """Regenerate what either mask regenerates: only what both keep is kept."""
-    return mask | other
-
-
-def apply_mask(codes_BCT: Tensor, mask_BCT: Tensor, mask_token: int) -> Tensor:
-    """Codes with `mask_token` where the mask is True; any shapes that broadcast, a new tensor."""
-    return torch.where(mask_BCT, mask_token, codes_BCT)
+def mask_codes(codes_BCT: Tensor, keep_BCT: Tensor, mask_token: int) -> Tensor:
+    """Codes with `mask_token` where `keep_BCT` is False; any shapes that broadcast, a new tensor."""
+    return torch.where(keep_BCT, codes_BCT, mask_token)

@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from vampnet.errors import PromptError
-from vampnet.prompts.parts import Prompt, PromptContext, check_whole
+from vampnet.prompts.parts import Prompt, check_whole
 from vampnet.prompts.time import Time, as_time
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vampnet.prompts.context import PromptContext
 
 WHICH = ("all", "downbeats", "upbeats")
 
@@ -29,7 +32,7 @@ class Prefix(Prompt):
 
     def keep(self, context: PromptContext) -> Tensor:
         assert isinstance(self.length, Time)
-        return _between(context, 0, context.stop_frame(self.length, "prefix"))
+        return context.region(0, context.stop_frame(self.length, "prefix"))
 
     def __str__(self) -> str:
         return f"prefix({self.length})"
@@ -47,7 +50,7 @@ class Suffix(Prompt):
 
     def keep(self, context: PromptContext) -> Tensor:
         assert isinstance(self.length, Time)
-        return _between(context, context.n_frames - _frames(self.length, "suffix", context), context.n_frames)
+        return context.region(context.n_frames - _frames(self.length, "suffix", context), context.n_frames)
 
     def __str__(self) -> str:
         return f"suffix({self.length})"
@@ -111,12 +114,6 @@ class Onsets(Prompt):
         return f"onsets({', '.join(parts)})" if parts else "onsets"
 
 
-def _between(context: PromptContext, start: int, stop: int) -> Tensor:
-    """Keep frames `start` to `stop` - 1 of all codebooks."""
-    frame_T = torch.arange(context.n_frames)
-    return ((frame_T >= start) & (frame_T < stop)).repeat(context.n_codebooks, 1)
-
-
 def _frames(duration: Time, part: str, context: PromptContext) -> int:
     if duration.value == math.inf:
         return context.n_frames
@@ -127,13 +124,13 @@ def _frames(duration: Time, part: str, context: PromptContext) -> int:
 
 def _around(context: PromptContext, times_s: Sequence[float], before: Time, after: Time, part: str) -> Tensor:
     """Keep the frames around moments of the file. The first frames count too: nothing wraps or is lost there."""
-    kept_T = torch.zeros(context.n_frames, dtype=torch.bool)
+    regions = []
     for moment_s in times_s:
         own = context.begin_frame(moment_s)
         start = _reach(context, moment_s, own, before, -1, part)
         stop = max(_reach(context, moment_s, own, after, 1, part), own + 1)
-        kept_T[max(start, 0) : max(stop, 0)] = True
-    return kept_T.repeat(context.n_codebooks, 1)
+        regions.append((start, stop))
+    return context.regions(regions)
 
 
 def _reach(context: PromptContext, moment_s: float, own: int, length: Time, side: int, part: str) -> int:

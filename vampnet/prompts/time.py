@@ -11,6 +11,8 @@ from vampnet.errors import PromptError
 UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "f": 1.0, "b": 1.0}
 _TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf)\s*([a-z]*)\s*", re.IGNORECASE)
 _MOST = 1e9
+MAX_FRAMES = 2**31 - 1
+"""Greatest number of codec frames, and greatest period or width in frames."""
 
 
 @dataclass(frozen=True)

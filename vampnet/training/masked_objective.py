@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from vampnet.errors import CorpusError, SettingsError
 from vampnet.models.bundle import load_codec
 from vampnet.models.transformer import MaskedTransformer
-from vampnet.prompts.masks import apply_mask, gamma
+from vampnet.prompts.masks import gamma, mask_codes
 from vampnet.training.data.token_dataset import DeviceTokens, TokenSet, open_tokens
 from vampnet.training.initialization import begin_as_neighbours
-from vampnet.training.prompt_masks import prompt_masks
+from vampnet.training.prompt_masks import draw_prompt_keep
 from vampnet.training.recipe import MaskedRecipe
 
 VALIDATION_RATES = (0.2, 0.5, 0.8)
 """Shares of the predicted tokens that validation masks."""
 
 
-def random_mask(
+def draw_keep(
     shape: torch.Size,
     n_conditioning: int,
     generator: torch.Generator,
@@ -36,8 +36,9 @@ def random_mask(
     beats: Sequence[np.ndarray] = (),
     schedule: str = "cosine",
 ) -> Tensor:
-    """Training mask of shape (B, C, T), True = to be predicted; `prompted_share` of the items keep a prompt whole.
+    """Draw the keep mask of a training batch: keep_BCT of `shape`, False = to be predicted.
 
+    prompted_share: share of the items that also keep a whole prompt, 0 to 1.
     schedule: `MaskedRecipe.mask_schedule`.
 
     The r of a batch are stratified: each is uniform on (0, 1], together they cover it evenly, which calms the loss
@@ -47,22 +48,22 @@ def random_mask(
     order_B = torch.randperm(n_items, generator=generator)
     r_B = 1 - (order_B + torch.rand(n_items, generator=generator)) / n_items
     share_B = gamma(r_B) if schedule == "cosine" else 1 - r_B
-    mask_BCT = torch.rand(shape, generator=generator) < share_B.view(-1, 1, 1)
-    mask_BCT[:, :n_conditioning] = False
-    return mask_BCT & prompt_masks(shape, prompted_share, generator, beats) if prompted_share else mask_BCT
+    keep_BCT = torch.rand(shape, generator=generator) >= share_B.view(-1, 1, 1)
+    keep_BCT[:, :n_conditioning] = True
+    return keep_BCT | draw_prompt_keep(shape, prompted_share, generator, beats) if prompted_share else keep_BCT
 
 
-def fixed_rate_mask(codes_BCT: Tensor, n_conditioning: int, rate: float, generator: torch.Generator) -> Tensor:
-    """Mask each predicted token with probability `rate`."""
-    mask_BCT = torch.rand(codes_BCT.shape, generator=generator) < rate
-    mask_BCT[:, :n_conditioning] = False
-    return mask_BCT
+def draw_fixed_rate_keep(codes_BCT: Tensor, n_conditioning: int, rate: float, generator: torch.Generator) -> Tensor:
+    """Draw a keep mask that masks each predicted token with probability `rate`: keep_BCT of the codes' shape."""
+    keep_BCT = torch.rand(codes_BCT.shape, generator=generator) >= rate
+    keep_BCT[:, :n_conditioning] = True
+    return keep_BCT
 
 
 def masked_loss(
     network: nn.Module,
     codes_BCT: Tensor,
-    mask_BCT: Tensor,
+    keep_BCT: Tensor,
     n_conditioning: int,
     mask_token: int,
     smoothing: float = 0.0,
@@ -70,11 +71,11 @@ def masked_loss(
     """Mean cross-entropy over masked tokens (nats), the per-token values (N,) and hits (N,).
 
     They are ordered by codebook, then item, then frame. `network` maps codes (B, C, T) and the choice of tokens
-    (B, P, T) to logits (N, V) in that order; the P codebooks are those after the `n_conditioning` first. The mask may
+    (B, P, T) to logits (N, V) in that order; the P codebooks are those after the `n_conditioning` first. `keep_BCT` may
     lie on the CPU while all else does not: then an accelerator is never asked how many tokens are masked.
     """
-    chosen_BPT = mask_BCT[:, n_conditioning:]
-    masked_BCT = apply_mask(codes_BCT, mask_BCT.to(codes_BCT.device, non_blocking=True), mask_token)
+    chosen_BPT = ~keep_BCT[:, n_conditioning:]
+    masked_BCT = mask_codes(codes_BCT, keep_BCT.to(codes_BCT.device, non_blocking=True), mask_token)
     logits_NV = network(masked_BCT, chosen_BPT).float()
     target_N = codes_BCT[:, n_conditioning:].transpose(0, 1)[chosen_BPT.transpose(0, 1)]
     nats_N = F.cross_entropy(logits_NV, target_N, reduction="none", label_smoothing=smoothing)
@@ -133,9 +134,9 @@ class MaskedTask:
         beats = data.batch_beats(seed, loop.batch_size, self.recipe.crop_frames) if share else ()
         generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
         schedule = self.recipe.mask_schedule
-        mask_BCT = random_mask(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats, schedule)
+        keep_BCT = draw_keep(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats, schedule)
         loss, _, hit_N = masked_loss(
-            module, codes_BCT.to(device), mask_BCT, config.n_conditioning_codebooks, config.mask_token,
+            module, codes_BCT.to(device), keep_BCT, config.n_conditioning_codebooks, config.mask_token,
             self.recipe.label_smoothing,
         )  # fmt: skip
         return {"loss": loss, "accuracy": hit_N.float().mean()}
@@ -170,9 +171,9 @@ def masked_figures(
         hits: dict[int, list[Tensor]] = {c: [] for c in range(first, config.n_codebooks)}
         for k in range(n_batches):
             codes_BCT = data.batch((11, k), batch_size, crop_frames)[:, : config.n_codebooks].contiguous()
-            mask_BCT = fixed_rate_mask(codes_BCT, first, rate, torch.Generator().manual_seed(k))
-            _, nats_N, hit_N = masked_loss(model, codes_BCT.to(device), mask_BCT.to(device), first, config.mask_token)
-            codebook_N = mask_BCT[:, first:].transpose(0, 1).nonzero()[:, 0] + first
+            keep_BCT = draw_fixed_rate_keep(codes_BCT, first, rate, torch.Generator().manual_seed(k))
+            _, nats_N, hit_N = masked_loss(model, codes_BCT.to(device), keep_BCT.to(device), first, config.mask_token)
+            codebook_N = (~keep_BCT[:, first:]).transpose(0, 1).nonzero()[:, 0] + first
             for c in nats:
                 nats[c].append(nats_N[(codebook_N == c).to(device)])
                 hits[c].append(hit_N[(codebook_N == c).to(device)])

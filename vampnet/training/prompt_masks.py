@@ -1,11 +1,10 @@
-"""Masks for training that leave a prompt whole, as sampling does: a beginning, two ends, frames at intervals, beats.
+"""Training masks that keep a whole prompt, as sampling does: a beginning, two ends, frames at intervals, beats.
 
-Masks of tokens drawn one by one (`masked.random_mask`) leave hints all over a crop, whatever they are hints of.
-Prompts do not: a continuation begins with seconds without any, and what a beat prompt keeps are attacks, so that a
-network which takes them for a fair sample makes up attacks between them too. Ours; the paper trains on the former
-masks alone.
+Masks drawn token by token (`masked_objective.draw_keep`) leave hints all over a crop. Prompts do not: a continuation
+begins with seconds without any, and a beat prompt keeps attacks only, so a network that takes them for a fair sample
+makes up attacks between them too. The paper trains on masks drawn token by token alone; these are our addition.
 
-A prompt is a bool tensor over frames, True where the tokens of all codebooks stay.
+A prompt is keep_T, a bool tensor over frames, True where the tokens of all codebooks are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 BEAT_SHARE = 0.4
-"""Of the prompts of a crop whose beats are known, those that keep beats."""
+"""Share of the prompts that keep beats, among crops whose beats are known."""
 BEAT_STEPS = (1, 1, 1, 2, 4)
 """Every beat, every second or every fourth is kept, drawn from these with equal chance."""
 LONGEST_BEAT = 8
@@ -30,23 +29,23 @@ LONGEST_PERIOD = 96
 """Frames, about 1.7 s of the default codec: a beat at 35 to the minute."""
 
 
-def prompt_masks(
+def draw_prompt_keep(
     shape: torch.Size, share: float, generator: torch.Generator, beats: Sequence[np.ndarray] = ()
 ) -> Tensor:
-    """Bool (B, 1, T), True where tokens may be masked: everywhere, but for `share` of the items outside a prompt.
+    """Draw prompts for a batch: keep_B1T, True in the frames that a prompt keeps.
 
+    share: probability that an item has a prompt at all, 0 to 1.
     beats: frames of each item's beats, some perhaps outside of it; an empty array where they are not known.
     """
     n_items, _, n_frames = shape
-    maskable_B1T = torch.ones(n_items, 1, n_frames, dtype=torch.bool)
+    keep_B1T = torch.zeros(n_items, 1, n_frames, dtype=torch.bool)
     for item in range(n_items):
         if _uniform(generator) < share:
             if beats and len(beats[item]) and _uniform(generator) < BEAT_SHARE:
-                kept_T = on_beats(n_frames, beats[item], generator)
+                keep_B1T[item, 0] = on_beats(n_frames, beats[item], generator)
             else:
-                kept_T = _one_of(PROMPTS, generator)(n_frames, generator)
-            maskable_B1T[item, 0] = ~kept_T
-    return maskable_B1T
+                keep_B1T[item, 0] = _one_of(PROMPTS, generator)(n_frames, generator)
+    return keep_B1T
 
 
 def on_beats(n_frames: int, beats: np.ndarray, generator: torch.Generator) -> Tensor:
@@ -61,8 +60,8 @@ def on_beats(n_frames: int, beats: np.ndarray, generator: torch.Generator) -> Te
 
 def beginning(n_frames: int, generator: torch.Generator) -> Tensor:
     """A beginning of any length, to be continued; half of the time an end."""
-    kept_T = torch.arange(n_frames) < _uniform(generator) * n_frames
-    return kept_T if _uniform(generator) < 0.5 else kept_T.flip(0)
+    keep_T = torch.arange(n_frames) < _uniform(generator) * n_frames
+    return keep_T if _uniform(generator) < 0.5 else keep_T.flip(0)
 
 
 def ends(n_frames: int, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from vampnet.errors import CorpusError
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.training.data.token_dataset import TokenSet
-from vampnet.training.masked_objective import VALIDATION_RATES, fixed_rate_mask, masked_loss
+from vampnet.training.masked_objective import VALIDATION_RATES, draw_fixed_rate_keep, masked_loss
 
 MAX_CROPS = 48
 """Crops that are looked at, all files together, spread over each file; every file has at least one."""
@@ -123,11 +123,11 @@ def _nats(model: MaskedTransformer, codes_BCT: Tensor, seed: int) -> float:
     means = []
     for number, rate in enumerate(VALIDATION_RATES):
         generator = torch.Generator().manual_seed(1000 * seed + number)
-        mask_BCT = fixed_rate_mask(codes_BCT, first, rate, generator)
+        keep_BCT = draw_fixed_rate_keep(codes_BCT, first, rate, generator)
         sum_P, count_P = torch.zeros(n_predicted, dtype=torch.float64), torch.zeros(n_predicted, dtype=torch.float64)
-        for codes, mask in zip(codes_BCT.split(BATCH_SIZE), mask_BCT.split(BATCH_SIZE), strict=True):
-            _, nats_N, _ = masked_loss(model, codes.to(device), mask.to(device), first, model.config.mask_token)
-            codebook_N = mask[:, first:].transpose(0, 1).nonzero()[:, 0]
+        for codes, keep in zip(codes_BCT.split(BATCH_SIZE), keep_BCT.split(BATCH_SIZE), strict=True):
+            _, nats_N, _ = masked_loss(model, codes.to(device), keep.to(device), first, model.config.mask_token)
+            codebook_N = (~keep[:, first:]).transpose(0, 1).nonzero()[:, 0]
             sum_P.index_add_(0, codebook_N, nats_N.double().cpu())
             count_P += torch.bincount(codebook_N, minlength=n_predicted)
         means.append((sum_P / count_P)[count_P > 0].mean())

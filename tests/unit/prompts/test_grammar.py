@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vampnet.errors import PromptError
+from vampnet.prompts.context import PromptContext
 from vampnet.prompts.grammar import PARTS, parse_prompt
-from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, PromptContext, Random
+from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, Random
 from vampnet.prompts.presets import PRESETS
 from vampnet.prompts.rhythmic import Beats, Onsets, Prefix, Suffix
 from vampnet.prompts.time import Time
@@ -168,3 +171,17 @@ def test_random_offset_is_drawn() -> None:
     }
     assert len(places) > 7
     assert all(p < 10 for p in places)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "import vampnet; vampnet.parse_prompt('periodic(7) | beats(after=75ms)')",
+        "import vampnet; vampnet.Periodic(7) & vampnet.Codebooks(3) | vampnet.Beats() | vampnet.Keep(0, '2b')",
+        "import vampnet.prompts.parts, vampnet.prompts.rhythmic, vampnet.prompts.presets, vampnet.prompts.time",
+    ],
+)
+def test_prompts_are_parsed_and_checked_without_torch(work: str) -> None:
+    check = "import sys; found = {'torch', 'numpy', 'scipy'} & set(sys.modules); assert not found, found"
+    done = subprocess.run([sys.executable, "-c", f"{work}; {check}"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.golden import golden_mask, requires_golden
+from tests.support.golden import golden_keep, requires_golden
 from vampnet.errors import PromptError
-from vampnet.prompts.parts import Codebooks, Everything, Keep, Nothing, Periodic, Prompt, PromptContext, Random, resolve
+from vampnet.prompts.context import PromptContext
+from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, Random
 
 RATE_HZ, HOP = 44100, 768
 
@@ -46,9 +47,9 @@ prompts = st.recursive(
 
 @settings(deadline=None)
 @given(prompts, prompts)
-def test_resolving_follows_de_morgan(a: Prompt, b: Prompt):
-    assert torch.equal(resolve(a | b, context()), resolve(a, context()) & resolve(b, context()))
-    assert torch.equal(resolve(a & b, context()), resolve(a, context()) | resolve(b, context()))
+def test_or_and_and_unite_and_intersect_the_kept_tokens(a: Prompt, b: Prompt):
+    assert torch.equal(keep(a | b), keep(a) | keep(b))
+    assert torch.equal(keep(a & b), keep(a) & keep(b))
 
 
 @settings(deadline=None)
@@ -70,7 +71,7 @@ def test_grouping_changes_nothing(a: Prompt, b: Prompt, c: Prompt):
 
 @settings(deadline=None)
 @given(prompts, st.integers(0, 40))
-def test_a_piece_is_resolved_like_the_same_frames_of_the_whole(prompt: Prompt, start: int):
+def test_a_piece_is_kept_like_the_same_frames_of_the_whole(prompt: Prompt, start: int):
     whole = prompt.keep(context(n_frames=61))
     piece = prompt.keep(context(n_frames=61 - start, start_frame=start))
     if "keep" not in str(prompt) or start == 0:  # a stretch is checked below
@@ -78,15 +79,15 @@ def test_a_piece_is_resolved_like_the_same_frames_of_the_whole(prompt: Prompt, s
 
 
 @requires_golden
-def test_parts_mean_what_the_authors_masks_mean():
-    assert torch.equal(resolve(Periodic(7), context())[0], golden_mask("mask/periodic/p7_w1"))
-    assert torch.equal(resolve(Periodic(7, 3), context())[5], golden_mask("mask/periodic/p7_w3"))
-    assert torch.equal(resolve(Periodic(7) & Codebooks(3), context()), golden_mask("mask/codebook_mask/3"))
-    assert torch.equal(resolve(Periodic(7) | Codebooks(1), context()), golden_mask("mask/codebook_unmask/1"))
+def test_parts_keep_what_the_authors_masks_keep():
+    assert torch.equal(keep(Periodic(7))[0], golden_keep("mask/periodic/p7_w1"))
+    assert torch.equal(keep(Periodic(7, 3))[5], golden_keep("mask/periodic/p7_w3"))
+    assert torch.equal(keep(Periodic(7) & Codebooks(3)), golden_keep("mask/codebook_mask/3"))
+    assert torch.equal(keep(Periodic(7) | Codebooks(1)), golden_keep("mask/codebook_unmask/1"))
     frame_s = HOP / RATE_HZ
     ends = Keep(0, 5 * frame_s) | Keep(54 * frame_s, math.inf)
-    assert torch.equal(resolve(Periodic(7) | ends, context()), golden_mask("mask/mask_and"))
-    assert torch.equal(resolve(Periodic(7) & ends, context()), golden_mask("mask/mask_or"))
+    assert torch.equal(keep(Periodic(7) | ends), golden_keep("mask/mask_and"))
+    assert torch.equal(keep(Periodic(7) & ends), golden_keep("mask/mask_or"))
 
 
 def test_period_0_keeps_nothing_and_period_1_everything():
@@ -112,9 +113,9 @@ def test_random_keeps_its_rate_and_depends_on_the_seed_only():
     assert not keep(Random(0)).any() and keep(Random(1)).all()
 
 
-def test_resolving_leaves_torchs_own_generator_alone():
+def test_drawing_leaves_torchs_own_generator_alone():
     before = torch.get_rng_state()
-    resolve(Random(0.5) | Periodic(7), context())
+    keep(Random(0.5) | Periodic(7))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -153,10 +154,7 @@ def test_bad_values_name_the_part_the_value_and_the_range(make, words: str):
         make()
 
 
-def test_parts_that_need_more_say_so():
-    with pytest.raises(PromptError, match="random draws at random, so it needs a seed"):
-        Random(0.5).keep(context(seed=None))
-    with pytest.raises(PromptError, match=r"beats\(\) needs the beats of the audio"):
-        context().event_times_s("beats", "beats()")
-    found = PromptContext(1, 2, RATE_HZ, HOP, find_events=lambda kind: [0.5] if kind == "beats" else [])
-    assert found.event_times_s("beats", "beats()") == [0.5]
+def test_parts_that_draw_need_a_generator_and_are_named():
+    for part, name in ((Random(0.5), "random"), (Drop(0.5), "drop"), (Periodic(7, offset="random"), "periodic with a")):
+        with pytest.raises(PromptError, match=f"{name}.* draws at random, so it needs a seed"):
+            part.keep(context(seed=None))

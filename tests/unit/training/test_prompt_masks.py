@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from vampnet.errors import SettingsError
-from vampnet.training.masked_objective import random_mask
+from vampnet.training.masked_objective import draw_keep
 from vampnet.training.prompt_masks import (
     LONGEST_BEAT,
     LONGEST_PERIOD,
     beginning,
+    draw_prompt_keep,
     ends,
     intervals,
     on_beats,
-    prompt_masks,
 )
 from vampnet.training.recipe import MaskedRecipe
 
@@ -75,23 +75,22 @@ def test_beats_are_kept_from_where_they_are_on_all_of_them_or_some() -> None:
 
 def test_only_items_whose_beats_are_known_keep_beats() -> None:
     known = [beats_every(30.0)] * 100 + [np.empty(0)] * 100
-    with_beats = prompt_masks(SHAPE, 1.0, seeded(5), known)
-    on_beat = [int(first) in range(3, 124, 30) for first in (~with_beats[:100, 0]).int().argmax(1)]
+    with_beats = draw_prompt_keep(SHAPE, 1.0, seeded(5), known)
+    on_beat = [int(first) in range(3, 124, 30) for first in with_beats[:100, 0].int().argmax(1)]
     assert 25 < sum(on_beat) < 70
-    unknown = prompt_masks(SHAPE, 1.0, seeded(5), [np.empty(0)] * 200)
-    assert torch.equal(unknown, prompt_masks(SHAPE, 1.0, seeded(5)))
+    unknown = draw_prompt_keep(SHAPE, 1.0, seeded(5), [np.empty(0)] * 200)
+    assert torch.equal(unknown, draw_prompt_keep(SHAPE, 1.0, seeded(5)))
 
 
 def test_the_mask_of_the_objective_keeps_a_prompt_of_the_share_of_items_that_is_asked_for() -> None:
-    maskable = prompt_masks(SHAPE, 0.5, seeded())
-    assert maskable.shape == (200, 1, 300)
-    assert 70 < int((~maskable).any(2).sum()) < 130
-    assert prompt_masks(SHAPE, 0.0, seeded()).all()
-    plain, prompted = (random_mask(SHAPE, 1, seeded(3), share) for share in (0.0, 1.0))
-    assert not (prompted & ~plain).any()  # the same tokens, but for those that a prompt keeps
-    frames = prompted[:, 1:].any(1)
-    assert (~frames).float().mean() > (~plain[:, 1:].any(1)).float().mean() + 0.2
-    assert torch.equal(random_mask(SHAPE, 1, seeded(3), 1.0), prompted)
+    by_prompt = draw_prompt_keep(SHAPE, 0.5, seeded())
+    assert by_prompt.shape == (200, 1, 300)
+    assert 70 < int(by_prompt.any(2).sum()) < 130
+    assert not draw_prompt_keep(SHAPE, 0.0, seeded()).any()
+    plain, prompted = (draw_keep(SHAPE, 1, seeded(3), share) for share in (0.0, 1.0))
+    assert prompted[plain].all()  # the same tokens, and those that a prompt keeps
+    assert prompted[:, 1:].all(1).float().mean() > plain[:, 1:].all(1).float().mean() + 0.2
+    assert torch.equal(draw_keep(SHAPE, 1, seeded(3), 1.0), prompted)
 
 
 def test_a_share_above_one_is_refused() -> None:

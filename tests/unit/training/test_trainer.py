@@ -23,7 +23,7 @@ from vampnet.training.data.token_shards import tokenize_folder
 from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run, model_of, write_bundle
 from vampnet.training.initialization import begin_as_neighbours
-from vampnet.training.masked_objective import fixed_rate_mask, masked_loss, random_mask
+from vampnet.training.masked_objective import draw_fixed_rate_keep, draw_keep, masked_loss
 from vampnet.training.recipe import LoopSettings, MaskedRecipe, parse_recipe, read_recipe, recipe_to_dict
 from vampnet.training.train import make_task, train
 from vampnet.training.trainer import learning_rate
@@ -194,15 +194,15 @@ def test_the_mask_schedule_is_that_of_the_recipe(folder: Path, tmp_path: Path) -
 
 def test_masks_of_the_objective() -> None:
     codes = torch.zeros(64, 6, 200, dtype=torch.int64)
-    mask = random_mask(codes.shape, 2, torch.Generator().manual_seed(0))
+    mask = ~draw_keep(codes.shape, 2, torch.Generator().manual_seed(0))
     assert not mask[:, :2].any()
     shares = mask[:, 2:].float().mean((1, 2)).sort().values
     expected = gamma(1 - (torch.arange(64) + 0.5) / 64).sort().values
     assert (shares - expected).abs().max() < 0.06  # stratified: the shares follow gamma of evenly spread r
-    uniform = random_mask(codes.shape, 2, torch.Generator().manual_seed(0), schedule="uniform")
+    uniform = ~draw_keep(codes.shape, 2, torch.Generator().manual_seed(0), schedule="uniform")
     spread = (torch.arange(64) + 0.5) / 64
     assert (uniform[:, 2:].float().mean((1, 2)).sort().values - spread).abs().max() < 0.06
-    fixed = fixed_rate_mask(codes, 2, 0.3, torch.Generator().manual_seed(0))
+    fixed = ~draw_fixed_rate_keep(codes, 2, 0.3, torch.Generator().manual_seed(0))
     assert fixed[:, 2:].float().mean().item() == pytest.approx(0.3, abs=0.01) and not fixed[:, :2].any()
 
 
@@ -215,12 +215,12 @@ def test_initial_weights_guess_a_token_from_its_neighbours(n_dims: int) -> None:
     model.set_codebooks(300 * torch.randn(6, 64, n_dims, generator=generator) * falling)  # whatever their scale
     # Two sounds, each 20 frames long; one frame inside each is asked for.
     codes = torch.randint(64, (4, 6, 2), generator=generator).repeat_interleave(20, dim=2)
-    mask = torch.zeros_like(codes, dtype=torch.bool)
-    mask[:, 2:, [9, 31]] = True
+    keep = torch.ones_like(codes, dtype=torch.bool)
+    keep[:, 2:, [9, 31]] = False
 
     def hits() -> float:
         with torch.no_grad():
-            return float(masked_loss(model, codes, mask, 2, 64)[2].float().mean())
+            return float(masked_loss(model, codes, keep, 2, 64)[2].float().mean())
 
     before = hits()
     begin_as_neighbours(model)
@@ -231,18 +231,18 @@ def test_initial_weights_guess_a_token_from_its_neighbours(n_dims: int) -> None:
 
 def test_loss_counts_masked_tokens_alone() -> None:
     codes = torch.randint(8, (2, 3, 5), generator=torch.Generator().manual_seed(0))
-    mask = torch.zeros_like(codes, dtype=torch.bool)
-    mask[0, 1, 2] = mask[1, 2, 4] = True
+    keep = torch.ones_like(codes, dtype=torch.bool)
+    keep[0, 1, 2] = keep[1, 2, 4] = False
     seen = []
 
     def network(masked: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         seen.append(masked)
-        assert torch.equal(chosen, mask[:, 1:])
+        assert torch.equal(chosen, ~keep[:, 1:])
         logits = torch.zeros(2, 8)
         logits[0, codes[0, 1, 2]] = 50.0  # sure and right at one of the two
         return logits
 
-    loss, nats, hits = masked_loss(network, codes, mask, 1, 8)  # type: ignore[arg-type]
+    loss, nats, hits = masked_loss(network, codes, keep, 1, 8)  # type: ignore[arg-type]
     assert loss.item() == pytest.approx((0 + np.log(8)) / 2, abs=1e-4)
     assert len(nats) == 2 and bool(hits[0]) and (seen[0] == 8).sum() == 2
 
