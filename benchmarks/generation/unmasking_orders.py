@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.sampling import TokenNetwork, draw, masked_after_each_step, most_confident
-from vampnet.prompts.masks import apply_mask
+from vampnet.prompts.masks import mask_codes
 
 ORDERS = ("confidence", "levels", "halton", "random")
 
@@ -83,7 +83,7 @@ def fill_in_order(
 ) -> Tensor:
     """As `sampling.fill` for one item of a network without conditioning codebooks, in another order."""
     mask_token = network.config.mask_token
-    codes_CT = apply_mask(codes_CT, mask_CT, mask_token)
+    codes_CT = mask_codes(codes_CT, ~mask_CT, mask_token)
     schedule = masked_after_each_step(int(mask_CT.sum()), sampling.steps)
     shift = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     halton_BPT = halton_ranks(*codes_CT.shape, (shift[0], shift[1]))[None]
@@ -104,5 +104,5 @@ def fill_in_order(
             made_CT = mask_CT & (codes_CT != mask_token)
             noise_CT = torch.rand(codes_CT.shape, generator=generator).masked_fill(~made_CT, -torch.inf)
             again_1N = most_confident(noise_CT.flatten()[None], [int(remask * int(made_CT.sum()))])
-            codes_CT = apply_mask(codes_CT, again_1N.view_as(codes_CT), mask_token)
+            codes_CT = mask_codes(codes_CT, ~again_1N.view_as(codes_CT), mask_token)
     return codes_CT
