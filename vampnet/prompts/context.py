@@ -42,6 +42,7 @@ class PromptContext:
     only by parts that need them. None: such parts raise PromptError."""
 
     def __post_init__(self) -> None:
+        """Check the sizes."""
         check("n_codebooks", self.n_codebooks, 1, MAX_FRAMES)
         check("n_frames", self.n_frames, 0, MAX_FRAMES)
         check("sample_rate_hz", self.sample_rate_hz, 1, MAX_FRAMES)
@@ -96,11 +97,11 @@ class PromptContext:
         return int(torch.randint(max(period, 1), (1,), generator=self.require_generator(part)))
 
     def begin_frame(self, time_s: float) -> int:
-        """Frame that holds this moment of the file, counted from the material's first frame; may lie outside it."""
+        """Frame that contains a moment of the file; negative or beyond the end where the moment lies outside."""
         return frame_at(time_s, self.sample_rate_hz, self.hop) - self.start_frame
 
     def end_frame(self, time_s: float) -> int:
-        """One past the last frame that begins before this moment of the file, counted likewise; inf: the end."""
+        """One past the last frame that begins before a moment of the file; inf: the end of the material."""
         if math.isinf(time_s):
             return self.n_frames
         return seconds_to_frames(time_s, self.sample_rate_hz, self.hop) - self.start_frame
@@ -120,7 +121,7 @@ class PromptContext:
         return self.end_frame(self.moment_s(time, part))
 
     def moment_s(self, time: Time, part: str) -> float:
-        """A moment in seconds from the start of the file; beat 0 is the first one, fractions lie between beats."""
+        """Seconds from the start of the file to a moment; beat 0 is the first one, fractions lie between beats."""
         if time.unit != "b" or time.value == math.inf:
             return time.value / self.frames_per_s if time.unit == "f" else time.value
         beats_s = self.event_times_s("beats", part)
@@ -130,7 +131,7 @@ class PromptContext:
         return beats_s[whole] + (time.value - whole) * (beats_s[whole + 1] - beats_s[whole])
 
     def duration_s(self, time: Time, part: str) -> float:
-        """A duration in seconds; a beat lasts as long as the middle one of all."""
+        """Seconds that a duration lasts; a beat lasts the median of all beats."""
         if time.unit != "b" or time.value == math.inf:
             return time.value / self.frames_per_s if time.unit == "f" else time.value
         beats_s = self.event_times_s("beats", part)
@@ -148,5 +149,5 @@ class PromptContext:
     def event_times_s(self, kind: str, part: str) -> Sequence[float]:
         """Times of the events of a kind, seconds; PromptError naming `part` if the context cannot find any."""
         if self.find_events is None:
-            raise PromptError(f"{part} needs the {kind} of the audio; resolve it with audio, not with codes alone")
+            raise PromptError(f"{part} needs the {kind} of the audio; apply it to audio, not to codes alone")
         return self.find_events(kind)

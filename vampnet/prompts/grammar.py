@@ -1,4 +1,4 @@
-"""Prompts as text, the same everywhere: `(periodic(7) | beats(after=75ms)) & codebooks(3)`.
+"""Prompt language, parsed into prompts: `(periodic(7) | beats(after=75ms)) & codebooks(3)`.
 
     expression = term { "|" term }            kept if either side keeps it
     term       = factor { "&" factor }        kept if both sides keep it; binds tighter than |
@@ -40,7 +40,7 @@ class _Token:
 
 
 def parse_prompt(text: str) -> Prompt:
-    """The prompt that a text spells.
+    """Parse a text of the prompt language.
 
     Raises PromptError that shows the text with a caret under the place, and the nearest known name.
     """

@@ -1,4 +1,4 @@
-"""Presets: prompts with a name, and what to expect of them in a musician's words."""
+"""Presets: named prompts, each with one sentence for musicians on its effect."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ class Preset:
     """A named prompt."""
 
     name: str
+    """Name as it is written in a prompt."""
     prompt: str
-    """Its text."""
+    """Prompt text that the name stands for."""
     sentence: str
-    """What it does to music."""
+    """Effect on the music, in a musician's words."""
 
 
 PRESETS: tuple[Preset, ...] = (
@@ -39,4 +40,4 @@ PRESETS: tuple[Preset, ...] = (
     Preset("keep-the-ends", "prefix(1) | suffix(1)", "The first and last second stay, the middle is new."),
     Preset("from-scratch", "nothing", "Nothing is kept: new music of the same length."),
 )
-"""All presets, from the closest to the freest."""
+"""All presets, from the closest to the original to the freest."""

@@ -1,4 +1,4 @@
-"""Prompt parts that follow the music's time: its beginning and end, its beats and onsets (paper, section 3.4)."""
+"""Prompt parts tied to musical time: prefix, suffix, beats and onsets (paper, section 3.4)."""
 
 from __future__ import annotations
 
@@ -18,42 +18,41 @@ if TYPE_CHECKING:
     from vampnet.prompts.context import PromptContext
 
 WHICH = ("all", "downbeats", "upbeats")
+"""Kinds of beats that `Beats` can keep."""
 
 
 @dataclass(frozen=True, repr=False)
 class Prefix(Prompt):
-    """Keeps the beginning, every frame that overlaps it (the paper's inpainting context)."""
+    """Keeps every frame that overlaps the beginning (the paper's inpainting context)."""
 
     length: Time | float | str
-    """How much from the start of the file: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
+    """Length from the start of the file: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
 
     def __post_init__(self) -> None:
+        """Check the length."""
         object.__setattr__(self, "length", as_time(self.length, "prefix: length"))
 
     def keep(self, context: PromptContext) -> Tensor:
+        """Keep mask of the beginning."""
         assert isinstance(self.length, Time)
         return context.region(0, context.stop_frame(self.length, "prefix"))
-
-    def __str__(self) -> str:
-        return f"prefix({self.length})"
 
 
 @dataclass(frozen=True, repr=False)
 class Suffix(Prompt):
-    """Keeps the end, every frame that overlaps it."""
+    """Keeps every frame that overlaps the end."""
 
     length: Time | float | str
-    """How much before the end of the codes: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
+    """Length up to the end of the codes: seconds, or a text such as 75ms, 4f (frames), 2b (beats)."""
 
     def __post_init__(self) -> None:
+        """Check the length."""
         object.__setattr__(self, "length", as_time(self.length, "suffix: length"))
 
     def keep(self, context: PromptContext) -> Tensor:
+        """Keep mask of the end."""
         assert isinstance(self.length, Time)
         return context.region(context.n_frames - _frames(self.length, "suffix", context), context.n_frames)
-
-    def __str__(self) -> str:
-        return f"suffix({self.length})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,15 +60,16 @@ class Beats(Prompt):
     """Keeps the frames around beats (paper: 75 ms to the right of each)."""
 
     before: Time | float | str = 0.0
-    """How much before each beat is kept."""
+    """Time kept before each beat."""
     after: Time | float | str = 0.075
-    """How much after it; the frame of the beat itself is always kept."""
+    """Time kept after each beat; the frame of the beat itself is always kept."""
     every: int = 1
-    """Every how many of the chosen beats, from the first one on; 1 or more."""
+    """Keep every n-th of the chosen beats, from the first one on; 1 or more."""
     which: str = "all"
     """"all" beats, "downbeats" (the first of each bar) or "upbeats" (half way between beats)."""
 
     def __post_init__(self) -> None:
+        """Check the times, `every` and `which`."""
         object.__setattr__(self, "before", as_time(self.before, "beats: before"))
         object.__setattr__(self, "after", as_time(self.after, "beats: after"))
         check_whole("beats: every", self.every, 1, 10**6)
@@ -77,6 +77,7 @@ class Beats(Prompt):
             raise PromptError(f"beats: which is {self.which!r}, but must be one of {', '.join(WHICH)}")
 
     def keep(self, context: PromptContext) -> Tensor:
+        """Keep mask of the frames around the chosen beats."""
         assert isinstance(self.before, Time) and isinstance(self.after, Time)
         if self.which == "upbeats":
             beats_s = context.event_times_s("beats", "beats")
@@ -85,33 +86,25 @@ class Beats(Prompt):
             times_s = list(context.event_times_s("beats" if self.which == "all" else self.which, "beats"))
         return _around(context, times_s[:: self.every], self.before, self.after, "beats")
 
-    def __str__(self) -> str:
-        default = Beats()
-        parts = [f"{n}={v}" for n, v in vars(self).items() if v != getattr(default, n)]
-        return f"beats({', '.join(parts)})" if parts else "beats"
-
 
 @dataclass(frozen=True, repr=False)
 class Onsets(Prompt):
     """Keeps the frames around note onsets."""
 
     before: Time | float | str = 0.0
-    """How much before each onset is kept."""
+    """Time kept before each onset."""
     after: Time | float | str = 0.05
-    """How much after it; the frame of the onset itself is always kept."""
+    """Time kept after each onset; the frame of the onset itself is always kept."""
 
     def __post_init__(self) -> None:
+        """Check the times."""
         object.__setattr__(self, "before", as_time(self.before, "onsets: before"))
         object.__setattr__(self, "after", as_time(self.after, "onsets: after"))
 
     def keep(self, context: PromptContext) -> Tensor:
+        """Keep mask of the frames around all onsets."""
         assert isinstance(self.before, Time) and isinstance(self.after, Time)
         return _around(context, context.event_times_s("onsets", "onsets"), self.before, self.after, "onsets")
-
-    def __str__(self) -> str:
-        default = Onsets()
-        parts = [f"{n}={v}" for n, v in vars(self).items() if v != getattr(default, n)]
-        return f"onsets({', '.join(parts)})" if parts else "onsets"
 
 
 def _frames(duration: Time, part: str, context: PromptContext) -> int:
@@ -123,7 +116,7 @@ def _frames(duration: Time, part: str, context: PromptContext) -> int:
 
 
 def _around(context: PromptContext, times_s: Sequence[float], before: Time, after: Time, part: str) -> Tensor:
-    """Keep the frames around moments of the file. The first frames count too: nothing wraps or is lost there."""
+    """Keep the frames around moments of the file; stretches that begin before the first frame are cut, not lost."""
     regions = []
     for moment_s in times_s:
         own = context.begin_frame(moment_s)

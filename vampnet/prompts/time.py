@@ -1,4 +1,4 @@
-"""Times as prompts write them: seconds (1.5, 75ms), codec frames (4f) or beats (2b)."""
+"""Times in prompts: seconds (1.5, 75ms), codec frames (4f) or beats (2b)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class Time:
     """A moment or a duration."""
 
     value: float
-    """How much; 0 or more, `math.inf` for the end of the material."""
+    """Number of units, 0 or more; `math.inf` for the end of the material."""
     unit: str = "s"
     """"s" seconds, "f" codec frames (whole ones), "b" beats."""
 
     def __str__(self) -> str:
+        """Text that `as_time` reads as the same time."""
         return number_text(self.value) + ("" if self.unit == "s" else self.unit)
 
 
 def as_time(value: Time | float | str, name: str) -> Time:
-    """A time from what a user wrote: a number is seconds, a text may end in s, ms, f or b.
+    """Convert what a user wrote to a Time: a number is seconds, a text may end in s, ms, f or b.
 
     Raises PromptError naming `name` for anything that is not a time of 0 or more.
     """
@@ -53,6 +54,6 @@ def as_time(value: Time | float | str, name: str) -> Time:
 
 
 def number_text(value: float) -> str:
-    """The shortest text that reads back as the same number."""
+    """Shortest text that reads back as the same number."""
     short = f"{value:.9g}"
     return short if float(short) == value else repr(float(value))

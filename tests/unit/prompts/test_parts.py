@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tests.support.golden import golden_keep, requires_golden
 from vampnet.errors import PromptError
 from vampnet.prompts.context import PromptContext
 from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, Random
+from vampnet.prompts.time import Time
 
 RATE_HZ, HOP = 44100, 768
 
@@ -125,6 +127,26 @@ def test_prompts_read_as_they_are_written():
     assert str((Periodic(7) | Random(0.25)) & Codebooks(3)) == "(periodic(7) | random(0.25)) & codebooks(3)"
     assert str(Everything() & Codebooks(1) | Nothing()) == "everything & codebooks(1) | nothing"
     assert str(Keep(0, math.inf)) == "keep(0, inf)"
+
+
+HALF_SECOND = Time(0.5)
+
+
+@dataclass(frozen=True, repr=False)
+class Early(Prompt):
+    """A part as someone else may write it: fields and `keep` are all it needs."""
+
+    share: float
+    until: Time = HALF_SECOND
+
+    def keep(self, context: PromptContext) -> torch.Tensor:
+        return context.region(0, context.stop_frame(self.until, "early")) & context.random(self.share, "early")
+
+
+def test_the_text_of_a_part_follows_from_its_fields():
+    assert str(Early(1 / 3)) == f"early({1 / 3!r})" and str(Early(0.5, Time(2, "b"))) == "early(0.5, until=2b)"
+    assert str(Early(1.0) | Nothing()) == "early(1) | nothing"
+    assert int((Early(1.0) & Codebooks(1)).keep(context()).sum()) == 29  # 0.5 s hold 28.7 frames
 
 
 def test_prompts_are_values():
