@@ -23,8 +23,8 @@ from make_gallery import palette
 from matplotlib.figure import Figure
 from PIL import Image
 
-from synthcorpus.compose.piece import ComposeSettings, compose
-from synthcorpus.render.render import RenderSettings, render
+from synthcorpus.compose.piece import ComposeConfig, compose
+from synthcorpus.render.render import RenderConfig, render
 from synthcorpus.synth.drums import DrumVoice
 from vampnet.audio.files import Samples, read, resample
 from vampnet.audio.loudness import gain_to, measure
@@ -59,10 +59,10 @@ def voice() -> Samples | None:
 
 def dense_mix() -> Samples:
     """4 s from the middle of the first composed piece with at least eight tracks."""
-    settings = ComposeSettings(min_duration_s=12.0, max_duration_s=20.0)
+    settings = ComposeConfig(min_duration_s=12.0, max_duration_s=20.0)
     pieces = (compose((2024, seed), settings) for seed in range(10_000))
     piece = next(p for p in pieces if len(p.tracks) >= 8)
-    mono = render(piece, RenderSettings(RATE_HZ), np.random.default_rng(2024)).audio.mean(axis=0)
+    mono = render(piece, RenderConfig(RATE_HZ), np.random.default_rng(2024)).audio.mean(axis=0)
     middle = len(mono) // 2
     return mono[middle - 2 * RATE_HZ : middle + 2 * RATE_HZ]
 

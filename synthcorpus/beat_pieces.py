@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthcorpus.compose.piece import ComposeSettings, Piece, compose
+from synthcorpus.compose.piece import ComposeConfig, Piece, compose
 from synthcorpus.corpus import piece_seed
-from synthcorpus.render.render import RenderSettings, render
+from synthcorpus.render.render import RenderConfig, render
 
 METRE_SHARES = {"4/4": 0.45, "3/4": 0.2, "6/8": 0.15, "5/4": 0.1, "7/8": 0.1}
 """Share of each metre among the pieces."""
@@ -35,13 +35,13 @@ class BeatPiece:
     """Whether its tempo sways."""
     seed: tuple[int, ...]
 
-    def render(self, settings: RenderSettings) -> np.ndarray:
+    def render(self, settings: RenderConfig) -> np.ndarray:
         """Its audio, float32 (2, samples)."""
         return render(self.piece, settings, np.random.default_rng(np.random.SeedSequence((*self.seed, 2)))).audio
 
 
 def beat_pieces(
-    split: str, seed: int, count: int, settings: ComposeSettings, shares: Mapping[str, float] = METRE_SHARES
+    split: str, seed: int, count: int, settings: ComposeConfig, shares: Mapping[str, float] = METRE_SHARES
 ) -> Iterator[BeatPiece]:
     """`count` pieces of a split (train, validation or test) with the given shares of metres, in the order composed."""
     left = _quotas(count, shares)

@@ -2,7 +2,7 @@
 
 Piece i of a split is a function of (split, seed, i) and the settings alone: not of the number of workers, nor of
 which pieces exist already. The splits' seeds differ in their first number, so no piece is in two splits. Settings say
-what a piece is (`Material`): `CorpusSettings` composed music, `synthcorpus.diverse.pieces.DiverseSettings` all else.
+what a piece is (`PieceSource`): `CorpusConfig` composed music, `synthcorpus.diverse.pieces.DiverseConfig` all else.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from synthcorpus.compose.piece import ComposeSettings, Piece, compose
+from synthcorpus.compose.piece import ComposeConfig, Piece, compose
 from synthcorpus.errors import CompositionError
-from synthcorpus.render.render import RenderSettings, n_samples, render
+from synthcorpus.render.render import RenderConfig, n_samples, render
 from synthcorpus.splits import SPLITS, piece_seed
 from synthcorpus.synth.soundfont import load
 
@@ -29,7 +29,7 @@ INDEX_NAME = "index.jsonl"
 _SETTINGS_NAME = "corpus.json"
 
 
-class Material(Protocol):
+class PieceSource(Protocol):
     """What a corpus consists of: a frozen dataclass of settings that makes pieces."""
 
     @property
@@ -50,7 +50,7 @@ class Material(Protocol):
         """A piece, float32 (2, samples), and what the index says of it apart from file, seed and duration."""
         ...
 
-    def with_soundfont(self, path: str) -> Material:
+    def with_soundfont(self, path: str) -> PieceSource:
         """The same with a sound font."""
         ...
 
@@ -60,12 +60,12 @@ class Material(Protocol):
 
 
 @dataclass(frozen=True)
-class CorpusSettings:
+class CorpusConfig:
     """All that decides the pieces of composed music, apart from split and seed."""
 
-    compose: ComposeSettings = field(default_factory=ComposeSettings)
+    compose: ComposeConfig = field(default_factory=ComposeConfig)
     """What is composed."""
-    render: RenderSettings = field(default_factory=RenderSettings)
+    render: RenderConfig = field(default_factory=RenderConfig)
     """How it is played."""
 
     @property
@@ -89,7 +89,7 @@ class CorpusSettings:
         rendered = render(piece, self.render, np.random.default_rng(np.random.SeedSequence((*drawn, 1))))
         return rendered.audio, {**describe(piece), "loudness_lufs": round(rendered.loudness_lufs, 2)}
 
-    def with_soundfont(self, path: str) -> CorpusSettings:
+    def with_soundfont(self, path: str) -> CorpusConfig:
         """The same with a sound font."""
         return dataclasses.replace(self, render=dataclasses.replace(self.render, soundfont=path))
 
@@ -101,17 +101,17 @@ class CorpusSettings:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _PieceJob:
     """One piece to be made by a worker process."""
 
     folder: str
     split: str
     seed: int
     index: int
-    settings: Material
+    settings: PieceSource
 
 
-def plan(hours: float, seed: int, split: str, settings: Material) -> Iterator[tuple[int, float]]:
+def plan(hours: float, seed: int, split: str, settings: PieceSource) -> Iterator[tuple[int, float]]:
     """(index, duration_s) of the pieces of a corpus: the first ones whose durations sum to `hours` or more."""
     total_s, index = 0.0, 0
     while total_s < hours * 3600.0:
@@ -128,7 +128,7 @@ def write_corpus(
     split: str = "train",
     workers: int | None = None,
     soundfont: str | None = None,
-    settings: Material | None = None,
+    settings: PieceSource | None = None,
 ) -> Path:
     """Make a corpus; finished pieces that are there already are kept.
 
@@ -147,7 +147,7 @@ def write_corpus(
     Raises:
         CompositionError: bad arguments, a missing sound font, or a folder that holds another corpus.
     """
-    settings = settings or CorpusSettings()
+    settings = settings or CorpusConfig()
     if soundfont is not None:
         settings = settings.with_soundfont(str(soundfont))
     check_request(hours, seed, split, workers, settings)
@@ -157,7 +157,7 @@ def write_corpus(
     index_path = folder / INDEX_NAME
     done = {line["index"]: line for line in read_lines(index_path) if (folder / line["file"]).is_file()}
     jobs = (
-        _Job(str(folder), split, seed, index, settings)
+        _PieceJob(str(folder), split, seed, index, settings)
         for index, _ in plan(hours, seed, split, settings)
         if index not in done
     )
@@ -192,7 +192,7 @@ def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, 
     return made_s
 
 
-def check_request(hours: float, seed: int, split: str, workers: int | None, settings: Material) -> None:
+def check_request(hours: float, seed: int, split: str, workers: int | None, settings: PieceSource) -> None:
     """Raise CompositionError for arguments that no corpus can be made with."""
     if not 0.0 < hours < 1e6:
         raise CompositionError(f"hours is {hours}, but must be above 0")
@@ -218,7 +218,7 @@ def claim(folder: Path, described: dict[str, Any]) -> None:
         raise CompositionError(f"{folder} holds a corpus made with other settings ({path}); choose another folder")
 
 
-def _run(jobs: Iterator[_Job], workers: int) -> Iterator[dict[str, Any]]:
+def _run(jobs: Iterator[_PieceJob], workers: int) -> Iterator[dict[str, Any]]:
     """Lines of finished pieces, in the order in which they are finished."""
     if workers == 1:
         yield from map(_make_piece, jobs)
@@ -229,7 +229,7 @@ def _run(jobs: Iterator[_Job], workers: int) -> Iterator[dict[str, Any]]:
         yield from pool.imap_unordered(_make_piece, jobs)
 
 
-def _make_piece(job: _Job) -> dict[str, Any]:
+def _make_piece(job: _PieceJob) -> dict[str, Any]:
     """Make and write one piece; returns its line of the index."""
     import soundfile
 

@@ -33,11 +33,11 @@ from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.evaluation.metrics.harmony import chroma_of
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
 from vampnet.training import codec_objective as codec_training
-from vampnet.training.codec_objective import CodecTask
+from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.wave_dataset import levelled_excerpt, open_waves
 from vampnet.training.export import codec_of_run
 from vampnet.training.recipe import CodecRecipe, read_recipe, recipe_to_dict
-from vampnet.training.trainer import Run
+from vampnet.training.trainer import Trainer
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "default-codec.yaml"
 SECONDS, SPEED_S, ROUNDS = 10.0, 10.0, 5
@@ -89,9 +89,9 @@ def slug(name: str) -> str:
 
 def trained(name: str, recipe: CodecRecipe, data: tuple[Any, Any], folder: Path) -> tuple[MagnitudeCodec, float]:
     """A variant after its training, and the seconds that took."""
-    task = CodecTask(recipe, *data)
+    task = CodecObjective(recipe, *data)
     arranged(task.module.codec, name)
-    run = Run(task, recipe.loop, folder, recipe_to_dict(recipe), "cpu", resume=False, on_log=lambda line: None)
+    run = Trainer(task, recipe.loop, folder, recipe_to_dict(recipe), "cpu", resume=False, on_log=lambda line: None)
     started = time.perf_counter()
     run.train()
     return arranged(codec_of_run(folder)[0], name), time.perf_counter() - started

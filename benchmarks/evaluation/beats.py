@@ -25,15 +25,15 @@ import numpy as np
 import soundfile
 
 from synthcorpus.beat_pieces import beat_pieces
-from synthcorpus.compose.piece import ComposeSettings
-from synthcorpus.render.render import RenderSettings
+from synthcorpus.compose.piece import ComposeConfig
+from synthcorpus.render.render import RenderConfig
 from vampnet.audio.files import read
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.beats.tracking import track_events
 
 EXCERPT_S = 30.0
 RIGHT = 0.8
-COMPOSE = ComposeSettings(min_duration_s=31.0, max_duration_s=50.0, score_share=0.05)
+COMPOSE = ComposeConfig(min_duration_s=31.0, max_duration_s=50.0, score_share=0.05)
 KINDS = ("right", "double", "half", "thirds", "off-beat", "lost")
 
 
@@ -63,7 +63,7 @@ def render_excerpts(folder: Path, count: int, soundfont: str | None) -> list[dic
     if len(lines) == count:
         return lines
     folder.mkdir(parents=True, exist_ok=True)
-    settings, lines = RenderSettings(soundfont=soundfont), []
+    settings, lines = RenderConfig(soundfont=soundfont), []
     for piece in beat_pieces("test", 0, count, COMPOSE):
         rng = np.random.default_rng((piece.index, 4))
         start_s = float(rng.uniform(0.0, max(piece.piece.duration_s - EXCERPT_S, 0.0)))

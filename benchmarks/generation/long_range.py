@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.tables import report, table
 from vampnet.audio.files import Audio, Samples, read
 from vampnet.audio.folders import audio_files_in
-from vampnet.evaluation.metrics.harmony import Key, chroma_of, key_agreement, key_of
+from vampnet.evaluation.metrics.harmony import KeyEstimate, chroma_of, key_agreement, key_of
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s, spectral_flux_db
 from vampnet.evaluation.metrics.rhythm import rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.generation.config import SamplingConfig
@@ -41,7 +41,7 @@ class Part:
     """What is heard in 10 s."""
 
     bpm: float
-    key: Key
+    key: KeyEstimate
     level_db: float
     onsets_hz: float
     flux_db: float

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from synthcorpus.compose.piece import ComposeSettings
-from synthcorpus.corpus import CorpusSettings, write_corpus
-from synthcorpus.render.render import RenderSettings
+from synthcorpus.compose.piece import ComposeConfig
+from synthcorpus.corpus import CorpusConfig, write_corpus
+from synthcorpus.render.render import RenderConfig
 from vampnet.models.bundle import load_bundle
 from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
@@ -37,8 +37,8 @@ ORDINARY_MINUTES = 6.0
 
 def rendered(folder: Path, minutes: float, split: str, styles: tuple[str, ...], soundfont: str | None) -> Path:
     """A corpus of these styles (all but the held-out ones when empty); made once."""
-    sound = RenderSettings(effects=0.0) if styles else RenderSettings()  # one maker's mixes are alike
-    settings = CorpusSettings(compose=ComposeSettings(styles_only=styles), render=sound)
+    sound = RenderConfig(effects=0.0) if styles else RenderConfig()  # one maker's mixes are alike
+    settings = CorpusConfig(compose=ComposeConfig(styles_only=styles), render=sound)
     write_corpus(folder, minutes / 60.0, split=split, workers=1, soundfont=soundfont, settings=settings)
     return folder
 

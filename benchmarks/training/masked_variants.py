@@ -4,9 +4,9 @@
         --work runs/masked [--tflop 12] [--excerpts 24] [--table choices] [-o docs/masked-variants.md]
 
 Every variant is trained from nothing, on the CPU, until it has done `--tflop` (10**12) floating point operations by
-`MaskedTask.work`, so a larger model makes fewer steps. All learn from the same shards with the same seed. What a row
-names differs from the base: 4 layers of 192, 8 crops of 5 s a step, masks drawn as the paper draws them. Held-out nats
-are means over codebooks on crops of 10 s; FAD is that of what P = 7 and P = 16 make of `--excerpts` excerpts of
+`MaskedObjective.work`, so a larger model makes fewer steps. All learn from the same shards with the same seed. What a
+row names differs from the base: 4 layers of 192, 8 crops of 5 s a step, masks drawn as the paper draws them. Held-out
+nats are means over codebooks on crops of 10 s; FAD is that of what P = 7 and P = 16 make of `--excerpts` excerpts of
 10 s in 12 steps at temperature 0.9, against what their own coarse tokens sound like, with its 95 % interval.
 
 `--table rates` compares learning rates at three widths instead, all with 100 steps. Finished variants are kept in
@@ -40,16 +40,16 @@ from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.masks import mask_codes, periodic_keep
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
-from vampnet.training.masked_objective import MaskedTask, draw_fixed_rate_keep, draw_keep, masked_loss
-from vampnet.training.recipe import MaskedRecipe, recipe_to_dict
-from vampnet.training.trainer import LoopSettings, Run
+from vampnet.training.masked_objective import MaskedObjective, draw_fixed_rate_keep, draw_keep, masked_loss
+from vampnet.training.recipe import MaskedRecipe, TrainerConfig, recipe_to_dict
+from vampnet.training.trainer import Trainer
 
 CROP_FRAMES = 576
 """Of held-out crops and excerpts: 10 s of the embedded codec."""
 PERIODS = (7, 16)
 RATE_STEPS = 100
 MODEL = ModelConfig(n_codebooks=4, codebook_dim=64, dim=192, n_heads=6, n_layers=4, dropout=0.0, learned_embedding=True)
-LOOP = LoopSettings(
+LOOP = TrainerConfig(
     batch_size=8, optimizer="muon", learning_rate=1.5e-3, warmup_steps=40, beta2=0.99, ema_decay=0.98,
     precision="32-true", log_every=50, validate_every=10**9, checkpoint_every=10**9,
 )  # fmt: skip
@@ -95,7 +95,7 @@ RATES: dict[str, Variant] = {
 }
 
 
-class WeightedTask(MaskedTask):
+class WeightedTask(MaskedObjective):
     """A task whose codebooks have weights in the loss; it is looked at when it is over, not before."""
 
     weights: tuple[float, ...] = ()
@@ -126,11 +126,11 @@ def task_of(variant: Variant, train: TokenSet, validation: TokenSet, codec: Code
     return task
 
 
-def trained(task: WeightedTask, steps: int, folder: Path) -> tuple[MaskedTransformer, Run, float]:
+def trained(task: WeightedTask, steps: int, folder: Path) -> tuple[MaskedTransformer, Trainer, float]:
     """The averaged network, its run, and the seconds of processor time that training took."""
     loop = dataclasses.replace(task.recipe.loop, steps=steps, decay_steps=int(0.4 * steps))
     task.recipe = dataclasses.replace(task.recipe, loop=loop)
-    run = Run(task, loop, folder, recipe_to_dict(task.recipe), "cpu", resume=False, on_log=lambda line: None)
+    run = Trainer(task, loop, folder, recipe_to_dict(task.recipe), "cpu", resume=False, on_log=lambda line: None)
     started = time.process_time()
     run.train()
     network = run.average.module

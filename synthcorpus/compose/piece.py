@@ -25,7 +25,7 @@ Note = tuple[float, float, int, int]
 
 
 @dataclass(frozen=True)
-class ComposeSettings:
+class ComposeConfig:
     """What may be composed."""
 
     min_duration_s: float = 20.0
@@ -105,7 +105,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Grid:
+class BeatGrid:
     """The way from sixteenths to seconds."""
 
     step_s: float
@@ -121,14 +121,14 @@ class Grid:
         return (whole + bent) * pair * self.step_s
 
 
-def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) -> Piece:
+def compose(seed: int | Sequence[int], settings: ComposeConfig | None = None) -> Piece:
     """The piece of a seed.
 
     Args:
         seed: any non-negative integer, or several; the corpus uses (split, seed, index), so splits cannot meet.
         settings: what may be composed.
     """
-    settings = settings or ComposeSettings()
+    settings = settings or ComposeConfig()
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     if settings.score_share and rng.random() < settings.score_share:
         return arrange(SCORES[int(rng.integers(len(SCORES)))], settings, rng)
@@ -137,7 +137,7 @@ def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) 
     tempo_bpm = _draw_tempo(style, metre, rng)
     step_s = 60.0 / tempo_bpm / metre.tempo_steps
     swing = float(rng.uniform(*style.swing)) if metre.name in ("4/4", "3/4", "5/4") else 0.5
-    grid = Grid(step_s, swing, style.swing_steps)
+    grid = BeatGrid(step_s, swing, style.swing_steps)
     key = Key(int(rng.integers(12)), str(rng.choice(style.modes)))
     bars = _draw_bars(metre.steps * step_s, settings, rng)
     sections = draw_form(style, key, metre, bars, rng)
@@ -162,10 +162,10 @@ def compose(seed: int | Sequence[int], settings: ComposeSettings | None = None) 
     )
 
 
-def arrange(score: Score, settings: ComposeSettings, rng: np.random.Generator) -> Piece:
+def arrange(score: Score, settings: ComposeConfig, rng: np.random.Generator) -> Piece:
     """A tune with chords and a bass below it, in a drawn key, tempo and instruments, as often as the duration asks."""
     metre, tempo_bpm = METRES[score.metre], float(rng.uniform(*score.tempo_bpm))
-    grid = Grid(60.0 / tempo_bpm / metre.tempo_steps, 0.5, 2)
+    grid = BeatGrid(60.0 / tempo_bpm / metre.tempo_steps, 0.5, 2)
     shift, written, harmony = int(rng.integers(-5, 7)), score.bars(), score.harmony()
     turn_s = len(written) * metre.steps * grid.step_s
     turns = max(1, round(float(rng.uniform(settings.min_duration_s, settings.max_duration_s)) / turn_s))
@@ -203,7 +203,7 @@ def arrange(score: Score, settings: ComposeSettings, rng: np.random.Generator) -
     )
 
 
-def _draw_style(settings: ComposeSettings, rng: np.random.Generator) -> Style:
+def _draw_style(settings: ComposeConfig, rng: np.random.Generator) -> Style:
     styles = settings.styles()
     weights = np.array([style.weight for style in styles])
     return styles[int(rng.choice(len(styles), p=weights / weights.sum()))]
@@ -217,7 +217,7 @@ def _draw_tempo(style: Style, metre: Metre, rng: np.random.Generator) -> float:
     return round(min(max(tempo, 60.0), 180.0), 2)
 
 
-def _draw_bars(bar_s: float, settings: ComposeSettings, rng: np.random.Generator) -> int:
+def _draw_bars(bar_s: float, settings: ComposeConfig, rng: np.random.Generator) -> int:
     """Whole bars within the duration limits, mostly multiples of four."""
     goal = float(rng.uniform(settings.min_duration_s, settings.max_duration_s))
     bars = max(1, int(goal / bar_s))
@@ -227,7 +227,7 @@ def _draw_bars(bar_s: float, settings: ComposeSettings, rng: np.random.Generator
     return bars
 
 
-def _beats(metre: Metre, bars: int, grid: Grid) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _beats(metre: Metre, bars: int, grid: BeatGrid) -> tuple[tuple[float, ...], tuple[float, ...]]:
     within = np.concatenate([[0], np.cumsum(metre.beats)[:-1]])
     downbeats = [bar * metre.steps * grid.step_s for bar in range(bars)]
     beats = [(bar * metre.steps + int(step)) * grid.step_s for bar in range(bars) for step in within]
@@ -239,8 +239,8 @@ def _play(
     sections: tuple[Section, ...],
     key: Key,
     metre: Metre,
-    grid: Grid,
-    settings: ComposeSettings,
+    grid: BeatGrid,
+    settings: ComposeConfig,
     rng: np.random.Generator,
 ) -> tuple[Track, ...]:
     """Every part's notes over all sections, humanised."""
@@ -273,7 +273,7 @@ def _play_far(
 
 
 def _humanise(
-    events: list[tuple[float, float, int, float]], grid: Grid, looseness_s: float, rng: np.random.Generator
+    events: list[tuple[float, float, int, float]], grid: BeatGrid, looseness_s: float, rng: np.random.Generator
 ) -> tuple[Note, ...]:
     """Events on the grid -> notes in seconds with small errors of start, length and force, as a player makes them."""
     lean_s = float(rng.normal(0.0, 0.3)) * looseness_s  # a player who drags or pushes, always by the same amount

@@ -130,7 +130,7 @@ def _high_pass(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.
 
 
 @dataclass(frozen=True)
-class Stage:
+class EffectStage:
     """One place in the chain: how likely it is used in the heaviest chains, and what may stand there."""
 
     probability: float
@@ -139,10 +139,10 @@ class Stage:
 
 
 STAGES = (
-    Stage(0.7, (("eq", 3.0, _eq), ("resonances", 2.0, _resonance), ("high pass", 1.0, _high_pass))),
-    Stage(0.55, (("compressor", 3.0, _compress), ("multiband", 2.0, _multiband), ("pumping", 1.0, _pumping))),
-    Stage(0.3, (("drive", 4.0, _soft_drive), ("hard clip", 1.5, _hard_clip), ("fold", 0.7, _fold))),
-    Stage(
+    EffectStage(0.7, (("eq", 3.0, _eq), ("resonances", 2.0, _resonance), ("high pass", 1.0, _high_pass))),
+    EffectStage(0.55, (("compressor", 3.0, _compress), ("multiband", 2.0, _multiband), ("pumping", 1.0, _pumping))),
+    EffectStage(0.3, (("drive", 4.0, _soft_drive), ("hard clip", 1.5, _hard_clip), ("fold", 0.7, _fold))),
+    EffectStage(
         0.3,
         (
             ("chorus", 2.0, _chorus),
@@ -152,10 +152,10 @@ STAGES = (
             ("ring", 0.4, _ring),
         ),
     ),
-    Stage(0.25, (("delay", 1.0, _delay),)),
-    Stage(0.4, (("room", 1.0, _room),)),
-    Stage(0.6, (("reverb", 1.0, _reverb),)),
-    Stage(
+    EffectStage(0.25, (("delay", 1.0, _delay),)),
+    EffectStage(0.4, (("room", 1.0, _room),)),
+    EffectStage(0.6, (("reverb", 1.0, _reverb),)),
+    EffectStage(
         0.3,
         (
             ("tape", 3.0, _tape),
@@ -165,7 +165,7 @@ STAGES = (
             ("telephone", 0.7, _telephone),
         ),
     ),
-    Stage(0.4, (("low pass", 2.0, _low_pass), ("low rate", 3.0, _low_rate))),
+    EffectStage(0.4, (("low pass", 2.0, _low_pass), ("low rate", 3.0, _low_rate))),
 )
 """The chain, in the order of a recording."""
 

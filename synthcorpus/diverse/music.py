@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from synthcorpus.compose.piece import ComposeSettings, Piece, Track, compose
+from synthcorpus.compose.piece import ComposeConfig, Piece, Track, compose
 from synthcorpus.diverse.instruments import draw_instrument
 from synthcorpus.diverse.lines import solo
 from synthcorpus.diverse.palette import KITS, Palette, Sound
@@ -14,7 +14,7 @@ from synthcorpus.diverse.percussion import draw_kit
 from synthcorpus.diverse.song import song
 from synthcorpus.diverse.textures import texture
 from synthcorpus.render.effects import db
-from synthcorpus.render.render import RenderSettings, mix_tracks
+from synthcorpus.render.render import RenderConfig, mix_tracks
 from synthcorpus.synth.notes import play_notes
 from synthcorpus.synth.soundfont import SoundFontVoice, load
 
@@ -29,7 +29,7 @@ class Orchestra:
         self.palette = palette
         self.programs: list[int] = []
 
-    def play(self, track: Track, length: int, settings: RenderSettings, rng: np.random.Generator) -> np.ndarray:
+    def play(self, track: Track, length: int, settings: RenderConfig, rng: np.random.Generator) -> np.ndarray:
         """One track, float32 (2, length): by its own program, or by any instrument at all."""
         palette = self.palette
         as_written = palette.soundfont is not None and not track.is_synth and rng.random() < 0.5
@@ -51,7 +51,7 @@ class Orchestra:
 def draw_piece(palette: Palette, n_samples: int, rng: np.random.Generator) -> Piece:
     """A composed piece that fits into `n_samples` with its tail."""
     longest_s = max(2.0, n_samples / palette.rate_hz - _TAIL_S)
-    settings = ComposeSettings(min_duration_s=max(1.0, 0.9 * longest_s), max_duration_s=longest_s)
+    settings = ComposeConfig(min_duration_s=max(1.0, 0.9 * longest_s), max_duration_s=longest_s)
     return compose(int(rng.integers(2**62)), settings)
 
 
@@ -63,7 +63,7 @@ def music(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
 
 def _mix(piece: Piece, palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     orchestra = Orchestra(palette)
-    settings = RenderSettings(palette.rate_hz, palette.soundfont)
+    settings = RenderConfig(palette.rate_hz, palette.soundfont)
     audio = mix_tracks(piece, n_samples, settings, rng, orchestra.play)
     return Sound(audio, tuple(orchestra.programs), detail=piece.style)
 

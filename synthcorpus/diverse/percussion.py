@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from synthcorpus.compose.piece import ComposeSettings, compose
+from synthcorpus.compose.piece import ComposeConfig, compose
 from synthcorpus.diverse.effects import log_uniform
 from synthcorpus.diverse.instruments import ModalVoice
 from synthcorpus.diverse.palette import Palette, Sound
@@ -77,7 +77,7 @@ def drums(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
 
 def groove(duration_s: float, rng: np.random.Generator) -> list[Note]:
     """The drum tracks of a composed piece; a solo where it has none."""
-    settings = dataclasses.replace(ComposeSettings(), min_duration_s=0.5 * duration_s, max_duration_s=duration_s)
+    settings = dataclasses.replace(ComposeConfig(), min_duration_s=0.5 * duration_s, max_duration_s=duration_s)
     piece = compose(int(rng.integers(2**62)), settings)
     notes = [note for track in piece.tracks if track.is_drums for note in track.notes]
     return notes or solo(duration_s, rng)

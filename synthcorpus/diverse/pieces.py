@@ -48,7 +48,7 @@ Maker = Callable[[Palette, int, np.random.Generator], Sound]
 
 
 @dataclass(frozen=True)
-class DiverseSettings:
+class DiverseConfig:
     """All that decides the pieces, apart from split and seed."""
 
     sample_rate_hz: int = 44100
@@ -112,7 +112,7 @@ class DiverseSettings:
             "loudness_lufs": round(rendered.loudness_lufs, 2) if np.isfinite(rendered.loudness_lufs) else None,
         }
 
-    def with_soundfont(self, path: str) -> DiverseSettings:
+    def with_soundfont(self, path: str) -> DiverseConfig:
         """The same with a sound font."""
         return dataclasses.replace(self, soundfont=path)
 

@@ -35,12 +35,12 @@ _WET = {"drums": 0.5, "bass": 0.15, "pad": 1.2, "melody": 1.1}
 
 _CEILING = 0.985
 
-Player = Callable[[Track, int, "RenderSettings", np.random.Generator], np.ndarray]
+Player = Callable[[Track, int, "RenderConfig", np.random.Generator], np.ndarray]
 """(track, length, settings, rng) -> the track's audio, float32 (2, length)."""
 
 
 @dataclass(frozen=True)
-class RenderSettings:
+class RenderConfig:
     """How pieces are played and mixed."""
 
     sample_rate_hz: int = 44100
@@ -67,12 +67,12 @@ class Rendered:
     """Integrated loudness of `audio`."""
 
 
-def n_samples(piece: Piece, settings: RenderSettings) -> int:
+def n_samples(piece: Piece, settings: RenderConfig) -> int:
     """Length of the rendered piece, known without rendering."""
     return round((piece.duration_s + settings.tail_s) * settings.sample_rate_hz)
 
 
-def render(piece: Piece, settings: RenderSettings, rng: np.random.Generator) -> Rendered:
+def render(piece: Piece, settings: RenderConfig, rng: np.random.Generator) -> Rendered:
     """The audio of a piece. All randomness comes from `rng`.
 
     Raises:
@@ -89,7 +89,7 @@ def render(piece: Piece, settings: RenderSettings, rng: np.random.Generator) -> 
 
 
 def mix_tracks(
-    piece: Piece, length: int, settings: RenderSettings, rng: np.random.Generator, player: Player | None = None
+    piece: Piece, length: int, settings: RenderConfig, rng: np.random.Generator, player: Player | None = None
 ) -> np.ndarray:
     """All tracks with their effects, levels and the common reverb, float32 (2, length); None plays them by `play`."""
     player = player or play
@@ -119,7 +119,7 @@ def _mixing_matrix(role: str, n_tracks: int, gain: float, rng: np.random.Generat
     return (gain * np.vstack([stereo, send])).astype(np.float32)
 
 
-def play(track: Track, length: int, settings: RenderSettings, rng: np.random.Generator) -> np.ndarray:
+def play(track: Track, length: int, settings: RenderConfig, rng: np.random.Generator) -> np.ndarray:
     """One track without effects, by the sound font or by the synthesiser."""
     rate = settings.sample_rate_hz
     if track.is_synth or settings.soundfont is None:
@@ -143,7 +143,7 @@ def _level(audio: np.ndarray, role: str, rng: np.random.Generator) -> float:
 
 
 def _track_effects(
-    audio: np.ndarray, role: str, beat_s: float, settings: RenderSettings, rng: np.random.Generator
+    audio: np.ndarray, role: str, beat_s: float, settings: RenderConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """Each track draws a few effects; how likely an effect is depends on the role."""
     rate, scale = settings.sample_rate_hz, settings.effects
@@ -164,7 +164,7 @@ def _track_effects(
     return audio
 
 
-def _bus(audio: np.ndarray, settings: RenderSettings, rng: np.random.Generator) -> np.ndarray:
+def _bus(audio: np.ndarray, settings: RenderConfig, rng: np.random.Generator) -> np.ndarray:
     """Effects of the whole mix: tone, glue, and now and then the wear of old media."""
     rate, scale = settings.sample_rate_hz, settings.effects
     draws = rng.random(8)
@@ -213,7 +213,7 @@ def make_example_loop(path: str | Path, soundfont: str | None) -> None:
     from synthcorpus.compose.example_loop import example_piece
 
     piece = example_piece()
-    settings = RenderSettings(soundfont=soundfont, tail_s=4.0, effects=0.0)
+    settings = RenderConfig(soundfont=soundfont, tail_s=4.0, effects=0.0)
     rng = np.random.default_rng(7)
     mix = mix_tracks(piece, n_samples(piece, settings), settings, rng)
     response = effects.reverb_response(1.4, 5000.0, settings.sample_rate_hz, rng)

@@ -17,12 +17,12 @@ from vampnet.apps.cli.main import main
 from vampnet.audio.loudness import INPUT_LUFS, measure
 from vampnet.errors import CorpusError, SettingsError
 from vampnet.models.bundle import load_bundle, save_bundle
-from vampnet.training.codec_objective import CodecTask
+from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.token_dataset import open_tokens
 from vampnet.training.data.wave_dataset import WaveSet
 from vampnet.training.export import write_bundle
-from vampnet.training.masked_objective import MaskedTask
-from vampnet.training.recipe import CodecRecipe, LoopSettings, MaskedRecipe
+from vampnet.training.masked_objective import MaskedObjective
+from vampnet.training.recipe import CodecRecipe, MaskedRecipe, TrainerConfig
 from vampnet.training.session import rendering as session_audio
 from vampnet.training.session import session
 from vampnet.training.session import stages as session_stages
@@ -62,8 +62,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_session_from_audio_to_a_bundle(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held_out = CodecTask._held_out
-    monkeypatch.setattr(CodecTask, "_held_out", lambda task, n_items: held_out(task, 1))
+    held_out = CodecObjective._held_out
+    monkeypatch.setattr(CodecObjective, "_held_out", lambda task, n_items: held_out(task, 1))
     recipes = work / "recipes"
     session_stages.train_codec(work, recipes / "codec.yaml", 0.6, "cpu", None, n_first=3)
     assert session_stages.finished(work / "codec-run", 0.6) and not session_stages.finished(work / "codec-run", 900.0)
@@ -169,26 +169,26 @@ def tokens(work: Path) -> Path:
 
 
 def test_the_fall_of_the_learning_rate_follows_the_clock() -> None:
-    loop = LoopSettings(steps=1000, warmup_steps=1, decay_steps=400, learning_rate=1.0, seconds=100.0)
+    loop = TrainerConfig(steps=1000, warmup_steps=1, decay_steps=400, learning_rate=1.0, seconds=100.0)
     assert learning_rate(loop, 5, 0.0) == learning_rate(loop, 900, 60.0) == 1.0
     assert learning_rate(loop, 5, 80.0) == pytest.approx(0.5) and learning_rate(loop, 5, 101.0) == 0.0
 
 
 def test_layers_are_compiled_and_codecs_are_not(work: Path, tokens: Path) -> None:
     codes = open_tokens(tokens)
-    task = MaskedTask(MaskedRecipe("-", "-", "-", model=COARSE), codes, codes, tiny_codec().codebooks())
+    task = MaskedObjective(MaskedRecipe("-", "-", "-", model=COARSE), codes, codes, tiny_codec().codebooks())
     names = list(task.module.state_dict())
     task.compile()
     assert all(layer._compiled_call_impl is not None for layer in task.module.layers)
     assert list(task.module.state_dict()) == names  # a compiled run resumes one that is not, and is exported alike
     waves = session_audio.held_out_waves(work / "audio")
     with pytest.raises(SettingsError, match="compile"):
-        CodecTask(CodecRecipe("-", "-", codec=CODEC), waves, waves).compile()
+        CodecObjective(CodecRecipe("-", "-", codec=CODEC), waves, waves).compile()
 
 
 def test_work_counts_what_a_step_computes() -> None:
-    recipe = MaskedRecipe("-", "-", "-", model=C2F, crop_frames=50, loop=LoopSettings(batch_size=3))
-    task = MaskedTask.__new__(MaskedTask)
+    recipe = MaskedRecipe("-", "-", "-", model=C2F, crop_frames=50, loop=TrainerConfig(batch_size=3))
+    task = MaskedObjective.__new__(MaskedObjective)
     task.recipe = recipe
     assert task.work["tokens"] == 3 * 50 * C2F.n_predicted
     matrices = 16 * C2F.dim**2 * C2F.n_layers + C2F.n_codebooks * C2F.codebook_dim * C2F.dim

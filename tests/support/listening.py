@@ -10,7 +10,7 @@ import numpy as np
 
 from vampnet.audio.files import Audio, write
 from vampnet.evaluation.listening.create import create_test
-from vampnet.evaluation.listening.design import ListeningSettings, ListeningTest, Trial
+from vampnet.evaluation.listening.design import ListeningConfig, ListeningTest, Trial
 
 TONES_HZ = {"reference": 300.0, "coarse": 1200.0, "fine": 600.0}
 RATE_HZ = 44100
@@ -34,7 +34,7 @@ def write_conditions(folder: Path, items: tuple[str, ...] = ("one", "two")) -> P
 def make_test(root: Path, kind: str, items: tuple[str, ...] = ("one", "two"), **settings: Any) -> ListeningTest:
     """A test in root / "test" of conditions in root / "conditions"."""
     folder = write_conditions(root / "conditions", items)
-    return create_test(folder, root / "test", ListeningSettings(kind=kind, **settings)).test
+    return create_test(folder, root / "test", ListeningConfig(kind=kind, **settings)).test
 
 
 def result_of(

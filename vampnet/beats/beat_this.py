@@ -101,8 +101,8 @@ class BandsThenTime(nn.Module):
 
     def __init__(self, channels: int, head: int) -> None:
         super().__init__()
-        self.attnF, self.ffF = Attention(channels, head), FeedForward(channels, 4)
-        self.attnT, self.ffT = Attention(channels, head), FeedForward(channels, 4)
+        self.attnF, self.ffF = GatedRotaryAttention(channels, head), GeluFeedForward(channels, 4)
+        self.attnT, self.ffT = GatedRotaryAttention(channels, head), GeluFeedForward(channels, 4)
 
     def forward(self, x_BCUT: Tensor) -> Tensor:
         x_BTUC = x_BCUT.permute(0, 3, 2, 1)
@@ -120,7 +120,8 @@ class Transformer(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         pairs = [
-            (Attention(sizes.width, sizes.head), FeedForward(sizes.width, sizes.feed)) for _ in range(sizes.n_layers)
+            (GatedRotaryAttention(sizes.width, sizes.head), GeluFeedForward(sizes.width, sizes.feed))
+            for _ in range(sizes.n_layers)
         ]
         self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in pairs)
         self.norm = RmsNorm(sizes.width)
@@ -144,7 +145,7 @@ class RmsNorm(nn.Module):
         return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * self.gamma
 
 
-class FeedForward(nn.Module):
+class GeluFeedForward(nn.Module):
     """norm, wider, gelu, back."""
 
     def __init__(self, width: int, factor: int) -> None:
@@ -157,7 +158,7 @@ class FeedForward(nn.Module):
         return self.net(x)
 
 
-class Attention(nn.Module):
+class GatedRotaryAttention(nn.Module):
     """Attention over the last axis but one with rotary positions; each head's output is scaled by a gate in 0..1."""
 
     def __init__(self, width: int, head: int) -> None:

@@ -141,7 +141,7 @@ class DecoderStage(nn.Module):
         return in_pieces(self.units, self.up(self.snake(x_BDS)))
 
 
-class Encoder(nn.Module):
+class DacEncoder(nn.Module):
     """Waveform (B, S), S a multiple of the hop -> latent (B, T, L)."""
 
     def __init__(self, config: DacConfig) -> None:
@@ -157,7 +157,7 @@ class Encoder(nn.Module):
         return self.leave(self.snake(x_BDS)).transpose(1, 2)
 
 
-class Decoder(nn.Module):
+class DacDecoder(nn.Module):
     """Latent (B, T, L) -> waveform (B, S), -1 to 1; S is T * hop, a few samples less where a stride is odd."""
 
     def __init__(self, config: DacConfig) -> None:
@@ -195,11 +195,11 @@ class DacCodec(BlockwiseCodec):
         self.config = config
         self.sample_rate_hz, self.hop = config.sample_rate_hz, config.hop
         self.n_codebooks, self.codebook_size = config.n_codebooks, config.codebook_size
-        self.encoder = Encoder(config)
+        self.encoder = DacEncoder(config)
         self.quantizer = CosineQuantizer(
             config.latent_dim, config.n_codebooks, config.codebook_size, config.codebook_dim
         )
-        self.decoder = Decoder(config)
+        self.decoder = DacDecoder(config)
         self.encoder_context = encoder_reach_frames(config)
         self.decoder_context = decoder_reach_frames(config)
 

@@ -27,7 +27,7 @@ from vampnet.codec.griffin_lim import griffin_lim, inverse_stft, magnitude, stft
 from vampnet.codec.output_filter import bounded, dc_reach, without_dc
 from vampnet.codec.pca_path import LinearDecoder, LinearEncoder
 from vampnet.codec.residual_vq import ResidualQuantizer
-from vampnet.codec.stft_grids import Grid
+from vampnet.codec.stft_grids import StftGrid
 from vampnet.config import to_dict
 
 MAX_LOG_MAGNITUDE = 6.5
@@ -36,7 +36,7 @@ START_LOG_MAGNITUDE = -2.0
 """What an untrained decoder emits, about the level of normalised music."""
 
 
-class Encoder(nn.Module):
+class MagnitudeEncoder(nn.Module):
     """Log magnitudes of both transforms, and of the low bins of a longer one, -> latent (B, T, L).
 
     With a linear path its projection is added.
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
 
     long_window_S: Tensor
 
-    def __init__(self, config: MagnitudeConfig, low: Grid, high: Grid) -> None:
+    def __init__(self, config: MagnitudeConfig, low: StftGrid, high: StftGrid) -> None:
         super().__init__()
         self.config, self.low, self.high = config, low, high
         self.register_buffer("long_window_S", torch.hann_window(config.long_fft), persistent=False)
@@ -75,10 +75,10 @@ class Encoder(nn.Module):
         return latent_BTL + self.linear(self.low.own(low_BFU), self.high.own(high_BFU))
 
 
-class Decoder(nn.Module):
+class MagnitudeDecoder(nn.Module):
     """Latent (B, T, L) -> natural log of the low and of the high magnitudes, each (B, F, U)."""
 
-    def __init__(self, config: MagnitudeConfig, low: Grid, high: Grid) -> None:
+    def __init__(self, config: MagnitudeConfig, low: StftGrid, high: StftGrid) -> None:
         super().__init__()
         self.low_per_frame, self.high_per_frame = low.per_frame, high.per_frame
         self.linear = LinearDecoder(config.latent_dim, low, high) if config.linear_path else None
@@ -119,12 +119,12 @@ class MagnitudeCodec(BlockwiseCodec):
         self.config = config
         self.sample_rate_hz, self.hop = config.sample_rate_hz, config.hop
         self.n_codebooks, self.codebook_size = config.n_codebooks, config.codebook_size
-        self.low, self.high = Grid(config, low=True), Grid(config, low=False)
-        self.encoder = Encoder(config, self.low, self.high)
+        self.low, self.high = StftGrid(config, low=True), StftGrid(config, low=False)
+        self.encoder = MagnitudeEncoder(config, self.low, self.high)
         self.quantizer = ResidualQuantizer(
             config.latent_dim, config.n_codebooks, config.codebook_size, config.codebook_dim
         )
-        self.decoder = Decoder(config, self.low, self.high)
+        self.decoder = MagnitudeDecoder(config, self.low, self.high)
         # Nothing of the low grid lies above its last bin, so its phases are found at a fraction of the sample rate.
         self.decimation = _largest_divisor(
             math.gcd(config.low_hop, config.low_fft), config.low_fft // (2 * self.low.stop)
@@ -196,7 +196,7 @@ class MagnitudeCodec(BlockwiseCodec):
 
 def n_weights(config: MagnitudeConfig) -> int:
     """Weights of the codec's large matrices, counted before any of them is made."""
-    c, low, high = config, Grid(config, low=True), Grid(config, low=False)
+    c, low, high = config, StftGrid(config, low=True), StftGrid(config, low=False)
     n_low, n_high = low.per_frame * low.n_bins, high.per_frame * high.n_bins
     encoder = c.width * (n_low + high.per_frame * (c.high_fft // 2 + 1) + c.long_bins + c.latent_dim)
     decoder = c.decoder_width * (c.latent_dim + n_low + high.per_frame * c.fine_width) + c.fine_width * high.n_bins

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vampnet.codec.stft_grids import Grid
+from vampnet.codec.stft_grids import StftGrid
 from vampnet.errors import SettingsError
 
 COMPRESSION = 0.33
@@ -29,7 +29,7 @@ LEAST_SAID = 0.1
 """Compressed magnitude that the decoder's linear map says at least: 1e-3, -60 dB of normalised music."""
 
 
-def compress(magnitude_BFU: Tensor, grid: Grid) -> Tensor:
+def compress(magnitude_BFU: Tensor, grid: StftGrid) -> Tensor:
     """Magnitudes of a grid -> compressed ones, frame by frame (B, T, X)."""
     compressed_BFU = (COMPRESSION * (magnitude_BFU + LEAST).log()).exp()  # a power, in a fraction of the time of pow()
     return compressed_BFU.mT.unflatten(1, (-1, grid.per_frame)).flatten(2)
@@ -41,7 +41,7 @@ class LinearEncoder(nn.Module):
     low_mel_FM: Tensor
     high_mel_FM: Tensor
 
-    def __init__(self, latent_dim: int, low: Grid, high: Grid, sample_rate_hz: int) -> None:
+    def __init__(self, latent_dim: int, low: StftGrid, high: StftGrid, sample_rate_hz: int) -> None:
         super().__init__()
         self.low, self.high = low, high
         for grid, name in ((low, "low_mel_FM"), (high, "high_mel_FM")):
@@ -63,7 +63,7 @@ class LinearEncoder(nn.Module):
 class LinearDecoder(nn.Module):
     """Latent (B, T, L) -> natural log of the magnitudes of each grid, (B, U, F)."""
 
-    def __init__(self, latent_dim: int, low: Grid, high: Grid) -> None:
+    def __init__(self, latent_dim: int, low: StftGrid, high: StftGrid) -> None:
         super().__init__()
         self.per_frame = (low.per_frame, high.per_frame)
         self.sizes = [grid.per_frame * grid.n_bins for grid in (low, high)]
@@ -113,13 +113,13 @@ def _weights(encoder: LinearEncoder, variance_X: Tensor, sample_rate_hz: int) ->
     return torch.cat([bins_X, bands.sqrt().expand(n_mels)])
 
 
-def _mel_density(grid: Grid, sample_rate_hz: int) -> Tensor:
+def _mel_density(grid: StftGrid, sample_rate_hz: int) -> Tensor:
     """Mel bands per bin, shared by the windows of a frame; up to a factor."""
     bin_hz = sample_rate_hz / grid.n_fft
     frequency_F = torch.arange(grid.first, grid.stop) * bin_hz
     return (bin_hz / (1 + frequency_F / 700) / grid.per_frame).repeat(grid.per_frame)
 
 
-def _log_bands(magnitude_BFU: Tensor, mel_FM: Tensor, grid: Grid) -> Tensor:
+def _log_bands(magnitude_BFU: Tensor, mel_FM: Tensor, grid: StftGrid) -> Tensor:
     log_BUM = (magnitude_BFU.mT @ mel_FM + MEL_FLOOR).log()
     return log_BUM.unflatten(1, (-1, grid.per_frame)).flatten(2)

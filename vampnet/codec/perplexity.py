@@ -1,14 +1,9 @@
-"""How a codec uses its codebooks: entries in use and their perplexity."""
+"""Codebook perplexity: how evenly a codec uses the entries of its codebooks."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-
-def codebook_usage(codes_BCT: Tensor, size: int) -> Tensor:
-    """Share of the `size` entries of each codebook that occur at all, (C,) in 0 to 1; mask tokens do not count."""
-    return (_counts_CV(codes_BCT, size) > 0).double().mean(dim=1)
 
 
 def codebook_perplexity(codes_BCT: Tensor, size: int) -> Tensor:
@@ -24,5 +19,5 @@ def perplexity(codes: Tensor, size: int) -> float:
 
 
 def _counts_CV(codes_BCT: Tensor, size: int) -> Tensor:
-    """How often each entry occurs; index `size`, the mask token, is left out."""
+    """Count of each entry per codebook; index `size`, the mask token, is left out."""
     return torch.stack([torch.bincount(row.flatten(), minlength=size + 1)[:size] for row in codes_BCT.unbind(1)])

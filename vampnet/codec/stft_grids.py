@@ -19,7 +19,7 @@ LOW_MELS, HIGH_MELS = 150, 80
 """Mel bands of the whole spectrum, for the two grids; each has those that lie in it."""
 
 
-class Grid(nn.Module):
+class StftGrid(nn.Module):
     """One of the two transforms: its windows, its bins, and the weight that fades them out at the crossover."""
 
     window_S: Tensor

@@ -17,7 +17,7 @@ from vampnet.evaluation.embeddings.registry import open_embedding
 from vampnet.evaluation.folders import Progress, audio_files_of, embed_files, match, read_pairs
 from vampnet.evaluation.metrics.frechet import FrechetResult
 from vampnet.evaluation.metrics.kernel import KERNELS, KernelResult
-from vampnet.evaluation.metrics.paired import METRICS, Metric, Pair, find_metrics, measure_pair, summarise
+from vampnet.evaluation.metrics.paired import METRICS, Pair, PairMetric, find_metrics, measure_pair, summarise
 from vampnet.evaluation.metrics.sets import EXCERPT_S, EmbeddedSet, frechet_of, kernel_of
 from vampnet.evaluation.metrics.statistics import Interval
 from vampnet.models.bundle import load_codec
@@ -27,7 +27,7 @@ SET_METRICS = ("fad", "kad")
 
 
 @dataclass(frozen=True)
-class CompareSettings:
+class CompareConfig:
     """What to measure and how."""
 
     metrics: tuple[str, ...] = ("mel", "fad")
@@ -67,12 +67,12 @@ class CompareSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class FolderComparison:
     """All that was found."""
 
     reference: str
     evaluated: str
-    settings: CompareSettings
+    settings: CompareConfig
     rows: tuple[dict[str, Any], ...] = ()
     """One per pair: "name", "duration_s", "length_difference_s" and a value per metric."""
     summary: dict[str, Interval] = dataclasses.field(default_factory=dict)
@@ -93,22 +93,24 @@ class Comparison:
 def compare(
     reference: str | os.PathLike[str],
     evaluated: str | os.PathLike[str],
-    settings: CompareSettings = CompareSettings(),
+    settings: CompareConfig = CompareConfig(),
     progress: Progress | None = None,
-) -> Comparison:
+) -> FolderComparison:
     """Measure. Files that cannot be read are named in the result and left out.
 
     Raises CorpusError for a folder without audio, AudioError when nothing is left to compare, and SettingsError,
     BundleError or DependencyError for what the settings ask and is not there.
     """
     metrics = find_metrics([name for name in settings.metrics if name not in SET_METRICS])
-    found = Comparison(str(reference), str(evaluated), settings)
+    found = FolderComparison(str(reference), str(evaluated), settings)
     if any(name in SET_METRICS for name in settings.metrics):
         found = _compare_sets(found, progress)
     return _compare_pairs(found, metrics, progress) if metrics else found
 
 
-def _compare_pairs(found: Comparison, metrics: tuple[Metric, ...], progress: Progress | None) -> Comparison:
+def _compare_pairs(
+    found: FolderComparison, metrics: tuple[PairMetric, ...], progress: Progress | None
+) -> FolderComparison:
     settings, matched, unreadable = found.settings, match(found.reference, found.evaluated), list(found.unreadable)
     codec, rate_hz = None, settings.rate_hz
     if any(metric.needs_codec for metric in metrics):
@@ -133,7 +135,7 @@ def _compare_pairs(found: Comparison, metrics: tuple[Metric, ...], progress: Pro
     )
 
 
-def _compare_sets(found: Comparison, progress: Progress | None) -> Comparison:
+def _compare_sets(found: FolderComparison, progress: Progress | None) -> FolderComparison:
     settings, unreadable = found.settings, []
     places = (audio_files_of(found.reference), audio_files_of(found.evaluated))
     embedding = open_embedding(settings.embedding, settings.bundle, settings.device)
@@ -168,7 +170,7 @@ def _length_warnings(rows: list[dict[str, Any]]) -> list[str]:
     return [f"{apart[0]}{more}: reference and output differ in length by over 0.05 s; the longer one was cut"]
 
 
-def to_json(found: Comparison) -> dict[str, Any]:
+def to_json(found: FolderComparison) -> dict[str, Any]:
     """Plain data for JSON; numbers that are not finite become null."""
     data: dict[str, Any] = {"vampnet": __version__, "reference": found.reference, "evaluated": found.evaluated}
     data["settings"] = dataclasses.asdict(found.settings)
@@ -191,7 +193,7 @@ def to_json(found: Comparison) -> dict[str, Any]:
     return _finite(data)
 
 
-def write_csv(path: str | os.PathLike[str], found: Comparison) -> None:
+def write_csv(path: str | os.PathLike[str], found: FolderComparison) -> None:
     """One line per pair, of which there is at least one. Raises AudioError when the file cannot be written."""
     target = Path(path)
     temporary = target.with_name(f".{target.name}.tmp")

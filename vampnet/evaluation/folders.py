@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedFiles:
     """Files of two folders, matched by their path in the folder without its ending."""
 
     pairs: tuple[tuple[str, Path, Path], ...]
@@ -49,14 +49,14 @@ def audio_files_of(place: str | os.PathLike[str]) -> dict[str, Path]:
     return found
 
 
-def match(reference: str | os.PathLike[str], evaluated: str | os.PathLike[str]) -> Matched:
+def match(reference: str | os.PathLike[str], evaluated: str | os.PathLike[str]) -> MatchedFiles:
     """Pairs of equal names. Two single files are a pair whatever they are called.
 
     Raises AudioError when nothing matches.
     """
     ours, theirs = audio_files_of(reference), audio_files_of(evaluated)
     if Path(reference).is_file() and Path(evaluated).is_file():
-        return Matched(((Path(evaluated).stem, Path(reference), Path(evaluated)),), (), ())
+        return MatchedFiles(((Path(evaluated).stem, Path(reference), Path(evaluated)),), (), ())
     names = sorted(ours.keys() & theirs.keys())
     if not names:
         raise AudioError(
@@ -64,7 +64,7 @@ def match(reference: str | os.PathLike[str], evaluated: str | os.PathLike[str]) 
             "matching names (endings may differ), fad and kad do not"
         )
     pairs = tuple((name, ours[name], theirs[name]) for name in names)
-    return Matched(pairs, tuple(sorted(ours.keys() - theirs.keys())), tuple(sorted(theirs.keys() - ours.keys())))
+    return MatchedFiles(pairs, tuple(sorted(ours.keys() - theirs.keys())), tuple(sorted(theirs.keys() - ours.keys())))
 
 
 def read_mono(
@@ -79,7 +79,7 @@ def read_mono(
 
 
 def read_pairs(
-    matched: Matched,
+    matched: MatchedFiles,
     sample_rate_hz: int,
     target_lufs: float | None,
     unreadable: list[str],

@@ -85,7 +85,7 @@ class CodecNetwork(nn.Module):
         return parts
 
 
-class CodecTask:
+class CodecObjective:
     """What the loop trains for a codec recipe."""
 
     module: CodecNetwork

@@ -29,9 +29,9 @@ from vampnet.models.transformer import MaskedTransformer
 from vampnet.training.data.token_dataset import TokenSet, join, open_tokens
 from vampnet.training.data.token_shards import tokenize_folder
 from vampnet.training.finetune_config import FinetuneConfig
-from vampnet.training.masked_objective import MaskedTask
-from vampnet.training.recipe import LoopSettings, MaskedRecipe, recipe_to_dict
-from vampnet.training.trainer import Run
+from vampnet.training.masked_objective import MaskedObjective
+from vampnet.training.recipe import MaskedRecipe, TrainerConfig, recipe_to_dict
+from vampnet.training.trainer import Trainer
 from vampnet.training.validation import Change, file_nats, split, subset, without_short
 
 CROP_S = {"coarse": 5.0, "c2f": 3.0}
@@ -153,7 +153,7 @@ def _train(
     before = file_nats(model, judged, recipe.crop_frames)
     adapt(model, settings)
     patience = settings.patience if data.held_out else 0
-    run = Run(
+    run = Trainer(
         _AdapterTask(model, recipe, data.train, judged),
         recipe.loop,
         folder,
@@ -178,7 +178,7 @@ def _progress(line: dict[str, float], steps: int) -> str:
     return f"{where}, training loss {line['loss']:.3f}, {line['steps_per_s']:.2f} steps per second"
 
 
-class _AdapterTask(MaskedTask):
+class _AdapterTask(MaskedObjective):
     """The masked objective for a model that exists, judged on whole held-out files."""
 
     def __init__(self, model: MaskedTransformer, recipe: MaskedRecipe, train: TokenSet, held_out: TokenSet) -> None:
@@ -271,7 +271,7 @@ def extract(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
 
 def _recipe(model: MaskedTransformer, part: str, bundle: Bundle, settings: FinetuneConfig) -> MaskedRecipe:
-    loop = LoopSettings(
+    loop = TrainerConfig(
         steps=settings.steps,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,

@@ -82,7 +82,7 @@ def masked_loss(
     return nats_N.mean(), nats_N.detach(), logits_NV.detach().argmax(-1) == target_N
 
 
-class MaskedTask:
+class MaskedObjective:
     """What the loop trains for a masked recipe."""
 
     module: MaskedTransformer
@@ -187,7 +187,7 @@ def masked_figures(
     return figures
 
 
-def masked_task(recipe: MaskedRecipe) -> MaskedTask:
+def masked_task(recipe: MaskedRecipe) -> MaskedObjective:
     """Open the data of a recipe and check that codec, shards and model belong together."""
     codec = load_codec(recipe.bundle)
     sets = [open_tokens(recipe.train_tokens), open_tokens(recipe.validation_tokens)]
@@ -196,4 +196,4 @@ def masked_task(recipe: MaskedRecipe) -> MaskedTask:
             raise CorpusError(f"{folder}: tokens of codec {data.codec_id}, but {recipe.bundle} holds codec {codec.id}")
     if recipe.model.n_codebooks > codec.n_codebooks:
         raise SettingsError(f"model.n_codebooks is {recipe.model.n_codebooks}, the codec has {codec.n_codebooks}")
-    return MaskedTask(recipe, sets[0], sets[1], codec.codebooks())
+    return MaskedObjective(recipe, sets[0], sets[1], codec.codebooks())

@@ -16,7 +16,7 @@ from vampnet.models.config import ModelConfig
 
 
 @dataclass(frozen=True)
-class LoopSettings:
+class TrainerConfig:
     """What the loop does, whatever it trains."""
 
     steps: int = 10000
@@ -80,7 +80,7 @@ class CodecRecipe:
     validation_audio: str
     """Folder of audio to validate on."""
     codec: MagnitudeConfig = field(default_factory=MagnitudeConfig)
-    loop: LoopSettings = field(default_factory=LoopSettings)
+    loop: TrainerConfig = field(default_factory=TrainerConfig)
     crop_frames: int = 60
     """Length of a training crop, codec frames."""
     quantize_from_step: int = 700
@@ -124,7 +124,7 @@ class MaskedRecipe:
     bundle: str
     """Bundle or codec folder whose codec made the tokens; its id must match the shards'."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    loop: LoopSettings = field(default_factory=LoopSettings)
+    loop: TrainerConfig = field(default_factory=TrainerConfig)
     crop_frames: int = 575
     """Length of a training crop, codec frames (paper: 10 s coarse, 3 s c2f)."""
     label_smoothing: float = 0.0
@@ -146,7 +146,7 @@ class MaskedRecipe:
 
 
 RECIPES = {"codec": CodecRecipe, "masked": MaskedRecipe}
-_NESTED = {"codec": MagnitudeConfig, "loop": LoopSettings, "model": ModelConfig}
+_NESTED = {"codec": MagnitudeConfig, "loop": TrainerConfig, "model": ModelConfig}
 
 
 def parse_recipe(data: Any, where: str) -> CodecRecipe | MaskedRecipe:

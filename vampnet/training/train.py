@@ -13,12 +13,12 @@ from vampnet.errors import BundleError, SettingsError
 from vampnet.models.bundle import load_codec
 from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import relative_position_bucket
-from vampnet.training.codec_objective import CodecTask
+from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run, model_of
-from vampnet.training.masked_objective import MaskedTask, masked_task
+from vampnet.training.masked_objective import MaskedObjective, masked_task
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
-from vampnet.training.trainer import Run
+from vampnet.training.trainer import Trainer
 
 
 def train(
@@ -42,17 +42,17 @@ def train(
     task = make_task(recipe)
     if start_from is not None:
         take_over(task, start_from)
-    run = Run(task, recipe.loop, Path(folder), recipe_to_dict(recipe), device, devices, resume, stop_after_s)
+    run = Trainer(task, recipe.loop, Path(folder), recipe_to_dict(recipe), device, devices, resume, stop_after_s)
     return run.train()
 
 
-def take_over(task: CodecTask | MaskedTask, source: str | Path) -> None:
+def take_over(task: CodecObjective | MaskedObjective, source: str | Path) -> None:
     """Give a task the weights of a run (the averaged ones) or of a bundle.
 
     A masked model may tell more distances apart than the weights do (`n_buckets`, `max_distance`); all else has to
     agree. Raises BundleError or SettingsError if it does not fit.
     """
-    if isinstance(task, CodecTask):
+    if isinstance(task, CodecObjective):
         is_run = (Path(source) / "last.ckpt").exists()
         codec = codec_of_run(source)[0] if is_run else load_codec(source)
         if not isinstance(codec, MagnitudeCodec):
@@ -87,9 +87,11 @@ def spread_anew(table_NH: Tensor, old: ModelConfig, new: ModelConfig) -> Tensor:
     return total_NH / after.bincount(minlength=new.n_buckets).clamp_min(1)[:, None]
 
 
-def make_task(recipe: CodecRecipe | MaskedRecipe) -> CodecTask | MaskedTask:
+def make_task(recipe: CodecRecipe | MaskedRecipe) -> CodecObjective | MaskedObjective:
     """The task of a recipe, its data opened."""
     if isinstance(recipe, CodecRecipe):
         rate_hz = recipe.codec.sample_rate_hz
-        return CodecTask(recipe, open_waves(recipe.train_audio, rate_hz), open_waves(recipe.validation_audio, rate_hz))
+        return CodecObjective(
+            recipe, open_waves(recipe.train_audio, rate_hz), open_waves(recipe.validation_audio, rate_hz)
+        )
     return masked_task(recipe)

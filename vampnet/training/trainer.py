@@ -22,10 +22,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import SettingsError, require
 from vampnet.training.muon import Muon
-from vampnet.training.recipe import LoopSettings
+from vampnet.training.recipe import TrainerConfig
 
 
-class Task(Protocol):
+class Objective(Protocol):
     """What the loop trains."""
 
     @property
@@ -61,7 +61,7 @@ class Task(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def learning_rate(settings: LoopSettings, step: int, elapsed_s: float = 0.0) -> float:
+def learning_rate(settings: TrainerConfig, step: int, elapsed_s: float = 0.0) -> float:
     """Learning rate of a step (0-based) that begins `elapsed_s` after the run did, pauses not counted."""
     warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
     if settings.schedule == "noam":
@@ -72,7 +72,7 @@ def learning_rate(settings: LoopSettings, step: int, elapsed_s: float = 0.0) -> 
     return settings.learning_rate * min(warm, left)
 
 
-def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+def optimizers_for(module: nn.Module, settings: TrainerConfig) -> list[torch.optim.Optimizer]:
     """AdamW with weight decay on the matrices of linear and convolution layers only; or Muon for the hidden ones.
 
     Muon (Jordan 2024) orthogonalises the momentum of each matrix, which suits those that map activations to
@@ -104,11 +104,11 @@ def optimizers_for(module: nn.Module, settings: LoopSettings) -> list[torch.opti
 
 
 @dataclasses.dataclass
-class Run:
+class Trainer:
     """One training run in a folder: `last.ckpt`, `log.jsonl`, TensorBoard events."""
 
-    task: Task
-    settings: LoopSettings
+    task: Objective
+    settings: TrainerConfig
     folder: Path
     recipe: dict[str, Any]
     device: str = "auto"
@@ -300,7 +300,7 @@ def _save_whole(state: dict[str, Any], path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _fabric(settings: LoopSettings, device: str, devices: int) -> Any:
+def _fabric(settings: TrainerConfig, device: str, devices: int) -> Any:
     require("lightning_fabric", "training runs")
     from lightning_fabric import Fabric
 

@@ -15,7 +15,7 @@ from vampnet.audio.files import write
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.codec.pca_path import COMPRESSION, LEAST_SAID, set_linear
 from vampnet.errors import SettingsError
-from vampnet.training.codec_objective import CodecTask
+from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run
 from vampnet.training.recipe import CodecRecipe, read_recipe
@@ -106,7 +106,7 @@ def test_training_begins_with_the_components_and_resumes_to_the_same_weights(tmp
     without = read_recipe(recipe(tmp_path, "without", LOOP, codec=asdict(replace(LINEAR, linear_path=False))))
     assert isinstance(without, CodecRecipe)
     waves = open_waves(tmp_path / "audio", RATE)
-    task = CodecTask(without, waves, waves)
+    task = CodecObjective(without, waves, waves)
     assert losses(tmp_path / "whole")[0] < 0.5 * task.loss(task.module, 0, 0)["loss"].item()
 
 

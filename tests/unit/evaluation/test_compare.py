@@ -14,7 +14,7 @@ from tests.support.tiny import tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio, write
 from vampnet.errors import AudioError, CorpusError, SettingsError
-from vampnet.evaluation.compare import CompareSettings, compare, to_json
+from vampnet.evaluation.compare import CompareConfig, compare, to_json
 from vampnet.evaluation.folders import match
 from vampnet.evaluation.metrics.paired import METRICS, Pair, find_metrics, measure_pair
 
@@ -53,13 +53,13 @@ def test_matching(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_values_of_half_the_level(folders: tuple[Path, Path]) -> None:
-    found = compare(*folders, CompareSettings(metrics=("mel", "si-sdr", "loudness", "waveform")))
+    found = compare(*folders, CompareConfig(metrics=("mel", "si-sdr", "loudness", "waveform")))
     assert [row["name"] for row in found.rows] == ["a", "sub/b"]
     assert len(found.unreadable) == 1 and "c.wav" in found.unreadable[0]
     assert found.summary["mel"].value == pytest.approx(math.log10(2), abs=0.02)
     assert found.summary["loudness"].value == pytest.approx(-6.02, abs=0.01)
     assert found.summary["si-sdr"].value > 60
-    levelled = compare(*folders, CompareSettings(metrics=("mel",), lufs=-24.0))
+    levelled = compare(*folders, CompareConfig(metrics=("mel",), lufs=-24.0))
     assert levelled.summary["mel"].value < 0.02
 
 
@@ -80,7 +80,7 @@ def test_every_metric_of_an_identical_pair(tmp_path: Path) -> None:
 
 def test_lengths_differ(folders: tuple[Path, Path], tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tone(2.0))
-    found = compare(folders[0], tmp_path, CompareSettings(metrics=("mel",)))
+    found = compare(folders[0], tmp_path, CompareConfig(metrics=("mel",)))
     assert found.rows[0]["length_difference_s"] == pytest.approx(-0.5) and found.rows[0]["duration_s"] == 2.0
     assert "differ in length" in found.warnings[0]
     assert measure_pair(Pair(tone(0.01).samples[0], tone(0.01).samples[0], 44100), find_metrics(["stft"])) == {
@@ -89,17 +89,17 @@ def test_lengths_differ(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_sets(folders: tuple[Path, Path]) -> None:
-    found = compare(*folders, CompareSettings(metrics=("fad", "kad"), excerpt_s=1.0))
+    found = compare(*folders, CompareConfig(metrics=("fad", "kad"), excerpt_s=1.0))
     assert found.frechet is not None and found.kernel is not None and found.reference_set is not None
     assert not found.paired_sets and found.frechet.value > 0
     assert found.reference_set.n_excerpts == 4 * 2 and found.reference_set.duration_s == pytest.approx(10, abs=0.01)
-    same = compare(folders[0], folders[0], CompareSettings(metrics=("fad",)))
+    same = compare(folders[0], folders[0], CompareConfig(metrics=("fad",)))
     assert same.paired_sets and same.frechet is not None and same.frechet.value == pytest.approx(0, abs=1e-9)
     assert any("dimensions" in line for line in same.warnings)
 
 
 def test_json_has_no_nan(folders: tuple[Path, Path]) -> None:
-    found = compare(*folders, CompareSettings(metrics=("beats", "mel", "fad")))
+    found = compare(*folders, CompareConfig(metrics=("beats", "mel", "fad")))
     text = json.dumps(to_json(found), allow_nan=False)
     data = json.loads(text)
     assert data["sets"]["reference"]["embedding"] == "mel-statistics-32"
@@ -140,6 +140,6 @@ def test_refusals(
 
 def test_settings_are_checked() -> None:
     with pytest.raises(SettingsError, match="metric"):
-        CompareSettings(metrics=())
+        CompareConfig(metrics=())
     with pytest.raises(SettingsError, match="lufs"):
-        CompareSettings(lufs=3.0)
+        CompareConfig(lufs=3.0)

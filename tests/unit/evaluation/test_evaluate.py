@@ -31,7 +31,7 @@ from vampnet.evaluation.experiments.analysis import (
     mean_of,
     piece_weights,
 )
-from vampnet.evaluation.experiments.conditions import Made, generate_batch, make, opus_missing, through_opus
+from vampnet.evaluation.experiments.conditions import ConditionOutputs, generate_batch, make, opus_missing, through_opus
 from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.evaluate import evaluate
 from vampnet.evaluation.experiments.excerpts import choose_excerpts
@@ -107,7 +107,7 @@ def test_kinds_of_conditions(model: VampNet, batch: tuple[np.ndarray, torch.Tens
     audio_BS, codes_BCT = batch
     rhythms = refer(audio_BS, codes_BCT, 44100).rhythms
 
-    def made(condition: Condition) -> Made:
+    def made(condition: Condition) -> ConditionOutputs:
         return make(condition, model, audio_BS, codes_BCT, rhythms, [0, 1])
 
     codec, noisy = made(Condition("c", kind="codec")), made(Condition("n", kind="noise", noise_share=0.5))
@@ -140,12 +140,12 @@ def test_the_input_itself_scores_best(batch: tuple[np.ndarray, torch.Tensor]) ->
     audio_BS, codes_BCT = batch
     reference = refer(audio_BS, codes_BCT, 44100)
     mask = torch.ones(2, 1, *codes_BCT.shape[1:], dtype=torch.bool)
-    same = Made(audio_BS[:, None], codes_BCT[:, None], mask, np.zeros(2))
+    same = ConditionOutputs(audio_BS[:, None], codes_BCT[:, None], mask, np.zeros(2))
     found = measure_outputs(same, reference, 44100, 2)
     assert set(found) == {m.name for m in METRICS}
     assert found["mel"] == pytest.approx(0) and found["tokens"] == pytest.approx(1)
     assert found["chroma"] == pytest.approx(1, abs=1e-6) and np.isnan(found["diversity"]).all()
-    other = measure_outputs(Made(audio_BS[::-1, None].copy(), None, None, np.zeros(2)), reference, 44100, 2)
+    other = measure_outputs(ConditionOutputs(audio_BS[::-1, None].copy(), None, None, np.zeros(2)), reference, 44100, 2)
     assert (other["mel"] > 0.001).all() and np.isnan(other["tokens"]).all()
 
 

@@ -18,7 +18,7 @@ from vampnet.audio.files import Audio, write
 from vampnet.audio.loudness import measure
 from vampnet.errors import AudioError, ListeningError, SettingsError
 from vampnet.evaluation.listening.create import create_test
-from vampnet.evaluation.listening.design import ANCHORS_HZ, ListeningSettings, load_test
+from vampnet.evaluation.listening.design import ANCHORS_HZ, ListeningConfig, load_test
 from vampnet.evaluation.listening.stimuli import find_items, low_pass, prepare, true_peak
 
 
@@ -47,7 +47,7 @@ def test_anchors_meet_the_recommendation(cutoff_hz: float) -> None:
 
 def test_loudness_is_matched_and_no_peak_clips(tmp_path: Path) -> None:
     found = find_items(write_conditions(tmp_path / "c"))
-    prepared, rate_hz, target = prepare(found, ListeningSettings(loudness_lufs=-30))
+    prepared, rate_hz, target = prepare(found, ListeningConfig(loudness_lufs=-30))
     assert (rate_hz, target) == (RATE_HZ, -30)
     for entry in prepared:
         if entry.condition not in ANCHORS_HZ:
@@ -57,7 +57,7 @@ def test_loudness_is_matched_and_no_peak_clips(tmp_path: Path) -> None:
     click = (0.01 * rng.standard_normal((1, RATE_HZ))).astype(np.float32)
     click[0, 20000] = 0.9
     write(tmp_path / "c" / "fine" / "one.wav", Audio(click[:, : round(0.6 * RATE_HZ)], RATE_HZ))
-    prepared, _, target = prepare(find_items(tmp_path / "c"), ListeningSettings(loudness_lufs=-10))
+    prepared, _, target = prepare(find_items(tmp_path / "c"), ListeningConfig(loudness_lufs=-10))
     peaks = [true_peak(entry.samples, rate_hz) for entry in prepared if entry.condition not in ANCHORS_HZ]
     assert max(peaks) == pytest.approx(10 ** (-1 / 20), rel=1e-3) and target < -25
 
@@ -70,17 +70,17 @@ def test_anchors_do_not_clip_either(tmp_path: Path) -> None:
     for name in ("reference", "other"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "one.wav", square)
-    prepared, rate_hz, _ = prepare(find_items(tmp_path), ListeningSettings(loudness_lufs=-10))
+    prepared, rate_hz, _ = prepare(find_items(tmp_path), ListeningConfig(loudness_lufs=-10))
     peaks = {entry.condition: true_peak(entry.samples, rate_hz) for entry in prepared}
     assert max(peaks.values()) == pytest.approx(10 ** (-1 / 20), rel=1e-3)
     assert peaks["reference"] < peaks["anchor35"]
     write(tmp_path / "other" / "one.wav", Audio(3 * square.samples, RATE_HZ), subtype="FLOAT")
     with pytest.raises(ListeningError, match=r"other/one has a peak of 1\.50"):
-        prepare(find_items(tmp_path), ListeningSettings(match_loudness=False))
+        prepare(find_items(tmp_path), ListeningConfig(match_loudness=False))
 
 
 def test_anchor_has_the_gain_of_the_reference(tmp_path: Path) -> None:
-    prepared, _, _ = prepare(find_items(write_conditions(tmp_path / "c")), ListeningSettings())
+    prepared, _, _ = prepare(find_items(write_conditions(tmp_path / "c")), ListeningConfig())
     gains = {entry.condition: entry.gain_db for entry in prepared if entry.item == "one"}
     assert gains["anchor35"] == gains["anchor70"] == gains["reference"] != gains["fine"]
 
@@ -96,7 +96,7 @@ def test_levels_can_stay(tmp_path: Path) -> None:
 def test_rates_and_channels_are_brought_together(tmp_path: Path) -> None:
     folder = write_conditions(tmp_path / "c", ("one",))
     write(folder / "fine" / "one.wav", tone_of(600, 0.62, rate_hz=48000, channels=2))
-    test = create_test(folder, tmp_path / "test", ListeningSettings()).test
+    test = create_test(folder, tmp_path / "test", ListeningConfig()).test
     shapes = {decoded(tmp_path / "test", s.id)[0].shape for s in test.stimuli}
     assert test.sample_rate_hz == 48000 and shapes == {(2, 28800)}  # the shortest: 0.6 s
 
@@ -109,7 +109,7 @@ def test_mushra_holds_the_hidden_reference_and_anchors(tmp_path: Path) -> None:
         shown = [test.by_id[id_] for id_ in trial.stimuli]
         assert sorted(s.condition for s in shown) == sorted(test.conditions)
         assert {s.item for s in shown} == {trial.item} and test.by_id[str(trial.reference)].condition == "reference"
-    plain = create_test(tmp_path / "conditions", tmp_path / "plain", ListeningSettings(anchors=False)).test
+    plain = create_test(tmp_path / "conditions", tmp_path / "plain", ListeningConfig(anchors=False)).test
     assert len(plain.trials[0].stimuli) == 3 and plain.id != test.id
 
 
@@ -118,7 +118,7 @@ def test_pairs_and_repeats(tmp_path: Path) -> None:
     pairs = [{abx.by_id[id_].condition for id_ in trial.stimuli} for trial in abx.trials]
     assert len(pairs) == 2 * 2 * 4 and all("reference" in pair for pair in pairs)  # items, others, repeats
     assert len({trial.id for trial in abx.trials}) == 16
-    for settings, n in ((ListeningSettings(kind="preference"), 6), (ListeningSettings(kind="abx", repeats=1), 4)):
+    for settings, n in ((ListeningConfig(kind="preference"), 6), (ListeningConfig(kind="abx", repeats=1), 4)):
         assert len(create_test(tmp_path / "conditions", tmp_path / f"{n}", settings).test.trials) == n
 
 
@@ -126,7 +126,7 @@ def test_training_item_is_not_scored(tmp_path: Path) -> None:
     test = make_test(tmp_path, "preference", training="two")
     assert test.training.item == "two" and {trial.item for trial in test.trials} == {"one"}
     with pytest.raises(ListeningError, match="items are: one, two"):
-        create_test(tmp_path / "conditions", tmp_path / "x", ListeningSettings(training="three"))
+        create_test(tmp_path / "conditions", tmp_path / "x", ListeningConfig(training="three"))
 
 
 def test_page_is_blind_and_self_contained(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_refusals(tmp_path: Path) -> None:
 
     def refused(match: str, error: type[Exception] = ListeningError, **settings: object) -> None:
         with pytest.raises(error, match=match):
-            create_test(folder, tmp_path / "t", ListeningSettings(**settings))  # type: ignore[arg-type]
+            create_test(folder, tmp_path / "t", ListeningConfig(**settings))  # type: ignore[arg-type]
         assert not (tmp_path / "t").exists() and not list(tmp_path.glob(".t-*"))
 
     refused("kind is 'x'", SettingsError, kind="x")

@@ -12,7 +12,7 @@ from vampnet.beats.events import steady_events
 from vampnet.errors import AudioError, DependencyError
 from vampnet.evaluation.metrics import harmony, rhythm
 from vampnet.evaluation.metrics.clips import clip_statistics, silence_share
-from vampnet.evaluation.metrics.harmony import Key, chroma_of, chroma_similarity, key_agreement, key_of
+from vampnet.evaluation.metrics.harmony import KeyEstimate, chroma_of, chroma_similarity, key_agreement, key_of
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
 from vampnet.evaluation.metrics.rhythm import beat_f_measure, compare_rhythm, onset_ratio, tempo_agreement, tempo_bpm
 
@@ -123,10 +123,10 @@ def test_key(tonic: int) -> None:
 
 
 def test_key_agreement() -> None:
-    c = Key("C major", 0.9)
+    c = KeyEstimate("C major", 0.9)
     expected = {"C major": 1, "G major": 0.5, "A minor": 0.3, "C minor": 0.2, "F# major": 0, "none": 0}
-    assert {name: key_agreement(Key(name, 0.9), c) for name in expected} == expected
-    assert math.isnan(key_agreement(c, Key("none", 0.1)))
+    assert {name: key_agreement(KeyEstimate(name, 0.9), c) for name in expected} == expected
+    assert math.isnan(key_agreement(c, KeyEstimate("none", 0.1)))
     silent = key_of(chroma_of(noise(1, 0), RATE_HZ))
     assert silent.name == "none" and math.isnan(silent.strength)
 
@@ -158,4 +158,4 @@ def test_without_mir_eval(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DependencyError, match=r"vampnet\[eval\]"):
         beat_f_measure([1.0], [1.0])
     with pytest.raises(DependencyError, match=r"vampnet\[eval\]"):
-        key_agreement(Key("C major", 0.9), Key("C major", 0.9))
+        key_agreement(KeyEstimate("C major", 0.9), KeyEstimate("C major", 0.9))

@@ -5,7 +5,7 @@ import pytest
 
 from synthcorpus.compose.grooves import FILLS, GROOVES
 from synthcorpus.compose.harmony import Chord, Key, chord_at, nearest, progression, voicing
-from synthcorpus.compose.piece import ComposeSettings, Grid, compose
+from synthcorpus.compose.piece import BeatGrid, ComposeConfig, compose
 from synthcorpus.compose.public_domain import SCORES
 from synthcorpus.compose.style_table import STYLES
 from synthcorpus.compose.styles import FAMILIES, KITS, METRES, MODES, ROLE_FAMILIES
@@ -49,7 +49,7 @@ def test_beats_agree_with_the_tempo(pieces):
 
 def test_notes_start_on_the_swung_grid(pieces):
     """Without humanising every start is a multiple of a sixteenth, of a triplet of them, or a strum from it."""
-    piece = compose(3, ComposeSettings(humanise_ms=0.0, styles_only=("rock",)))
+    piece = compose(3, ComposeConfig(humanise_ms=0.0, styles_only=("rock",)))
     step_s = 60.0 / piece.tempo_bpm / METRES[piece.metre].tempo_steps
     drums = next(track for track in piece.tracks if track.role == "drums")
     places = np.array([note[0] for note in drums.notes]) / step_s
@@ -97,7 +97,7 @@ def test_every_program_can_occur():
 
 
 def test_most_programs_occur_soon():
-    settings = ComposeSettings(min_duration_s=5.0, max_duration_s=6.0)
+    settings = ComposeConfig(min_duration_s=5.0, max_duration_s=6.0)
     tracks = [track for index in range(400) for track in compose((1, 1, index), settings).tracks]
     assert len({track.program for track in tracks if not track.is_drums}) > 115
     assert {track.program for track in tracks if track.is_drums} == set(KITS)
@@ -105,16 +105,16 @@ def test_most_programs_occur_soon():
 
 
 def test_held_out_styles_are_absent():
-    settings = ComposeSettings(styles_excluded=("jazz_swing", "solo"), max_duration_s=21.0)
+    settings = ComposeConfig(styles_excluded=("jazz_swing", "solo"), max_duration_s=21.0)
     styles = {compose((0, 0, index), settings).style for index in range(80)}
     assert "jazz_swing" not in styles and "solo" not in styles and len(styles) > 15
-    only = ComposeSettings(styles_only=("jazz_swing",))
+    only = ComposeConfig(styles_only=("jazz_swing",))
     assert {compose(seed, only).style for seed in range(5)} == {"jazz_swing"}
 
 
 def test_a_style_no_model_was_trained_on_must_be_asked_for():
-    assert "gamelan" not in {style.name for style in ComposeSettings().styles()}
-    assert compose((0, 0, 0), ComposeSettings(styles_only=("gamelan",), max_duration_s=21.0)).style == "gamelan"
+    assert "gamelan" not in {style.name for style in ComposeConfig().styles()}
+    assert compose((0, 0, 0), ComposeConfig(styles_only=("gamelan",), max_duration_s=21.0)).style == "gamelan"
 
 
 @pytest.mark.parametrize("score", SCORES, ids=lambda score: score.title)
@@ -127,7 +127,7 @@ def test_written_scores_fill_their_bars(score):
 
 
 def test_scores_are_arranged_in_many_ways():
-    settings = ComposeSettings(score_share=1.0, max_duration_s=40.0)
+    settings = ComposeConfig(score_share=1.0, max_duration_s=40.0)
     pieces = [compose((0, 0, index), settings) for index in range(30)]
     assert all(piece.style.startswith("score: ") and len(piece.tracks) == 3 for piece in pieces)
     assert len({piece.style for piece in pieces}) == len(SCORES) and len({piece.key for piece in pieces}) > 6
@@ -138,11 +138,11 @@ def test_scores_are_arranged_in_many_ways():
 
 def test_settings_are_checked():
     with pytest.raises(CompositionError, match="polka"):
-        ComposeSettings(styles_excluded=("polka",))
+        ComposeConfig(styles_excluded=("polka",))
     with pytest.raises(CompositionError, match="durations"):
-        ComposeSettings(min_duration_s=30.0, max_duration_s=20.0)
+        ComposeConfig(min_duration_s=30.0, max_duration_s=20.0)
     with pytest.raises(CompositionError, match="excluded"):
-        ComposeSettings(styles_excluded=tuple(style.name for style in STYLES))
+        ComposeConfig(styles_excluded=tuple(style.name for style in STYLES))
 
 
 def test_tables_are_consistent():
@@ -158,10 +158,10 @@ def test_tables_are_consistent():
 
 
 def test_swing_moves_only_the_second_of_a_pair():
-    grid = Grid(step_s=0.1, swing=2.0 / 3.0, swing_steps=2)
+    grid = BeatGrid(step_s=0.1, swing=2.0 / 3.0, swing_steps=2)
     assert grid.time_s(4) == pytest.approx(0.4)
     assert grid.time_s(2) == pytest.approx(0.4 * 2.0 / 3.0)
-    assert Grid(0.1, 0.5, 2).time_s(3.5) == pytest.approx(0.35)
+    assert BeatGrid(0.1, 0.5, 2).time_s(3.5) == pytest.approx(0.35)
 
 
 def test_harmony():

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from synthcorpus.compose.piece import ComposeSettings
-from synthcorpus.corpus import CorpusSettings, write_corpus
+from synthcorpus.compose.piece import ComposeConfig
+from synthcorpus.corpus import CorpusConfig, write_corpus
 from synthcorpus.diverse import effects as more
 from synthcorpus.diverse import lines, palette, speech
 from synthcorpus.diverse.chains import EFFECTS, STAGES
 from synthcorpus.diverse.instruments import SYNTHESISERS, TunedVoice
 from synthcorpus.diverse.levels import fade, level_curve
 from synthcorpus.diverse.palette import KITS, PROGRAMS, Palette, Sound
-from synthcorpus.diverse.pieces import MAKERS, SHARES, DiverseSettings
+from synthcorpus.diverse.pieces import MAKERS, SHARES, DiverseConfig
 from synthcorpus.diverse.song import analyse, drive_mouth, frame_path, sing
 from synthcorpus.diverse.textures import TEXTURES
 from synthcorpus.errors import CompositionError
@@ -30,7 +30,7 @@ from vampnet.apps.cli.main import main
 from vampnet.audio.loudness import measure
 
 RATE_HZ = 44100
-PLAIN = DiverseSettings(min_duration_s=2.0, max_duration_s=3.0)
+PLAIN = DiverseConfig(min_duration_s=2.0, max_duration_s=3.0)
 """Neither sound font nor espeak-ng."""
 BARE = Palette("train", RATE_HZ)
 needs_voice = pytest.mark.skipif(speech.version() is None, reason="needs espeak-ng")
@@ -295,7 +295,7 @@ def test_sound_font_programs_keep_to_their_split(tmp_path):
 
 def test_composed_music_is_as_it_was():
     """Models are trained on it: samples of a piece, taken from the commit before there was other material."""
-    audio, _ = CorpusSettings(compose=ComposeSettings(3.0, 5.0)).make("train", 0, 0)
+    audio, _ = CorpusConfig(compose=ComposeConfig(3.0, 5.0)).make("train", 0, 0)
     assert audio.shape == (2, 268083)
     was = [0.09651, -0.0499, 0.08571, 0.14927, 0.00019, 0.01523, -0.17228]
     assert audio[0, 20000:160000:20000].tolist() == pytest.approx(was, abs=2e-5)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from synthcorpus.compose.held_out_styles import COMPOSERS, DRONE_STEPS
-from synthcorpus.compose.piece import ComposeSettings, Piece, compose
+from synthcorpus.compose.piece import ComposeConfig, Piece, compose
 from synthcorpus.compose.style_table import STYLES
-from synthcorpus.render.render import RenderSettings, render
+from synthcorpus.render.render import RenderConfig, render
 from synthcorpus.synth.held_out import drone_hz
 
-SHORT = ComposeSettings(min_duration_s=8.0, max_duration_s=10.0)
+SHORT = ComposeConfig(min_duration_s=8.0, max_duration_s=10.0)
 BEFORE_FAR_STYLES = "c3764bd00c4c50cc3f1413f4a1d9a709de897ffe5b37b6bba40855e78aeeb767"
 """SHA-256 of the first default pieces' notes, as they were before held-out styles with composers of their own."""
 
@@ -34,13 +34,13 @@ def test_default_corpora_are_as_before() -> None:
 
 def test_they_must_be_asked_for() -> None:
     assert {style.name for style in STYLES if style.held_out} >= set(COMPOSERS)
-    assert not set(COMPOSERS) & {style.name for style in ComposeSettings().styles()}
+    assert not set(COMPOSERS) & {style.name for style in ComposeConfig().styles()}
 
 
 @pytest.mark.parametrize("style", COMPOSERS)
 def test_a_seed_is_a_piece_and_a_sound(style: str) -> None:
     assert far_piece(style) == far_piece(style) != far_piece(style, 1)
-    settings = RenderSettings(sample_rate_hz=22050)
+    settings = RenderConfig(sample_rate_hz=22050)
     first, again = (render(far_piece(style), settings, np.random.default_rng(5)).audio for _ in range(2))
     assert np.array_equal(first, again) and np.isfinite(first).all() and 0.01 < np.abs(first).max() < 1.0
     piece = far_piece(style)

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from synthcorpus.compose.piece import ComposeSettings, Track, compose
-from synthcorpus.corpus import CorpusSettings, plan, write_corpus
+from synthcorpus.compose.piece import ComposeConfig, Track, compose
+from synthcorpus.corpus import CorpusConfig, plan, write_corpus
 from synthcorpus.errors import CompositionError
 from synthcorpus.render import effects
-from synthcorpus.render.render import RenderSettings, make_example_loop, n_samples, render
+from synthcorpus.render.render import RenderConfig, make_example_loop, n_samples, render
 from synthcorpus.synth import patches as synth
 from synthcorpus.synth.notes import play_notes
 from synthcorpus.synth.soundfont import DEBIAN_SOUNDFONT
 from vampnet.audio.loudness import measure
 
 RATE_HZ = 44100
-SHORT = ComposeSettings(min_duration_s=3.0, max_duration_s=5.0)
-SETTINGS = CorpusSettings(compose=SHORT)
+SHORT = ComposeConfig(min_duration_s=3.0, max_duration_s=5.0)
+SETTINGS = CorpusConfig(compose=SHORT)
 HOURS = 16.0 / 3600.0
 
 
@@ -30,7 +30,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("seed", range(6))
 def test_rendered_audio_is_sound(seed):
     piece = compose(seed, SHORT)
-    settings = RenderSettings()
+    settings = RenderConfig()
     rendered = render(piece, settings, np.random.default_rng(seed))
     assert rendered.audio.shape == (2, n_samples(piece, settings)) and rendered.audio.dtype == np.float32
     assert np.isfinite(rendered.audio).all()
@@ -41,9 +41,9 @@ def test_rendered_audio_is_sound(seed):
 
 def test_rendering_repeats():
     piece = compose(1, SHORT)
-    one, two = (render(piece, RenderSettings(), np.random.default_rng(4)).audio for _ in range(2))
+    one, two = (render(piece, RenderConfig(), np.random.default_rng(4)).audio for _ in range(2))
     assert np.array_equal(one, two)
-    other = render(piece, RenderSettings(), np.random.default_rng(5)).audio
+    other = render(piece, RenderConfig(), np.random.default_rng(5)).audio
     assert not np.array_equal(one, other)
 
 
@@ -168,7 +168,7 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(CompositionError, match="workers"):
         write_corpus(tmp_path, 1.0, workers=0)
     with pytest.raises(CompositionError, match="polka"):
-        write_corpus(tmp_path, 1.0, settings=CorpusSettings(compose=ComposeSettings(styles_excluded=("polka",))))
+        write_corpus(tmp_path, 1.0, settings=CorpusConfig(compose=ComposeConfig(styles_excluded=("polka",))))
 
 
 def test_missing_sound_font_is_explained(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from synthcorpus.beat_pieces import beat_pieces, swayed
-from synthcorpus.compose.piece import ComposeSettings, compose
+from synthcorpus.compose.piece import ComposeConfig, compose
 from vampnet.apps.cli.main import main
 from vampnet.beats.tcn import load_network
 from vampnet.errors import SettingsError
@@ -18,7 +18,7 @@ from vampnet.training.beats import train as beat_training
 from vampnet.training.beats.augment import random_crop
 from vampnet.training.beats.train import BeatTrainingConfig, Example, batch, target, train_network
 
-SHORT = ComposeSettings(min_duration_s=3.0, max_duration_s=6.0)
+SHORT = ComposeConfig(min_duration_s=3.0, max_duration_s=6.0)
 
 
 def pulses(times_s: np.ndarray, n_frames: int, rate_hz: float = 150.0, bands: int = 72) -> np.ndarray:

@@ -24,7 +24,7 @@ from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run, model_of, write_bundle
 from vampnet.training.initialization import begin_as_neighbours
 from vampnet.training.masked_objective import draw_fixed_rate_keep, draw_keep, masked_loss
-from vampnet.training.recipe import LoopSettings, MaskedRecipe, parse_recipe, read_recipe, recipe_to_dict
+from vampnet.training.recipe import MaskedRecipe, TrainerConfig, parse_recipe, read_recipe, recipe_to_dict
 from vampnet.training.train import make_task, train
 from vampnet.training.trainer import learning_rate
 
@@ -248,10 +248,10 @@ def test_loss_counts_masked_tokens_alone() -> None:
 
 
 def test_learning_rates() -> None:
-    stable = LoopSettings(steps=100, learning_rate=1.0, warmup_steps=10, decay_steps=20)
+    stable = TrainerConfig(steps=100, learning_rate=1.0, warmup_steps=10, decay_steps=20)
     assert learning_rate(stable, 0) == pytest.approx(0.1) and learning_rate(stable, 50) == 1.0
     assert learning_rate(stable, 90) == pytest.approx(0.5) and learning_rate(stable, 99) == pytest.approx(0.05)
-    noam = LoopSettings(steps=100, learning_rate=1.0, warmup_steps=10, schedule="noam")
+    noam = TrainerConfig(steps=100, learning_rate=1.0, warmup_steps=10, schedule="noam")
     assert learning_rate(noam, 4) == pytest.approx(0.5) and learning_rate(noam, 39) == pytest.approx(0.5)
 
 

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet.errors import CorpusError
 
 if TYPE_CHECKING:
-    from synthcorpus.corpus import Material
+    from synthcorpus.corpus import PieceSource
 
 
 def corpus_options(parser: ArgumentParser) -> None:
@@ -67,15 +67,15 @@ def run_corpus(options: Namespace) -> None:
     )
 
 
-def _material(options: Namespace) -> Material:
-    from synthcorpus.compose.piece import ComposeSettings
-    from synthcorpus.corpus import CorpusSettings
-    from synthcorpus.diverse.pieces import DiverseSettings
+def _material(options: Namespace) -> PieceSource:
+    from synthcorpus.compose.piece import ComposeConfig
+    from synthcorpus.corpus import CorpusConfig
+    from synthcorpus.diverse.pieces import DiverseConfig
     from synthcorpus.diverse.speech import PROGRAM, version
 
     if options.material == "music":
-        compose = ComposeSettings(styles_only=tuple(options.style or ()), score_share=options.scores)
-        return CorpusSettings(compose=compose)
+        compose = ComposeConfig(styles_only=tuple(options.style or ()), score_share=options.scores)
+        return CorpusConfig(compose=compose)
     if options.material != "diverse":
         raise CorpusError(f"material {options.material!r} is unknown; it must be music or diverse")
     if options.style or options.scores:
@@ -83,4 +83,4 @@ def _material(options: Namespace) -> Material:
     spoken = version()
     if spoken is None:
         print(f"{PROGRAM} is not on PATH: speech and song are left out", file=sys.stderr)
-    return DiverseSettings(espeak_ng=spoken)
+    return DiverseConfig(espeak_ng=spoken)

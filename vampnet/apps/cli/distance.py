@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from vampnet.errors import SettingsError
 
 if TYPE_CHECKING:
-    from vampnet.evaluation.compare import Comparison
+    from vampnet.evaluation.compare import FolderComparison
 
 
 def distance_options(parser: ArgumentParser) -> None:
@@ -44,9 +44,9 @@ def distance_options(parser: ArgumentParser) -> None:
 
 def run_distance(options: Namespace) -> None:
     """`vampnet distance`: how far a folder of audio is from another."""
-    from vampnet.evaluation.compare import CompareSettings, compare, to_json, write_csv
+    from vampnet.evaluation.compare import CompareConfig, compare, to_json, write_csv
 
-    settings = CompareSettings(
+    settings = CompareConfig(
         metrics=tuple(options.metric or ("mel", "fad")),
         embedding=options.embedding,
         bundle=options.bundle,
@@ -94,7 +94,7 @@ class CountBar:
         self._bar.update(done - self._bar.n)
 
 
-def _print(found: Comparison) -> None:
+def _print(found: FolderComparison) -> None:
     if found.rows:
         print(f"{len(found.rows)} pairs")
     for name, interval in found.summary.items():

@@ -28,18 +28,18 @@ def run_listen(options: Namespace) -> None:
 
 
 def _create_options(parser: ArgumentParser) -> None:
-    from vampnet.evaluation.listening.design import ListeningSettings
+    from vampnet.evaluation.listening.design import ListeningConfig
 
     parser.add_argument("conditions", type=str, help="folder with one folder of audio per condition, same file names")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder to make; open its index.html")
-    add_settings(parser, ListeningSettings, "Test")
+    add_settings(parser, ListeningConfig, "Test")
 
 
 def _run_create(options: Namespace) -> None:
     from vampnet.evaluation.listening.create import create_test
-    from vampnet.evaluation.listening.design import ListeningSettings
+    from vampnet.evaluation.listening.design import ListeningConfig
 
-    settings = settings_from(ListeningSettings, options)
+    settings = settings_from(ListeningConfig, options)
     created = create_test(options.conditions, options.output, settings)
     test, level = created.test, created.loudness_lufs
     print(f"{options.output}: {settings.kind}, {len(test.trials)} trials, {created.n_bytes / 1e6:.1f} MB of audio")

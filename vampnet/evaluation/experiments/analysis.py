@@ -206,7 +206,7 @@ def _set_scores(result: BatchResult, reference: _Reference, weights_RE: Floats) 
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedCondition:
     """A condition beside the temperature curve."""
 
     name: str
@@ -231,7 +231,7 @@ def temperature_curve(conditions: Sequence[Condition]) -> list[str]:
     return max(groups.values(), key=len)
 
 
-def matched_diversity(experiment: Experiment, scores: dict[str, Scores], embedding: int) -> list[Matched]:
+def matched_diversity(experiment: Experiment, scores: dict[str, Scores], embedding: int) -> list[MatchedCondition]:
     """Every condition against the curve, best first."""
     curve = [scores[name] for name in temperature_curve(experiment.conditions) if name in scores]
     points = [s.metrics["diversity"] for s in curve], [s.sets[embedding].fad for s in curve]
@@ -245,19 +245,19 @@ def matched_diversity(experiment: Experiment, scores: dict[str, Scores], embeddi
     for name, own in scores.items():
         pair = [own.metrics["diversity"], own.sets[embedding].fad]
         difference = combine(excess, pair, *points).interval()
-        found.append(Matched(name, pair[0].interval(), pair[1].interval(), difference, own in curve))
+        found.append(MatchedCondition(name, pair[0].interval(), pair[1].interval(), difference, own in curve))
     return sorted(found, key=lambda m: (np.isnan(m.excess.value), m.excess.value))
 
 
 @dataclass(frozen=True)
-class Choice:
+class SamplerChoice:
     """The setting that a sampler experiment speaks for."""
 
     name: str
     reason: str
 
 
-def choose(ranking: Sequence[Matched]) -> Choice:
+def choose(ranking: Sequence[MatchedCondition]) -> SamplerChoice:
     """Of conditions ranked by `matched_diversity`: the best of those that are surely below the temperature curve.
 
     "Surely": the whole interval of the difference. With none, the point of the curve with the lowest FAD.
@@ -269,7 +269,7 @@ def choose(ranking: Sequence[Matched]) -> Choice:
             f"FAD {m.fad.value:.4g} at diversity {m.diversity.value:.3f} is {-m.excess.value:.3g} "
             f"[{-m.excess.high:.3g}, {-m.excess.low:.3g}] below what temperature alone gives at that diversity"
         )
-        return Choice(
+        return SamplerChoice(
             m.name, reason + (f"; also below it: {', '.join(o.name for o in better[1:])}" * (len(better) > 1))
         )
     m = min((m for m in ranking if m.on_curve), key=lambda m: m.fad.value)
@@ -277,4 +277,4 @@ def choose(ranking: Sequence[Matched]) -> Choice:
         f"no setting is surely below the temperature curve at its diversity, and on the curve its FAD is the lowest: "
         f"{m.fad.value:.4g} [{m.fad.low:.4g}, {m.fad.high:.4g}] at diversity {m.diversity.value:.3f}"
     )
-    return Choice(m.name, reason)
+    return SamplerChoice(m.name, reason)

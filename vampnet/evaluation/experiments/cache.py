@@ -23,7 +23,7 @@ from vampnet.audio.files import Samples
 from vampnet.beats.events import Events
 from vampnet.errors import SettingsError
 from vampnet.evaluation.experiments.measures import METRICS, Embedded, Floats, Reference
-from vampnet.evaluation.metrics.harmony import Chroma, Key
+from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def load_reference(path: Path, audio_BS: Samples) -> Reference:
             chromas = tuple(Chroma(data[f"energy.{k}"], data[f"level.{k}"]) for k in range(len(audio_BS)))
             codes_BCT = torch.from_numpy(data["codes"])
         rhythms = tuple(Events(*map(tuple, events)) for events in known["rhythms"])
-        keys = tuple(Key(name, strength) for name, strength in known["keys"])
+        keys = tuple(KeyEstimate(name, strength) for name, strength in known["keys"])
         return Reference(audio_BS, codes_BCT, rhythms, tuple(known["onsets_hz"]), chromas, keys)
     except (OSError, KeyError, ValueError) as error:
         raise SettingsError(f"{path}: damaged ({error}); delete it and run again") from None

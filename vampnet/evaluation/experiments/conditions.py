@@ -30,7 +30,7 @@ OPUS_RATE_HZ = 48000
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class ConditionOutputs:
     """What a condition made of B excerpts."""
 
     audio_BVS: Samples
@@ -50,12 +50,12 @@ def make(
     codes_BCT: Tensor,
     rhythms: Sequence[Events],
     seeds: list[int],
-) -> Made:
+) -> ConditionOutputs:
     """Run a condition. `audio_BS` is what `codes_BCT` were encoded from; `seeds`: one per excerpt."""
     if condition.kind == "opus":
         coded = [through_opus(mono, model.codec.sample_rate_hz, condition.opus_kbps) for mono in audio_BS]
         audio = np.stack([samples for samples, _ in coded])[:, None]
-        return Made(_levelled(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded]))
+        return ConditionOutputs(_levelled(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded]))
     if condition.kind == "vamp":
         masks = [_masks(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
         mask_BVCT = torch.stack(masks)
@@ -69,7 +69,7 @@ def make(
         codes_BVCT, mask_BVCT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
     decoded = _decoded(model, codes_BVCT, audio_BS.shape[1])
     kept = (~mask_BVCT[:, 0]).sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
-    return Made(_levelled(decoded, audio_BS, model), codes_BVCT, mask_BVCT, kept)
+    return ConditionOutputs(_levelled(decoded, audio_BS, model), codes_BVCT, mask_BVCT, kept)
 
 
 def generate_batch(

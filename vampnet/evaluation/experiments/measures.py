@@ -20,10 +20,10 @@ from vampnet.audio.files import Samples
 from vampnet.audio.mel import mel_distance
 from vampnet.beats.events import Events
 from vampnet.evaluation.embeddings.base import Embedding
-from vampnet.evaluation.experiments.conditions import Made
+from vampnet.evaluation.experiments.conditions import ConditionOutputs
 from vampnet.evaluation.metrics.distances import loudness_difference, token_accuracy
 from vampnet.evaluation.metrics.frechet import Moments
-from vampnet.evaluation.metrics.harmony import Chroma, Key, chroma_of, chroma_similarity, key_agreement, key_of
+from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate, chroma_of, chroma_similarity, key_agreement, key_of
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
 from vampnet.evaluation.metrics.rhythm import beat_f_measure, rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.evaluation.metrics.sets import EXCERPT_S, SetBuilder
@@ -34,7 +34,7 @@ KERNEL_VECTORS = 24
 
 
 @dataclass(frozen=True)
-class Metric:
+class ReportedMetric:
     """A number per excerpt."""
 
     name: str
@@ -46,16 +46,22 @@ class Metric:
 
 
 METRICS = (
-    Metric("mel", "mel distance", "log10", "lower", "the paper's: L1 of log10 mel magnitudes, FFT 2048 and 512"),
-    Metric("beat_f", "beat F", "", "higher", "F-measure of the output's tracked beats against the input's, 70 ms"),
-    Metric("tempo", "tempo kept", "share", "higher", "same tempo within 4 %, or an octave of it"),
-    Metric("onsets", "onset ratio", "", "", "onsets per second, output over input; 1 is alike"),
-    Metric("chroma", "chroma", "", "higher", "correlation of pitch classes frame by frame; unrelated music: about 0"),
-    Metric("key", "key", "", "higher", "MIREX score of the estimated key against the input's"),
-    Metric("tokens", "tokens hit", "share", "higher", "generated coarse tokens that equal the input's"),
-    Metric("rate", "kept rate", "bit/s", "", "what is kept of the input or sent, measured"),
-    Metric("loudness", "loudness", "LU", "", "output minus input, after the output was levelled"),
-    Metric("diversity", "diversity", "log10", "", "mel distance between variations of the same excerpt"),
+    ReportedMetric(
+        "mel", "mel distance", "log10", "lower", "the paper's: L1 of log10 mel magnitudes, FFT 2048 and 512"
+    ),
+    ReportedMetric(
+        "beat_f", "beat F", "", "higher", "F-measure of the output's tracked beats against the input's, 70 ms"
+    ),
+    ReportedMetric("tempo", "tempo kept", "share", "higher", "same tempo within 4 %, or an octave of it"),
+    ReportedMetric("onsets", "onset ratio", "", "", "onsets per second, output over input; 1 is alike"),
+    ReportedMetric(
+        "chroma", "chroma", "", "higher", "correlation of pitch classes frame by frame; unrelated music: about 0"
+    ),
+    ReportedMetric("key", "key", "", "higher", "MIREX score of the estimated key against the input's"),
+    ReportedMetric("tokens", "tokens hit", "share", "higher", "generated coarse tokens that equal the input's"),
+    ReportedMetric("rate", "kept rate", "bit/s", "", "what is kept of the input or sent, measured"),
+    ReportedMetric("loudness", "loudness", "LU", "", "output minus input, after the output was levelled"),
+    ReportedMetric("diversity", "diversity", "log10", "", "mel distance between variations of the same excerpt"),
 )
 
 
@@ -69,7 +75,7 @@ class Reference:
     rhythms: tuple[Events, ...]
     onsets_hz: tuple[float, ...]
     chromas: tuple[Chroma, ...]
-    keys: tuple[Key, ...]
+    keys: tuple[KeyEstimate, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +107,7 @@ def refer(audio_BS: Samples, codes_BCT: Tensor, rate_hz: int) -> Reference:
     )
 
 
-def measure_outputs(made: Made, reference: Reference, rate_hz: int, n_coarse: int) -> dict[str, Floats]:
+def measure_outputs(made: ConditionOutputs, reference: Reference, rate_hz: int, n_coarse: int) -> dict[str, Floats]:
     """Every metric, (B,) each, NaN where it is not defined; the mean over variations where there are several."""
     audio_BVS, n_variants = torch.from_numpy(made.audio_BVS), made.audio_BVS.shape[1]
     inputs_BS = torch.from_numpy(reference.audio_BS)
@@ -158,7 +164,7 @@ def _onsets_hz(mono_S: Samples, rate_hz: int) -> float:
     return len(onset_times_s(mel_db_of(mono_S[None], rate_hz))) * rate_hz / len(mono_S)
 
 
-def _tokens_hit(made: Made, codes_BCT: Tensor, variant: int, n_coarse: int) -> Floats:
+def _tokens_hit(made: ConditionOutputs, codes_BCT: Tensor, variant: int, n_coarse: int) -> Floats:
     """Share of generated coarse tokens that equal the input's, all codebooks together; NaN where none is generated."""
     if made.codes_BVCT is None or made.mask_BVCT is None:
         return np.full(len(codes_BCT), np.nan)

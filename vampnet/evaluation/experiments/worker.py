@@ -19,7 +19,7 @@ from vampnet.audio.loudness import gain_to, measure
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.evaluation.embeddings.registry import open_embedding
 from vampnet.evaluation.experiments.cache import BatchResult, load_reference, save_reference, save_result
-from vampnet.evaluation.experiments.conditions import Made, make
+from vampnet.evaluation.experiments.conditions import ConditionOutputs, make
 from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.excerpts import Excerpt, read_excerpt
 from vampnet.evaluation.experiments.experiment import Condition
@@ -56,7 +56,7 @@ def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
     reference = worker.reference(task.batch, task.prepared)
     rate_hz = worker.model.codec.sample_rate_hz
     if task.condition is None:
-        made = Made(reference.audio_BS[:, None], None, None, np.full(len(task.batch), np.nan))
+        made = ConditionOutputs(reference.audio_BS[:, None], None, None, np.full(len(task.batch), np.nan))
     else:
         seeds = [settings.seed + task.first + k for k in range(len(task.batch))]
         made = make(task.condition, worker.model, reference.audio_BS, reference.codes_BCT, reference.rhythms, seeds)

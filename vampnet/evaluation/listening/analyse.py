@@ -11,7 +11,7 @@ from typing import Any
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.choices import (
     AbxAnalysis,
-    Choice,
+    ForcedChoice,
     PreferenceAnalysis,
     analyse_abx,
     analyse_preference,
@@ -22,7 +22,7 @@ from vampnet.evaluation.listening.mushra import MushraAnalysis, Rating, analyse_
 
 
 @dataclass(frozen=True)
-class Analysis:
+class ListeningAnalysis:
     """What the results of a test say."""
 
     test: str
@@ -34,7 +34,7 @@ class Analysis:
     n_listeners: int
     """Submissions with the same participant id are one listener."""
     found: MushraAnalysis | AbxAnalysis | PreferenceAnalysis
-    answers: tuple[Rating, ...] | tuple[Choice, ...]
+    answers: tuple[Rating, ...] | tuple[ForcedChoice, ...]
     """Every answer, with the conditions that the participant did not see."""
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Analysis:
         return fields | _finite(dataclasses.asdict(self.found))
 
 
-def analyse(test: ListeningTest, results: Sequence[dict[str, Any]], seed: int = 0) -> Analysis:
+def analyse(test: ListeningTest, results: Sequence[dict[str, Any]], seed: int = 0) -> ListeningAnalysis:
     """Analyse checked results. `seed` is that of the bootstrap. Raises ListeningError if there are none."""
     if not results:
         raise ListeningError("no results of this test; is it the folder that the participants used?")
@@ -55,7 +55,7 @@ def analyse(test: ListeningTest, results: Sequence[dict[str, Any]], seed: int = 
     else:
         answers = tuple(choices_of(test, results, listeners))
         found = (analyse_abx if kind == "abx" else analyse_preference)(answers)
-    return Analysis(test.id, test.settings.title, kind, len(results), len(set(listeners)), found, answers)
+    return ListeningAnalysis(test.id, test.settings.title, kind, len(results), len(set(listeners)), found, answers)
 
 
 def _finite(value: Any) -> Any:

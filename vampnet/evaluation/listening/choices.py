@@ -11,7 +11,7 @@ from vampnet.evaluation.listening.inference import binomial_p, holm, wilson_inte
 
 
 @dataclass(frozen=True)
-class Choice:
+class ForcedChoice:
     """One answer of an ABX or preference trial."""
 
     listener: str
@@ -106,7 +106,7 @@ class PreferenceAnalysis:
     """Of answers with a preference: far from a half means that listeners favour a side."""
 
 
-def choices_of(test: ListeningTest, results: Sequence[dict[str, Any]], listeners: Sequence[str]) -> list[Choice]:
+def choices_of(test: ListeningTest, results: Sequence[dict[str, Any]], listeners: Sequence[str]) -> list[ForcedChoice]:
     """All answers; `listeners` names the listener of each result."""
     stimuli = test.by_id
     choices = []
@@ -116,7 +116,7 @@ def choices_of(test: ListeningTest, results: Sequence[dict[str, Any]], listeners
             one, other = sorted(conditions.values(), key=lambda name: (name != REFERENCE, name))
             chosen = answer["answer"]
             choices.append(
-                Choice(
+                ForcedChoice(
                     listener=listener,
                     trial=answer["id"],
                     item=stimuli[answer["order"][0]].item,
@@ -130,7 +130,7 @@ def choices_of(test: ListeningTest, results: Sequence[dict[str, Any]], listeners
     return choices
 
 
-def analyse_abx(choices: Sequence[Choice]) -> AbxAnalysis:
+def analyse_abx(choices: Sequence[ForcedChoice]) -> AbxAnalysis:
     """Counts per pair and listener, with exact binomial tests."""
     grouped = _by_pair(choices)
     pooled_p = holm([_abx_p(group) for group in grouped.values()])
@@ -144,7 +144,7 @@ def analyse_abx(choices: Sequence[Choice]) -> AbxAnalysis:
     return AbxAnalysis(tuple(pairs))
 
 
-def analyse_preference(choices: Sequence[Choice]) -> PreferenceAnalysis:
+def analyse_preference(choices: Sequence[ForcedChoice]) -> PreferenceAnalysis:
     """Shares per pair and overall, with sign tests."""
     grouped = _by_pair(choices)
     signs = [_signs(group, one, other) for (one, other), group in grouped.items()]
@@ -172,28 +172,28 @@ def analyse_preference(choices: Sequence[Choice]) -> PreferenceAnalysis:
     return PreferenceAnalysis(pairs, tuple(sorted(overall, key=lambda share: -share.share)), chose_a)
 
 
-def _by_pair(choices: Sequence[Choice]) -> dict[tuple[str, str], list[Choice]]:
-    grouped: dict[tuple[str, str], list[Choice]] = {}
+def _by_pair(choices: Sequence[ForcedChoice]) -> dict[tuple[str, str], list[ForcedChoice]]:
+    grouped: dict[tuple[str, str], list[ForcedChoice]] = {}
     for choice in sorted(choices, key=lambda choice: (choice.one, choice.other)):
         grouped.setdefault((choice.one, choice.other), []).append(choice)
     return grouped
 
 
-def _abx_p(choices: Sequence[Choice]) -> float:
+def _abx_p(choices: Sequence[ForcedChoice]) -> float:
     return binomial_p(sum(choice.chosen == choice.x for choice in choices), len(choices), "greater")
 
 
-def _abx_count(listener: str, choices: Sequence[Choice], p_holm: float) -> AbxCount:
+def _abx_count(listener: str, choices: Sequence[ForcedChoice], p_holm: float) -> AbxCount:
     n, correct = len(choices), sum(choice.chosen == choice.x for choice in choices)
     return AbxCount(listener, n, correct, correct / n, *wilson_interval(correct, n), _abx_p(choices), p_holm)
 
 
-def _share(condition: str, choices: Sequence[Choice]) -> Share:
+def _share(condition: str, choices: Sequence[ForcedChoice]) -> Share:
     n, chosen = len(choices), sum(choice.chosen == condition for choice in choices)
     return Share(condition, chosen, n, chosen / n, *wilson_interval(chosen, n))
 
 
-def _signs(choices: Sequence[Choice], one: str, other: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def _signs(choices: Sequence[ForcedChoice], one: str, other: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """Trials, and listeners, for either side."""
     balance: dict[str, int] = {}
     for choice in choices:

@@ -25,7 +25,7 @@ from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.design import (
     MAX_STIMULI,
     REFERENCE,
-    ListeningSettings,
+    ListeningConfig,
     ListeningTest,
     Stimulus,
     Trial,
@@ -49,7 +49,7 @@ class Created:
     """What all stimuli were brought to; NaN if levels were left alone."""
 
 
-def create_test(conditions: str | Path, output: str | Path, settings: ListeningSettings) -> Created:
+def create_test(conditions: str | Path, output: str | Path, settings: ListeningConfig) -> Created:
     """Make the test of `conditions`, a folder with one folder of audio per condition, in the new folder `output`.
 
     The folder appears whole or not at all. Raises ListeningError for conditions that do not fit the kind or each other,
@@ -72,7 +72,7 @@ def create_test(conditions: str | Path, output: str | Path, settings: ListeningS
     return Created(test, n_bytes, loudness_lufs)
 
 
-def _check_conditions(settings: ListeningSettings, found: dict[str, dict[str, Path]]) -> None:
+def _check_conditions(settings: ListeningConfig, found: dict[str, dict[str, Path]]) -> None:
     if settings.kind == "mushra":
         if REFERENCE not in found:
             raise ListeningError(f"a MUSHRA test needs a folder named {REFERENCE!r}, there are: {', '.join(found)}")
@@ -88,7 +88,7 @@ def _check_conditions(settings: ListeningSettings, found: dict[str, dict[str, Pa
         raise ListeningError("training takes the only item away; add another, or leave --training out")
 
 
-def _stimulus_id(settings: ListeningSettings, entry: Prepared) -> str:
+def _stimulus_id(settings: ListeningConfig, entry: Prepared) -> str:
     text = json.dumps([settings.seed, settings.title, entry.item, entry.condition])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -100,7 +100,7 @@ def _flac(samples: np.ndarray, rate_hz: int, bits: int) -> bytes:
 
 
 def _test_of(
-    settings: ListeningSettings, prepared: Sequence[Prepared], coded: dict[str, bytes], rate_hz: int
+    settings: ListeningConfig, prepared: Sequence[Prepared], coded: dict[str, bytes], rate_hz: int
 ) -> ListeningTest:
     stimuli = []
     for entry in prepared:
@@ -135,7 +135,7 @@ def _anchors_last(entry: Prepared) -> tuple[bool, str]:
 
 
 def _trials_of_item(
-    settings: ListeningSettings, conditions: tuple[str, ...], item: str, stimuli: list[Stimulus], duration_s: float
+    settings: ListeningConfig, conditions: tuple[str, ...], item: str, stimuli: list[Stimulus], duration_s: float
 ) -> list[Trial]:
     ids = {stimulus.condition: stimulus.id for stimulus in stimuli if stimulus.item == item}
     if settings.kind == "mushra":

@@ -40,7 +40,7 @@ _ABX_REPEATS = 4
 
 
 @dataclass(frozen=True)
-class ListeningSettings:
+class ListeningConfig:
     """How a listening test is made."""
 
     kind: str = "mushra"
@@ -140,7 +140,7 @@ class ListeningTest:
 
     id: str
     """16 hexadecimal digits, another for every change of audio or settings."""
-    settings: ListeningSettings
+    settings: ListeningConfig
     conditions: tuple[str, ...]
     """Names of the conditions, anchors last."""
     sample_rate_hz: int
@@ -203,7 +203,7 @@ def load_test(folder: str | Path) -> ListeningTest:
     try:
         return ListeningTest(
             id=data["id"],
-            settings=ListeningSettings(**data["settings"]),
+            settings=ListeningConfig(**data["settings"]),
             conditions=tuple(data["conditions"]),
             sample_rate_hz=data["sample_rate_hz"],
             stimuli=tuple(Stimulus(**entry) for entry in data["stimuli"]),

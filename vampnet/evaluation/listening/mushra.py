@@ -71,7 +71,7 @@ class ConditionScore:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ConditionContrast:
     """Two conditions, paired by listener."""
 
     one: str
@@ -94,7 +94,7 @@ class MushraAnalysis:
     """Without excluded listeners, highest mean first."""
     scores_of_all: tuple[ConditionScore, ...]
     """Nobody excluded."""
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ConditionContrast, ...]
     item_means: dict[str, dict[str, float]]
     """item -> condition -> mean, without excluded listeners."""
 
@@ -180,13 +180,13 @@ def _scores(ratings: Sequence[Rating], conditions: Sequence[str], seed: int) -> 
     return tuple(sorted(scores, key=lambda score: -score.mean))
 
 
-def _comparisons(ratings: Sequence[Rating], conditions: Sequence[str]) -> tuple[Comparison, ...]:
+def _comparisons(ratings: Sequence[Rating], conditions: Sequence[str]) -> tuple[ConditionContrast, ...]:
     means = {condition: _listener_means(ratings, condition) for condition in conditions}
     pairs = [pair for pair in combinations(conditions, 2) if all(means[condition] for condition in pair)]
     differences = [[means[one][who] - means[other][who] for who in means[one]] for one, other in pairs]
     p_values = [wilcoxon_p(values) for values in differences]
     return tuple(
-        Comparison(one, other, len(values), float(np.mean(values)), p, corrected)
+        ConditionContrast(one, other, len(values), float(np.mean(values)), p, corrected)
         for (one, other), values, p, corrected in zip(pairs, differences, p_values, holm(p_values), strict=True)
     )
 

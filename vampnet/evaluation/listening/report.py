@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vampnet.audio.integrity import reason
 from vampnet.errors import ListeningError
-from vampnet.evaluation.listening.analyse import Analysis
+from vampnet.evaluation.listening.analyse import ListeningAnalysis
 from vampnet.evaluation.listening.choices import AbxAnalysis, PreferenceAnalysis
 from vampnet.evaluation.listening.design import ListeningTest
 from vampnet.evaluation.listening.figures import draw_abx, draw_mushra, draw_preference, require_plots
@@ -41,7 +41,7 @@ _NOTES = {
 }
 
 
-def tables(analysis: Analysis) -> list[Table]:
+def tables(analysis: ListeningAnalysis) -> list[Table]:
     """What both the text and the report show."""
     found = analysis.found
     if isinstance(found, MushraAnalysis):
@@ -49,7 +49,7 @@ def tables(analysis: Analysis) -> list[Table]:
     return _abx_tables(found) if isinstance(found, AbxAnalysis) else _preference_tables(found)
 
 
-def summary(analysis: Analysis) -> str:
+def summary(analysis: ListeningAnalysis) -> str:
     """The analysis as text for a terminal."""
     lines = [f"{analysis.title}: {analysis.kind}, {analysis.n_results} results of {analysis.n_listeners} listeners"]
     for heading, columns, rows in tables(analysis):
@@ -70,7 +70,7 @@ def check_output(path: str | Path) -> None:
 
 
 def write_report(
-    path: str | Path, test: ListeningTest, analysis: Analysis, refused: Sequence[str]
+    path: str | Path, test: ListeningTest, analysis: ListeningAnalysis, refused: Sequence[str]
 ) -> tuple[Path, Path, Path]:
     """Write the report, its CSV and its JSON beside it. `refused` is one line per result that was left out."""
     target = Path(path)
@@ -88,7 +88,7 @@ def write_report(
     return written
 
 
-def answers_csv(analysis: Analysis) -> str:
+def answers_csv(analysis: ListeningAnalysis) -> str:
     """Every answer as one row."""
     buffer = io.StringIO()
     rows = [dataclasses.asdict(answer) for answer in analysis.answers]
@@ -98,7 +98,7 @@ def answers_csv(analysis: Analysis) -> str:
     return buffer.getvalue()
 
 
-def report_html(test: ListeningTest, analysis: Analysis, refused: Sequence[str]) -> str:
+def report_html(test: ListeningTest, analysis: ListeningAnalysis, refused: Sequence[str]) -> str:
     """The report as one file."""
     title = html.escape(analysis.title)
     n = f"{analysis.n_results} results of {analysis.n_listeners} listeners"
@@ -123,7 +123,7 @@ def report_html(test: ListeningTest, analysis: Analysis, refused: Sequence[str])
     )
 
 
-def _figure(analysis: Analysis) -> str:
+def _figure(analysis: ListeningAnalysis) -> str:
     found = analysis.found
     if isinstance(found, MushraAnalysis):
         return draw_mushra(found, [answer for answer in analysis.answers if isinstance(answer, Rating)])

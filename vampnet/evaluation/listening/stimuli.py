@@ -13,7 +13,7 @@ from scipy.signal import firwin, kaiserord, oaconvolve
 from vampnet.audio.files import ENDINGS, AudioReader, Samples, resample
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.errors import ListeningError
-from vampnet.evaluation.listening.design import ANCHORS_HZ, REFERENCE, ListeningSettings
+from vampnet.evaluation.listening.design import ANCHORS_HZ, REFERENCE, ListeningConfig
 
 MAX_S = 60.0
 """Longest stimulus, seconds: the page holds all stimuli of a trial decoded."""
@@ -72,7 +72,7 @@ def _stems(folder: Path) -> dict[str, Path]:
     return files
 
 
-def prepare(found: dict[str, dict[str, Path]], settings: ListeningSettings) -> tuple[list[Prepared], int, float]:
+def prepare(found: dict[str, dict[str, Path]], settings: ListeningConfig) -> tuple[list[Prepared], int, float]:
     """All stimuli, their sample rate, and the loudness that all were brought to (NaN if levels were left alone).
 
     The rate is the highest of all files, at most 48 kHz; mono becomes stereo if any file is stereo. With
@@ -136,7 +136,7 @@ def true_peak(samples: Samples, rate_hz: int) -> float:
     return float(np.abs(resample(samples, rate_hz, _OVERSAMPLING * rate_hz)).max())
 
 
-def _excerpt(path: Path, settings: ListeningSettings) -> tuple[Samples, int]:
+def _excerpt(path: Path, settings: ListeningConfig) -> tuple[Samples, int]:
     with AudioReader(path) as reader:
         rate = reader.info.sample_rate_hz
         if reader.info.channels > 2:

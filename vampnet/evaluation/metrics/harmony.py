@@ -53,7 +53,7 @@ class Chroma:
 
 
 @dataclass(frozen=True)
-class Key:
+class KeyEstimate:
     """The best fitting of the 24 major and minor keys."""
 
     name: str
@@ -92,10 +92,10 @@ def chroma_similarity(output: Chroma, reference: Chroma) -> float:
     return float(match_U[counted_U].mean())
 
 
-def key_of(chroma: Chroma) -> Key:
+def key_of(chroma: Chroma) -> KeyEstimate:
     """Key by the profile that correlates best with the mean chroma of sounding frames (Krumhansl 1990)."""
     if chroma.sounding_U.sum() < MIN_SOUNDING_FRAMES:
-        return Key("none", math.nan)
+        return KeyEstimate("none", math.nan)
     share_PU = np.sqrt(chroma.energy_PU[:, chroma.sounding_U])
     mean_P = (share_PU / (share_PU.sum(axis=0, keepdims=True) + 1e-12)).mean(axis=1)
     scores = {
@@ -104,10 +104,10 @@ def key_of(chroma: Chroma) -> Key:
         for tonic in range(12)
     }
     best = max(scores, key=lambda name: scores[name])
-    return Key(best if scores[best] >= MIN_KEY_STRENGTH else "none", scores[best])
+    return KeyEstimate(best if scores[best] >= MIN_KEY_STRENGTH else "none", scores[best])
 
 
-def key_agreement(output: Key, reference: Key) -> float:
+def key_agreement(output: KeyEstimate, reference: KeyEstimate) -> float:
     """MIREX key score, by mir_eval: 1 same key, 0.5 a fifth apart, 0.3 relative, 0.2 parallel, 0 any other.
 
     NaN where the reference has no key, 0 where only the output has none. Raises DependencyError without mir_eval.

@@ -77,7 +77,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Metric:
+class PairMetric:
     """A named metric of pairs."""
 
     name: str
@@ -129,29 +129,29 @@ def _tokens(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Pair], fl
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("mel", "log10", "lower", _rated(mel_distance)),
-        Metric("mel-natural", "nats", "lower", _rated(distances.mel_distance_natural)),
-        Metric("mel-audiotools", "log10, mixed", "lower", _rated(distances.mel_distance_audiotools)),
-        Metric("mel-dac", "log10", "lower", _rated(distances.mel_distance_dac)),
-        Metric("stft", "mixed", "lower", _waveform(distances.stft_distance)),
-        Metric("stft-convergence", "ratio", "lower", _waveform(distances.spectral_convergence)),
-        Metric("stft-log-magnitude", "nats", "lower", _waveform(distances.stft_log_magnitude)),
-        Metric("waveform", "amplitude", "lower", _waveform(distances.waveform_l1)),
-        Metric("si-sdr", "dB", "higher", _waveform(distances.si_sdr)),
-        Metric("loudness", "LU", "0", _rated(distances.loudness_difference)),
-        Metric("beats", "F-measure", "higher", _beats),
-        Metric("tempo", "score", "higher", _tempo),
-        Metric("onsets", "ratio", "1", _onsets),
-        Metric("chroma", "correlation", "higher", _chroma),
-        Metric("key", "MIREX score", "higher", _key),
-        Metric("token-accuracy", "share", "higher", _tokens(distances.token_accuracy), needs_codec=True),
-        Metric("edit-rate", "share", "lower", _tokens(distances.edit_rate), needs_codec=True),
+        PairMetric("mel", "log10", "lower", _rated(mel_distance)),
+        PairMetric("mel-natural", "nats", "lower", _rated(distances.mel_distance_natural)),
+        PairMetric("mel-audiotools", "log10, mixed", "lower", _rated(distances.mel_distance_audiotools)),
+        PairMetric("mel-dac", "log10", "lower", _rated(distances.mel_distance_dac)),
+        PairMetric("stft", "mixed", "lower", _waveform(distances.stft_distance)),
+        PairMetric("stft-convergence", "ratio", "lower", _waveform(distances.spectral_convergence)),
+        PairMetric("stft-log-magnitude", "nats", "lower", _waveform(distances.stft_log_magnitude)),
+        PairMetric("waveform", "amplitude", "lower", _waveform(distances.waveform_l1)),
+        PairMetric("si-sdr", "dB", "higher", _waveform(distances.si_sdr)),
+        PairMetric("loudness", "LU", "0", _rated(distances.loudness_difference)),
+        PairMetric("beats", "F-measure", "higher", _beats),
+        PairMetric("tempo", "score", "higher", _tempo),
+        PairMetric("onsets", "ratio", "1", _onsets),
+        PairMetric("chroma", "correlation", "higher", _chroma),
+        PairMetric("key", "MIREX score", "higher", _key),
+        PairMetric("token-accuracy", "share", "higher", _tokens(distances.token_accuracy), needs_codec=True),
+        PairMetric("edit-rate", "share", "lower", _tokens(distances.edit_rate), needs_codec=True),
     )
 }
 """Name -> metric, as the command line and reports call them."""
 
 
-def find_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
+def find_metrics(names: Sequence[str]) -> tuple[PairMetric, ...]:
     """The metrics of these names. Raises SettingsError naming all there are."""
     unknown = [name for name in names if name not in METRICS]
     if unknown:
@@ -159,12 +159,12 @@ def find_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
     return tuple(METRICS[name] for name in dict.fromkeys(names))
 
 
-def measure_pair(pair: Pair, metrics: Iterable[Metric]) -> dict[str, float]:
+def measure_pair(pair: Pair, metrics: Iterable[PairMetric]) -> dict[str, float]:
     """Name -> value."""
     return {metric.name: metric.of(pair) for metric in metrics}
 
 
-def summarise(rows: Sequence[dict[str, float]], metrics: Iterable[Metric], seed: int = 0) -> dict[str, Interval]:
+def summarise(rows: Sequence[dict[str, float]], metrics: Iterable[PairMetric], seed: int = 0) -> dict[str, Interval]:
     """Mean of each metric over files with its bootstrap interval; infinite values count as undefined."""
     found = {}
     for metric in metrics:

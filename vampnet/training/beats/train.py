@@ -23,8 +23,8 @@ import torch
 from tqdm import tqdm
 
 from synthcorpus.beat_pieces import BeatPiece, beat_pieces
-from synthcorpus.compose.piece import ComposeSettings
-from synthcorpus.render.render import RenderSettings
+from synthcorpus.compose.piece import ComposeConfig
+from synthcorpus.render.render import RenderConfig
 from vampnet.beats.features import FFT, FRAMES_PER_S, HOP, RATE_HZ, Collector, band_magnitudes, compressed
 from vampnet.beats.tcn import BeatNetwork, save_network
 from vampnet.config import check
@@ -32,7 +32,7 @@ from vampnet.training.beats.augment import random_crop
 
 DENSITY = 3
 """Spectra kept per frame of the network, so that speed can be changed without blurring."""
-COMPOSE = ComposeSettings(min_duration_s=25.0, max_duration_s=50.0, score_share=0.06)
+COMPOSE = ComposeConfig(min_duration_s=25.0, max_duration_s=50.0, score_share=0.06)
 """Settings of the composed pieces."""
 FIELDS = ("magnitudes", "beats_s", "downbeats_s")
 """Arrays stored per piece."""
@@ -101,7 +101,7 @@ def train_beats(
     return folder / "beats.safetensors"
 
 
-def example(piece: BeatPiece, settings: RenderSettings) -> Example:
+def example(piece: BeatPiece, settings: RenderConfig) -> Example:
     """Render a piece and keep its spectra."""
     mono = soxr.resample(piece.render(settings).mean(axis=0), settings.sample_rate_hz, RATE_HZ)
     collector = Collector(FFT, HOP // DENSITY, functools.partial(band_magnitudes, hop=HOP // DENSITY))
@@ -116,7 +116,7 @@ def example(piece: BeatPiece, settings: RenderSettings) -> Example:
 def render_examples(settings: BeatTrainingConfig, soundfont: str | None, folder: Path, workers: int) -> list[Example]:
     """All pieces to learn from; those that `folder` holds already are not rendered again."""
     folder.mkdir(parents=True, exist_ok=True)
-    render, made = RenderSettings(soundfont=soundfont), []
+    render, made = RenderConfig(soundfont=soundfont), []
     for seed in settings.piece_seeds:
         kept = folder / f"examples-{seed}-{settings.pieces}.npz"
         if not kept.exists():

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from synthcorpus.corpus import CorpusSettings, Material, check_request, claim, plan
+from synthcorpus.corpus import CorpusConfig, PieceSource, check_request, claim, plan
 from synthcorpus.splits import piece_seed
 from vampnet.audio.files import resample
 from vampnet.audio.loudness import gain_to, measure
@@ -44,7 +44,7 @@ class TokenCorpus:
 
     bundle: str
     """Bundle whose codec encodes."""
-    material: Material
+    material: PieceSource
     """What the pieces are."""
     split: str
     seed: int
@@ -93,14 +93,14 @@ def write_token_corpus(
     split: str = "train",
     workers: int | None = None,
     soundfont: str | None = None,
-    settings: Material | None = None,
+    settings: PieceSource | None = None,
 ) -> TokenReport:
     """Make `hours` of tokens, all versions together; shards that are there already are kept.
 
     Arguments are those of `synthcorpus.corpus.write_corpus`, and: bundle, whose codec encodes; versions of each piece,
     1 to MAX_VERSIONS. Raises CorpusError for bad arguments or a folder that holds other tokens.
     """
-    settings = settings or CorpusSettings()
+    settings = settings or CorpusConfig()
     if soundfont is not None:
         settings = settings.with_soundfont(str(soundfont))
     check_request(hours, seed, split, workers, settings)

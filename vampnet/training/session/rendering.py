@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthcorpus.corpus import CorpusSettings, Material
-from synthcorpus.diverse.pieces import DiverseSettings
+from synthcorpus.corpus import CorpusConfig, PieceSource
+from synthcorpus.diverse.pieces import DiverseConfig
 from synthcorpus.diverse.speech import version
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.training.data.wave_dataset import DeviceWaves, WaveSet
@@ -64,7 +64,7 @@ def rendering(
     context = multiprocessing.get_context("spawn")
     counters = {kind: context.Value("q", _next_number(audio, kind)) for kind in KINDS}
     there = sum(path.stat().st_size for kind in KINDS[1:] for path in pieces(audio, kind)) // BYTES_PER_SAMPLE
-    counters[LEFT] = context.Value("q", int(hours * 3600 * CorpusSettings().sample_rate_hz) - there)
+    counters[LEFT] = context.Value("q", int(hours * 3600 * CorpusConfig().sample_rate_hz) - there)
     until = time.time() + seconds
     workers: list[BaseProcess] = [
         context.Process(target=_render, args=(worker, counters, str(audio), soundfont, until), daemon=True)
@@ -87,8 +87,8 @@ def _next_number(audio: Path, kind: str) -> int:
 def _render(worker: int, counters: dict[str, Any], audio: str, soundfont: str | None, until: float) -> None:
     os.nice(15)  # trainers, which share the machine, come first
     torch.set_num_threads(1)
-    music: Material = CorpusSettings()
-    diverse: Material = DiverseSettings(espeak_ng=version())
+    music: PieceSource = CorpusConfig()
+    diverse: PieceSource = DiverseConfig(espeak_ng=version())
     if soundfont is not None:
         music, diverse = music.with_soundfont(soundfont), diverse.with_soundfont(soundfont)
     started, turn = time.time(), worker
@@ -114,7 +114,7 @@ def _seed(kind: str) -> tuple[str, int]:
 
 
 def _write(path: Path, made: np.ndarray, index: int) -> None:
-    gain = gain_to(measure(made, CorpusSettings().sample_rate_hz))
+    gain = gain_to(measure(made, CorpusConfig().sample_rate_hz))
     mono = (made[0], made[1], made.mean(axis=0))[index % 3] * np.float32(gain)  # as `data.waves.levelled_channel`
     partial = path.with_suffix(".partial.npy")
     np.save(partial, np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16))

@@ -22,14 +22,14 @@ from vampnet.codec.chunked import BlockwiseCodec
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.models.bundle import load_codec
-from vampnet.training.codec_objective import CodecTask
+from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.token_dataset import DeviceTokens, open_tokens
 from vampnet.training.data.token_shards import beat_frames, shard_header
 from vampnet.training.export import read_run
-from vampnet.training.masked_objective import MaskedTask
+from vampnet.training.masked_objective import MaskedObjective
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
 from vampnet.training.session.rendering import N_VALIDATION, GrowingWaves, beats_beside, held_out_waves, pieces
-from vampnet.training.trainer import Run
+from vampnet.training.trainer import Trainer
 
 FIRST_PER_WORKER = 4
 """Diverse pieces, for each process that renders, that have to be there before a codec begins."""
@@ -69,13 +69,13 @@ def train_decoder(work: Path, recipe_path: Path, seconds: float, device: str) ->
 
 
 def _run_codec(recipe: CodecRecipe, folder: Path, device: str, work: Path, start_from: str | None) -> None:
-    task = CodecTask(recipe, held_out_waves(work / "audio"), held_out_waves(work / "audio"))
+    task = CodecObjective(recipe, held_out_waves(work / "audio"), held_out_waves(work / "audio"))
     if start_from is not None:
         codec = load_codec(start_from)
         if not isinstance(codec, MagnitudeCodec):
             raise BundleError(f"{start_from}: only the magnitude codec can be trained here")
         task.adopt(codec)
-    run = Run(task, recipe.loop, folder, recipe_to_dict(recipe), device)
+    run = Trainer(task, recipe.loop, folder, recipe_to_dict(recipe), device)
     task.train = GrowingWaves(work / "audio", run.fabric.device)
     run.train()
 
@@ -143,8 +143,8 @@ def train_masked(work: Path, recipe_path: Path, name: str, seconds: float, devic
     recipe = dataclasses.replace(recipe, bundle=str(work / "codec"))
     codec: Codec = load_codec(work / "codec")
     validation = open_tokens(work / "tokens" / "validation")
-    task = MaskedTask(recipe, open_tokens(work / "tokens" / "train"), validation, codec.codebooks())
-    run = Run(task, recipe.loop, work / f"{name}-run", recipe_to_dict(recipe), device)
+    task = MaskedObjective(recipe, open_tokens(work / "tokens" / "train"), validation, codec.codebooks())
+    run = Trainer(task, recipe.loop, work / f"{name}-run", recipe_to_dict(recipe), device)
     task.train = _newest_tokens(work, run.fabric.device)
     threading.Thread(target=_keep_tokens_new, args=(task, work, run.fabric.device, every_s), daemon=True).start()
     run.train()
@@ -154,7 +154,7 @@ def _newest_tokens(work: Path, device: torch.device) -> DeviceTokens:
     return open_tokens(work / "tokens" / "train").on(device)
 
 
-def _keep_tokens_new(task: MaskedTask, work: Path, device: torch.device, every_s: float) -> None:
+def _keep_tokens_new(task: MaskedObjective, work: Path, device: torch.device, every_s: float) -> None:
     while True:
         time.sleep(every_s)
         task.train = _newest_tokens(work, device)

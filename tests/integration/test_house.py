@@ -1,0 +1,48 @@
+"""The house's rules: what lies at the top, each class name once, axis letters from the glossary alone."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted([*(ROOT / "vampnet").rglob("*.py"), *(ROOT / "synthcorpus").rglob("*.py")])
+GROUND = {"__init__", "__main__", "config", "device", "errors", "storage", "torch_files", "version"}
+ROOMS = {
+    *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
+    *("models", "prompts", "tasks", "training"),
+}
+DOUBLES = {"Excerpt", "Generation", "Patch"}
+"""Class names that stand twice until the rooms being rebuilt are done."""
+
+
+def classes() -> dict[str, list[str]]:
+    """Class name -> places where a class of this name is defined."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{source.relative_to(ROOT)}:{node.lineno}")
+    return places
+
+
+def test_nothing_new_lies_at_the_top() -> None:
+    folder = ROOT / "vampnet"
+    files = {path.stem for path in folder.glob("*.py")}
+    assert files <= GROUND, f"{sorted(files - GROUND)}: put them into a room"
+    rooms = {path.name for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms <= ROOMS, f"{sorted(rooms - ROOMS)}: new rooms need a layer in pyproject.toml and docs/concepts.md"
+
+
+@pytest.mark.parametrize("room", ["vampnet", "synthcorpus"])
+def test_each_room_says_what_it_is(room: str) -> None:
+    for init in (ROOT / room).rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))), f"{init} has no docstring"
+
+
+def test_each_class_name_is_used_once() -> None:
+    twice = {name: places for name, places in classes().items() if len(places) > 1 and name not in DOUBLES}
+    assert not twice, "\n".join(f"{name}: {', '.join(places)}" for name, places in sorted(twice.items()))
