@@ -15,7 +15,7 @@ ROOMS = {
     *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
     *("models", "prompts", "tasks", "training"),
 }
-DOUBLES = {"Excerpt", "Generation", "Patch"}
+DOUBLES = {"Clock", "Excerpt", "Generation", "Patch", "Request", "Timings"}
 """Class names that stand twice until the rooms being rebuilt are done."""
 
 
