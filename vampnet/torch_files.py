@@ -3,45 +3,137 @@
 from __future__ import annotations
 
 import os
-import pickle
-import re
+import pickletools
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from vampnet.errors import BundleError
+from vampnet.storage import open_regular
 
 Shape = tuple[int, ...]
+
+
+_GLOBALS = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_parameter",
+    "torch._utils _rebuild_tensor_v2",
+    "torch Size",
+    "torch.nn.parameter Parameter",
+    "torch.storage UntypedStorage",
+    *(f"torch {name}Storage" for name in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char")),
+    *(f"torch {name}Storage" for name in ("Byte", "Bool")),
+    "torch.serialization _get_layout",
+    "torch device",
+    *(f"torch {name}" for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")),
+}
+"""All that a pickle may name. PyTorch's own list has more, bytearray among it: of any length, in a few bytes."""
+MAX_PICKLE_BYTES = 1 << 26
+_CHUNK = 1 << 20
 
 
 def read_pth(path: str | os.PathLike[str]) -> Any:
     """What a file of `torch.save` holds: tensors and plain data only, mapped into memory where the format allows.
 
-    Raises BundleError of one line for a file that is missing, damaged, or whose pickle asks to run anything.
+    A zip's checksums are compared once, before it is mapped. Raises BundleError of one line for a file that is missing,
+    damaged, packed, not a regular file, whose pickle asks to run or make anything, or whose tensors are longer than
+    what the file holds.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise BundleError(f"{path}: no such file")
     unusable = f"{path}: refused; it is damaged, not a file of torch.save, or holds more than tensors and plain data"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of unusual pickles, which end in an error of ours
-            # Only the zip format of PyTorch 1.6 and later can be mapped.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted is None:
-            raise BundleError(unusable) from None
-        raise BundleError(
-            f"{path}: refused; loading it would run code or make objects ({wanted[1]}), but only tensors and plain "
-            "data are read"
-        ) from None
-    except Exception as error:  # the unpickler lets through whatever bad bytes make it stumble over
-        raise BundleError(f"{unusable} ({first_line(error)})") from None
+    with open_regular(path, BundleError) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            is_zip = file.read(4) == b"PK\x03\x04"
+            for pickled in [_checked_pickle(file)] if is_zip else _legacy_pickles(file):
+                _check_globals(pickled)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of unusual pickles, which end in an error of ours
+                # Only the zip format of PyTorch 1.6 and later can be mapped.
+                data = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            _check_tensors(data, size)
+        except _UnsafePickleError as error:
+            raise BundleError(
+                f"{path}: refused; loading it would run code or make objects ({error}), but only tensors and plain "
+                "data are read"
+            ) from None
+        except Exception as error:  # the unpickler lets through whatever bad bytes make it stumble over
+            raise BundleError(f"{unusable} ({first_line(error)})") from None
+    return data
+
+
+class _UnsafePickleError(Exception):
+    """A pickle that names something other than tensors and plain data."""
+
+
+def _checked_pickle(file: BinaryIO) -> bytes:
+    """The pickle of a zip of torch.save, after all of its checksums were compared. Raises ValueError."""
+    file.seek(0)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("two of its members have one name")
+        end = 0
+        for member in sorted(members, key=lambda member: member.header_offset):
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+                raise ValueError(f"{member.filename} in it is packed; files of torch.save are stored as they are")
+            if member.header_offset < end:
+                raise ValueError("its members overlap")
+            end = member.header_offset + 30 + member.file_size
+            with archive.open(member) as content:
+                while content.read(_CHUNK):  # which compares the checksum at its end
+                    pass
+        pickles = [member for member in members if member.filename.endswith("/data.pkl")]
+        if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE_BYTES:
+            raise ValueError("it has no pickle, several, or a very long one")
+        return archive.read(pickles[0])
+
+
+def _legacy_pickles(file: BinaryIO) -> Iterator[bytes]:
+    """The five pickles at the beginning of a file from before PyTorch 1.6."""
+    file.seek(0)
+    for _ in range(5):
+        start = file.tell()
+        for _ in pickletools.genops(file):
+            if file.tell() - start > MAX_PICKLE_BYTES:
+                raise ValueError("its pickle is very long")
+        end = file.tell()
+        file.seek(start)
+        yield file.read(end - start)
+
+
+def _check_globals(pickled: bytes) -> None:
+    """Raise _UnsafePickleError for a pickle that names anything but the parts of tensors."""
+    for opcode, value, _ in pickletools.genops(pickled):
+        if opcode.name in ("GLOBAL", "INST") and value not in _GLOBALS:
+            raise _UnsafePickleError(str(value).replace(" ", "."))
+        if opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ", "NEWOBJ_EX"):
+            raise _UnsafePickleError(f"by {opcode.name}")
+
+
+def _check_tensors(data: Any, n_bytes: int) -> None:
+    """Raise ValueError where tensors, however nested, take more memory than the file has bytes."""
+    storages: dict[int, int] = {}
+    waiting, seen = [data], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            stored = value.untyped_storage()
+            storages[stored.data_ptr()] = stored.nbytes()
+            if value.layout != torch.strided or value.numel() * value.element_size() > stored.nbytes():
+                raise ValueError("a tensor in it is longer than what is stored of it")
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    if sum(storages.values()) > n_bytes:
+        raise ValueError("its tensors are longer than the file")
 
 
 def checkpoint_of(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
