@@ -93,6 +93,59 @@ def test_files_that_are_no_adapters_are_named(bundle_folder: Path, tmp_path: Pat
         load(bundle_folder, "cpu", lora=[tmp_path / "none.safetensors"])
 
 
+def test_equal_adapters_are_equal_files(bundle_folder: Path, tmp_path: Path) -> None:
+    adapter = dataclasses.replace(an_adapter(load_bundle(bundle_folder)), about={"b": 1, "a": {"d": 2, "c": 3}})
+    again = dataclasses.replace(adapter, about={"a": {"c": 3, "d": 2}, "b": 1})
+    files = [tmp_path / f"{n}.safetensors" for n in range(6)]
+    for n, path in enumerate(files):
+        write_adapter(path, (adapter, again)[n % 2])
+    assert len({path.read_bytes() for path in files}) == 1 and read_adapter(files[0]).about == adapter.about
+
+
+A, B = torch.ones(2, 32), torch.ones(32, 2)
+GOOD = {"format": "vampnet-lora-1", "scale": "0.5", "codec_id": "0" * 16, "about": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "metadata", "said"),
+    [
+        (torch.ones(64), B, {}, "must be (rank, in) and (out, rank) with one rank"),
+        (torch.ones(3, 32), B, {}, "with one rank"),
+        (torch.ones(0, 32), torch.ones(32, 0), {}, "with one rank"),
+        (A.long(), B, {}, "not floats"),
+        (A * float("nan"), B, {}, "no numbers"),
+        (A, B, {"scale": None}, "its scale is ''"),
+        (A, B, {"scale": "x"}, "its scale is 'x'"),
+        (A, B, {"scale": "inf"}, "its scale is 'inf'"),
+        (A, B, {"codec_id": None}, "its codec_id is ''"),
+        (A, B, {"about": "["}, "is not JSON"),
+        (A, B, {"about": "[" * 10**5}, "is not JSON"),
+        (A, B, {"about": '{"base": 3}'}, "base digests by file"),
+        (A, B, {"about": '{"a": 1, "a": 2}'}, "a key comes twice"),
+        (A, B, {"format": None}, "not an adapter of vampnet"),
+    ],
+)
+def test_damaged_adapters_are_one_line(
+    tmp_path: Path, a: torch.Tensor, b: torch.Tensor, metadata: dict[str, str | None], said: str
+) -> None:
+    facts = {name: text for name, text in {**GOOD, **metadata}.items() if text is not None}
+    save_file({f"{QUERY}.lora_A": a, f"{QUERY}.lora_B": b}, tmp_path / "a.safetensors", facts)
+    with pytest.raises(BundleError) as caught:
+        read_adapter(tmp_path / "a.safetensors")
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_layer_of_another_name_and_an_endless_product_are_refused(bundle_folder: Path, tmp_path: Path) -> None:
+    save_file({"coarse./x.lora_A": A, "coarse./x.lora_B": B}, tmp_path / "a.safetensors", GOOD)
+    with pytest.raises(BundleError, match="names no layer"):
+        read_adapter(tmp_path / "a.safetensors")
+    bundle = load_bundle(bundle_folder)
+    before = query(bundle)
+    with pytest.raises(BundleError, match="the product of its"):
+        apply_adapter(bundle, Adapter({QUERY: (A * 1e30, B * 1e30)}, 1.0, bundle.codec.id, {}))
+    assert torch.equal(query(bundle), before)
+
+
 def test_strength_is_read_from_the_text(tmp_path: Path) -> None:
     assert parse_adapter("a.safetensors") == ("a.safetensors", 1.0)
     assert parse_adapter("a.safetensors:0.5") == ("a.safetensors", 0.5)
