@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from vampnet.audio.files import Audio, read, write
+from vampnet.audio.folders import audio_files_in
 from vampnet.device import select_device
 from vampnet.errors import BundleError, SettingsError, require
 from vampnet.generation.pipeline import VampNet
@@ -26,6 +27,7 @@ from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, read_adapter, write_adapter
 from vampnet.models.transformer import MaskedTransformer
+from vampnet.storage import make_folder, read_json, sha256_of_file, write_whole
 from vampnet.training.data.token_dataset import TokenSet, join, open_tokens
 from vampnet.training.data.token_shards import tokenize_folder
 from vampnet.training.finetune_config import FinetuneConfig
@@ -72,6 +74,9 @@ class _Data:
     """Tokens of a folder, split."""
 
     train: TokenSet
+    """All encodings of the training files."""
+    plain: TokenSet
+    """Their first encoding: each file once."""
     held_out: TokenSet | None
     left_out: tuple[str, ...]
 
@@ -97,9 +102,13 @@ def finetune(
         raise BundleError(f"{bundle}: holds only a codec; there is nothing to fine-tune")
     work = Path(folder) if folder is not None else Path(f"{output}.run")
     _check_places(Path(audio_folder), Path(output), work)
-    _claim(
-        work, {"settings": dataclasses.asdict(settings), "codec_id": loaded.codec.id, "base": loaded.weight_digests()}
-    )
+    described = {
+        "settings": dataclasses.asdict(settings),
+        "codec_id": loaded.codec.id,
+        "base": loaded.weight_digests(),
+        "music": _digests(Path(audio_folder)),
+    }
+    _claim(work, described)
     data = _prepare(audio_folder, work, loaded, settings)
     factors, changes, steps = {}, {}, {}
     for part, model in (("coarse", loaded.coarse), ("c2f", loaded.c2f)):
@@ -113,12 +122,12 @@ def finetune(
         tuple(dict.fromkeys(data.train.names)),
         held_out.names if held_out else (),
         data.left_out,
-        data.train.n_frames / settings.encodings / per_s,
+        data.plain.n_frames / per_s,
         held_out.n_frames / per_s if held_out else 0.0,
     )
     adapter = Adapter(factors, settings.alpha / settings.rank, loaded.codec.id, _about(loaded, settings, report))
     write_adapter(output, adapter)
-    (work / "report.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
+    write_whole(work / "report.json", json.dumps(dataclasses.asdict(report), indent=1) + "\n", SettingsError)
     write_samples(work / "samples", Path(audio_folder) / (held_out or data.train).names[0], bundle, adapter, device)
     return report
 
@@ -135,7 +144,7 @@ def _prepare(audio_folder: str | Path, work: Path, loaded: Bundle, settings: Fin
         tokens = open_tokens(work / f"tokens-{turn}")
         sets.append(subset(tokens, [k for k, name in enumerate(tokens.names) if name in set(train.names)]))
     too_short = tuple(f"{name}: shorter than {MIN_FILE_S:g} s" for name in short)
-    return _Data(join(sets), held_out, (*done.skipped, *too_short))
+    return _Data(join(sets), train, held_out, (*done.skipped, *too_short))
 
 
 def _train(
@@ -148,7 +157,7 @@ def _train(
     say: Say,
 ) -> tuple[Change, int]:
     """Adapt a model in place, and leave it with its best adapters: the change per file and the step that was kept."""
-    judged = data.held_out or data.train
+    judged = data.held_out or data.plain
     model.to(select_device(device))
     before = file_nats(model, judged, recipe.crop_frames)
     adapt(model, settings)
@@ -224,18 +233,24 @@ def _check_places(audio_folder: Path, output: Path, work: Path) -> None:
 
 def _claim(folder: Path, described: dict[str, Any]) -> None:
     """Mark a working folder as that of these settings and weights; SettingsError if it is of others."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, SettingsError)
     path = folder / "settings.json"
-    if path.exists() and json.loads(path.read_text()) != described:
+    if path.exists() and read_json(path, SettingsError) != json.loads(json.dumps(described)):
         raise SettingsError(
-            f"{folder}: holds a run with other settings or another model; delete it, or name a new --run"
+            f"{folder}: holds a run with other settings, another model or other music; delete it, or name a new --run"
         )
-    path.write_text(json.dumps(described, indent=1) + "\n")
+    write_whole(path, json.dumps(described, indent=1) + "\n", SettingsError)
+
+
+def _digests(audio_folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of music by its name in the folder."""
+    files = audio_files_in(audio_folder)
+    return {str(path.relative_to(audio_folder)): sha256_of_file(path, SettingsError) for path in files}
 
 
 def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter, device: str) -> None:
     """Ten seconds of a file, and its vamp (defaults, seed 0) without and with the adapter, as WAV."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, SettingsError)
     audio = read(path)
     length = int(SAMPLE_S * audio.sample_rate_hz)
     start = max((audio.samples.shape[1] - length) // 2, 0)

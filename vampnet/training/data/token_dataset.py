@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vampnet.errors import CorpusError
+from vampnet.training.data.shard_header import check_shard_data, read_shard_header
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,9 @@ def open_tokens(folder: str | Path) -> TokenSet:
         raise CorpusError(f"{root}: holds no token shards; make them with `vampnet tokenize AUDIO_FOLDER -o {root}`")
     shards, pieces, names, beats, ids = [], [], [], [], set()
     for number, path in enumerate(headers):
-        header = json.loads(path.read_text())
-        data = path.with_suffix(".u16")
+        header, data = read_shard_header(path), path.with_suffix(".u16")
+        check_shard_data(header, data)
         expected = 2 * header["n_frames"] * header["n_codebooks"]
-        if not data.exists() or data.stat().st_size != expected:
-            raise CorpusError(f"{data}: damaged shard (expected {expected} bytes); delete it and tokenize again")
         ids.add((header["codec_id"], header["n_codebooks"]))
         shape = (header["n_frames"], header["n_codebooks"])
         shards.append(np.memmap(data, dtype="<u2", mode="r", shape=shape) if expected else np.zeros(shape, "<u2"))
@@ -141,5 +139,7 @@ def open_tokens(folder: str | Path) -> TokenSet:
         beats += [np.asarray(e.get("beats", ()), dtype=np.float64) for e in header["entries"]]
     if len(ids) > 1:
         raise CorpusError(f"{root}: its shards come from several codecs: {', '.join(sorted(i for i, _ in ids))}")
+    if not any(length for _, _, length in pieces):
+        raise CorpusError(f"{root}: its token shards are empty; tokenize again")
     (codec_id, n_codebooks), pieces_array = ids.pop(), np.asarray(pieces, dtype=np.int64).reshape(-1, 3)
     return TokenSet(codec_id, n_codebooks, tuple(shards), pieces_array, tuple(names), tuple(beats))

@@ -2,18 +2,21 @@
 
 A shard is a flat file of uint16 codes, frames x codebooks (`shard-00000.u16`), and a JSON beside it: the codec's id,
 the number of codebooks, and the source, first frame and length of each file in it, and the frames of its beats if the
-folder's index has them. A shard appears by renaming, so whatever is there is whole, and an interrupted run goes on at
-the first shard that is missing.
+folder's index has them, and digests of the shard and of the files. A shard appears by renaming, so whatever is there
+is whole, and an interrupted run goes on at the first shard that is missing. A shard that is damaged, or whose files or
+beats have changed, is made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +26,8 @@ from synthcorpus.corpus import INDEX_NAME, read_lines
 from vampnet.audio.folders import audio_files_in
 from vampnet.codec.base import Codec
 from vampnet.errors import AudioError, CorpusError
+from vampnet.storage import make_folder, sha256_of_file, whole_file, write_whole
+from vampnet.training.data.shard_header import check_shard_data, read_shard_header
 from vampnet.training.data.wave_dataset import levelled_channel
 
 FILES_PER_SHARD = 64
@@ -48,27 +53,35 @@ def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: C
 
     `turn` 1 and 2 encode the same music differently: the other channels of stereo files, and frames that begin a third
     or two of a hop later. Little music makes more training material so.
-    Resumes what is there; files that cannot be read are skipped and listed in the report and in `skipped.txt`.
-    Raises CorpusError when the folder holds no audio, or when the shards there come from another codec.
+    Resumes what is there, as far as it was made from these files' very bytes; files that cannot be read are skipped and
+    listed in the report and in `skipped.txt`. Raises CorpusError when the folder holds no audio, when the shards there
+    come from another codec or from files of other names, and when a file changes while it is read.
     """
     files = audio_files_in(audio_folder)
-    target = Path(token_folder)
-    target.mkdir(parents=True, exist_ok=True)
+    target = make_folder(token_folder, CorpusError)
     beats = _beats_of(Path(audio_folder))
     groups = [files[k : k + FILES_PER_SHARD] for k in range(0, len(files), FILES_PER_SHARD)]
+    if any(path.exists() for path in _paths(target, len(groups))):
+        raise CorpusError(f"{target}: its shards come from other files; use a new folder")
     done_s, total_frames, skipped, started = 0.0, 0, [], time.monotonic()
     with tqdm(total=len(files), desc="encoding", unit="file") as bar:
         for number, group in enumerate(groups):
             names = [str(p.relative_to(audio_folder)) for p in group]
-            header = _existing(target, number, names, codec)
+            sources = {name: sha256_of_file(path, CorpusError) for name, path in zip(names, group, strict=True)}
+            made_from = {
+                "files": sources,
+                "beats": {name: beats[name] for name in names if name in beats},
+                "turn": turn,
+            }
+            header = _existing(target, number, names, made_from, codec)
             if header is None:
-                header = _write_shard(target, number, names, group, beats, codec, bar, turn)
+                header = _write_shard(target, number, group, made_from, codec, bar)
                 done_s += header["n_frames"] / codec.frames_per_s
             else:
                 bar.update(len(group))
             total_frames += header["n_frames"]
             skipped += header["skipped"]
-    (target / "skipped.txt").write_text("".join(f"{line}\n" for line in skipped))
+    write_whole(target / "skipped.txt", "".join(f"{line}\n" for line in skipped), CorpusError)
     if total_frames == 0:
         raise CorpusError(f"{audio_folder}: none of its {len(files)} audio files can be read")
     speed = done_s / max(time.monotonic() - started, 1e-9)
@@ -80,11 +93,16 @@ def _paths(target: Path, number: int) -> tuple[Path, Path]:
 
 
 def read_header(target: Path, number: int, codec: Codec) -> dict | None:
-    """What stands beside a shard; None if it is not there. Raises CorpusError for a shard of another codec."""
+    """What stands beside a shard; None if it is not there or damaged. Raises CorpusError for one of another codec."""
     data_path, header_path = _paths(target, number)
     if not (header_path.exists() and data_path.exists()):
         return None
-    header = json.loads(header_path.read_text())
+    try:
+        header = read_shard_header(header_path)
+        check_shard_data(header, data_path)
+    except CorpusError as error:
+        tqdm.write(f"made again: {error}", file=sys.stderr)
+        return None
     if header["codec_id"] != codec.id:
         raise CorpusError(
             f"{target}: its shards come from codec {header['codec_id']}, not {codec.id}; use a new folder"
@@ -92,11 +110,18 @@ def read_header(target: Path, number: int, codec: Codec) -> dict | None:
     return header
 
 
-def _existing(target: Path, number: int, names: list[str], codec: Codec) -> dict | None:
+def _existing(target: Path, number: int, names: list[str], made_from: dict[str, Any], codec: Codec) -> dict | None:
+    """The header of a shard that was made from these files; None where it has to be made."""
     header = read_header(target, number, codec)
-    if header is not None and header["names"] != names:
+    if header is None:
+        return None
+    if header["names"] != names:
         raise CorpusError(f"{target}: its shards come from other files; use a new folder")
-    return header
+    return header if header.get("made_from") == _digest(made_from) else None
+
+
+def _digest(made_from: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
 def beat_frames(beats_s: Sequence[float], codec: Codec, late: int = 0) -> list[float]:
@@ -115,6 +140,7 @@ def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], sk
     return {
         "codec_id": codec.id,
         "n_codebooks": codec.n_codebooks,
+        "codebook_size": codec.codebook_size,
         "frames_per_s": codec.frames_per_s,
         "n_frames": sum(entry["n_frames"] for entry in entries),
         "names": list(names),
@@ -124,41 +150,37 @@ def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], sk
 
 
 def _write_shard(
-    target: Path,
-    number: int,
-    names: Sequence[str],
-    files: Sequence[Path],
-    beats: Mapping[str, Sequence[float]],
-    codec: Codec,
-    bar: tqdm,
-    turn: int,
+    target: Path, number: int, files: Sequence[Path], made_from: dict[str, Any], codec: Codec, bar: tqdm
 ) -> dict:
     entries, skipped, codes_TC, n_frames = [], [], [], 0
-    for k, (name, path) in enumerate(zip(names, files, strict=True)):
+    turn, beats, digests = made_from["turn"], made_from["beats"], made_from["files"]
+    for k, (name, path) in enumerate(zip(digests, files, strict=True)):
         bar.update()
         try:
             mono = levelled_channel(path, number * FILES_PER_SHARD + k + turn, codec.sample_rate_hz)
         except AudioError as error:
             skipped.append(str(error))
             continue
+        if sha256_of_file(path, CorpusError) != digests[name]:
+            raise CorpusError(f"{path}: changed while it was read; run the same command again when it is finished")
         late = turn * codec.hop // N_TURNS if len(mono) > 2 * codec.hop else 0
         codes_TC.append(codec.encode(torch.from_numpy(mono[late:])[None])[0].T.cpu().numpy())
         entries.append({"name": name, "start": n_frames, "n_frames": len(codes_TC[-1])})
         if name in beats:
             entries[-1]["beats"] = beat_frames(beats[name], codec, late)
         n_frames += len(codes_TC[-1])
-    header = shard_header(codec, names, entries, skipped)
+    header = {**shard_header(codec, list(digests), entries, skipped), "made_from": _digest(made_from)}
     write_shard(target, number, header, codes_TC)
     return header
 
 
 def write_shard(target: Path, number: int, header: dict, codes_TC: Sequence[np.ndarray]) -> None:
-    """A shard and the JSON beside it, each by renaming; the JSON comes last."""
+    """A shard and the JSON beside it, with the shard's digest, each by renaming; the JSON comes last."""
     data_path, header_path = _paths(target, number)
-    with open(data_path.with_suffix(".tmp"), "wb") as out:
+    digest = hashlib.sha256()
+    with whole_file(data_path, CorpusError) as temporary, open(temporary, "wb") as out:
         for codes in codes_TC:
-            out.write(codes.astype("<u2").tobytes())
-    os.replace(data_path.with_suffix(".tmp"), data_path)
-    temporary = header_path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(header))
-    os.replace(temporary, header_path)
+            data = codes.astype("<u2").tobytes()
+            digest.update(data)
+            out.write(data)
+    write_whole(header_path, json.dumps({**header, "sha256": digest.hexdigest()}), CorpusError)

@@ -1,18 +1,16 @@
 """Random crops of a folder of audio, fast: one channel per file, resampled and levelled once, memory-mapped.
 
-The cache `.waves-<rate>.i16` beside the files holds 16-bit samples at INPUT_LUFS; it is made anew when the list of
-files or their sizes change.
+The cache `.waves-<rate>.i16` beside the files holds 16-bit samples at INPUT_LUFS; it is made again when a file or the
+list of files changes, and when it is damaged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +21,9 @@ from vampnet.audio import files as audio_files
 from vampnet.audio.folders import audio_files_in
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.errors import AudioError, CorpusError
+from vampnet.storage import read_json, sha256_of_file, whole_file, write_whole
+
+MAX_INDEX_BYTES = 1 << 28
 
 
 class Waves(Protocol):
@@ -94,38 +95,47 @@ class DeviceWaves:
 def open_waves(folder: str | Path, sample_rate_hz: int) -> WaveSet:
     """Open the cache of a folder, or make it. Files that cannot be read are left out with a warning on stderr."""
     root, files = Path(folder), audio_files_in(folder)
-    stamp = "\n".join(f"{p.relative_to(root)} {p.stat().st_size}" for p in files)
+    stamp = "\n".join(f"{p.relative_to(root)} {sha256_of_file(p, CorpusError)}" for p in files)
     key = hashlib.sha256(stamp.encode()).hexdigest()
     cache, index_path = root / f".waves-{sample_rate_hz}.i16", root / f".waves-{sample_rate_hz}.json"
-    index = json.loads(index_path.read_text()) if index_path.exists() else {}
-    if index.get("key") != key or not cache.exists():
-        index = {"key": key, "starts": _write_cache(files, cache, sample_rate_hz)}
-        temporary = index_path.with_suffix(f".{secrets.token_hex(4)}.tmp")
-        temporary.write_text(json.dumps(index))
-        os.replace(temporary, index_path)
+    index = _read_index(index_path, cache, key)
+    if index is None:
+        index = {"key": key, **_write_cache(files, cache, sample_rate_hz)}
+        write_whole(index_path, json.dumps(index), CorpusError)
     return WaveSet(np.memmap(cache, dtype=np.int16, mode="r"), np.asarray(index["starts"], dtype=np.int64))
 
 
-def _write_cache(files: list[Path], cache: Path, sample_rate_hz: int) -> list[int]:
-    # Each process writes a file of its own: two that begin at once must not take it from each other.
-    starts, temporary = [0], cache.with_name(f"{cache.name}.{secrets.token_hex(4)}.tmp")
+def _read_index(path: Path, cache: Path, key: str) -> dict[str, Any] | None:
+    """The index of a cache that was made from these files and is whole; None where it has to be made."""
+    if not (path.is_file() and cache.is_file()):
+        return None
     try:
-        with open(temporary, "wb") as out:
-            for number, path in enumerate(tqdm(files, desc="reading audio", unit="file")):
-                try:
-                    mono = levelled_channel(path, number, sample_rate_hz)
-                except AudioError as error:
-                    tqdm.write(f"left out: {error}")
-                    continue
-                samples = np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16)
-                out.write(samples.tobytes())
-                starts.append(starts[-1] + len(samples))
+        index = read_json(path, CorpusError, MAX_INDEX_BYTES)
+    except CorpusError:
+        return None
+    starts = index.get("starts") if isinstance(index, dict) else None
+    if not isinstance(starts, list) or index.get("key") != key:
+        return None
+    return index if index.get("sha256") == sha256_of_file(cache, CorpusError) else None
+
+
+def _write_cache(files: list[Path], cache: Path, sample_rate_hz: int) -> dict[str, Any]:
+    # Each process writes a file of its own: two that begin at once must not take it from each other.
+    starts, digest = [0], hashlib.sha256()
+    with whole_file(cache, CorpusError) as temporary, open(temporary, "wb") as out:
+        for number, path in enumerate(tqdm(files, desc="reading audio", unit="file")):
+            try:
+                mono = levelled_channel(path, number, sample_rate_hz)
+            except AudioError as error:
+                tqdm.write(f"left out: {error}")
+                continue
+            data = np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16).tobytes()
+            digest.update(data)
+            out.write(data)
+            starts.append(starts[-1] + len(data) // 2)
         if starts[-1] == 0:
             raise CorpusError(f"{cache.parent}: none of its {len(files)} audio files can be read")
-        os.replace(temporary, cache)
-    finally:
-        temporary.unlink(missing_ok=True)  # of a run that failed or was stopped
-    return starts
+    return {"starts": starts, "sha256": digest.hexdigest()}
 
 
 def levelled_channel(path: Path, number: int, sample_rate_hz: int) -> np.ndarray:
