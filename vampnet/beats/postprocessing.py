@@ -32,7 +32,7 @@ class Search:
     patterns: tuple[tuple[tuple[float, ...], float], ...] = (
         ((1, 1, 1, 1), 0.0),
         ((1, 1, 1), 0.0),
-        ((1, 1), 0.0),
+        ((1, 1), 1.0),  # else the half bars of 4/4, which sound like beginnings too, count as bars of two beats
         ((1, 1, 1, 1, 1), 1.0),
         ((1, 1, 1.5), 1.0),
         ((1.5, 1, 1), 2.0),
@@ -40,7 +40,7 @@ class Search:
     """Lengths of the beats of a bar, and what each such bar costs, nats."""
     downbeat_weight: float = 1.0
     """How much a downbeat's log odds count beside a beat's."""
-    bar_costs: tuple[tuple[int, float], ...] = ((4, 0.0), (3, 0.0), (2, 0.0), (5, 1.0), (6, 2.0), (7, 2.0))
+    bar_costs: tuple[tuple[int, float], ...] = ((4, 0.0), (3, 0.0), (2, 0.4), (5, 1.0), (6, 2.0), (7, 2.0))
     """Beats per bar that are considered for given beats, and the cost of each such bar, nats."""
     bar_change_cost: float = 8.0
     """What a change of the bar's length, or a bar cut short, costs, nats."""
@@ -145,7 +145,9 @@ def refined(frames: np.ndarray, probability_T: np.ndarray) -> np.ndarray:
     around = np.stack([padded[frames + 1], padded[frames + 2], padded[frames + 3]])
     frames = frames + around.argmax(axis=0) - 1
     low, mid, high = padded[frames + 1], padded[frames + 2], padded[frames + 3]
-    return np.maximum(frames + np.clip((high - low) / np.maximum(low + mid + high, 1e-6), -0.5, 0.5), 0.0)
+    shift = np.clip((high - low) / np.maximum(low + mid + high, 1e-6), -0.5, 0.5)
+    at_an_end = (frames <= 0) | (frames >= len(probability_T) - 1)  # one neighbour is not heard: no centre is known
+    return frames + np.where(at_an_end, 0.0, shift)
 
 
 def bar_numbers(probability_N: np.ndarray, search: Search) -> np.ndarray:

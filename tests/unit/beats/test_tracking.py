@@ -68,6 +68,20 @@ def test_the_path_counts_bars(length: int) -> None:
     assert frames[numbers == 1].tolist() == places[1::length].tolist()
 
 
+def test_half_bars_that_sound_like_beginnings_are_no_bars() -> None:
+    places = np.arange(20.0, 980, 25)
+    heard = np.maximum(activations(places[::4], 1000, 0.97), activations(places[2::4], 1000, 0.63))
+    frames, numbers = best_path(np.stack([activations(places, 1000), heard], axis=1), SEARCH)
+    assert frames[numbers == 1].tolist() == places[::4].tolist()
+    p = np.tile([0.97, 0.01, 0.63, 0.01], 8)
+    assert np.flatnonzero(bar_numbers(p, SEARCH) == 1).tolist() == list(range(0, 32, 4))
+
+
+def test_a_beat_at_the_very_beginning_stays_there() -> None:
+    places = np.arange(0.0, 990, 25)
+    assert refined(places.astype(int), activations(places, 1000))[0] == 0.0
+
+
 @pytest.mark.parametrize("length", [2, 3, 4, 5, 7])
 def test_bars_are_counted(length: int) -> None:
     p = np.full(40, 0.1)
