@@ -20,7 +20,7 @@ from typing import Any
 
 from vampnet.config import check, descriptions, nearest, type_hints
 from vampnet.errors import SettingsError
-from vampnet.jobs.request import REQUESTS, OutpaintRequest, Request
+from vampnet.jobs.request import REQUESTS, DecompressRequest, OutpaintRequest, Request
 
 GROUPS = {
     "": "What to make",
@@ -209,11 +209,10 @@ def as_single(request: Request) -> Request:
     further = request.variation - 1
     if request.task == "loop":
         return request
-    if request.task == "decompress":
-        seed: int | None = getattr(request, "seed")  # noqa: B009
-        if seed is None:
+    if isinstance(request, DecompressRequest):
+        if request.seed is None:
             return request
-        return dataclasses.replace(request, variations=1, variation=0, **{"seed": (seed + further) % 2**63})
+        return dataclasses.replace(request, variations=1, variation=0, seed=(request.seed + further) % 2**63)
     sampling = dataclasses.replace(request.sampling, seed=(request.sampling.seed + further) % 2**63)
     return dataclasses.replace(request, variations=1, variation=0, sampling=sampling)
 

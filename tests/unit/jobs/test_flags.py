@@ -93,7 +93,9 @@ def test_a_command_line_stands_for_its_request(request: Request, output: str) ->
     words = shlex.split(command_of(request, output))
     assert words[:2] == ["vampnet", request.task]
     assert parsed(words[2:], request.task) == as_single(request)
-    assert words[words.index("-o") + 1] == output if not output[1:] or output[0] != "-" else f"--output={output}" in words
+    assert (
+        words[words.index("-o") + 1] == output if not output[1:] or output[0] != "-" else f"--output={output}" in words
+    )
 
 
 def test_only_what_differs_is_written() -> None:
