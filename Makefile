@@ -1,6 +1,6 @@
 # make demo   set up, then vamp the example loop
 # make test   set up, then run the tests
-# make lint   set up, then check style and types
+# make lint   set up, then check style, types, layers, dead code and dependencies
 # make clean  remove what the others made, but for .venv
 # PYTHON names the interpreter for .venv, Python 3.10 to 3.13.
 
@@ -26,6 +26,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/deptry .
 
 setup: $(INSTALLED)
 

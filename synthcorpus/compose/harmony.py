@@ -57,6 +57,7 @@ class Key:
 
     @property
     def name(self) -> str:
+        """Name of the key, such as "A minor"."""
         names = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
         return f"{names[self.tonic]} {self.mode}"
 
@@ -84,6 +85,7 @@ class Chord:
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
+        """Pitch classes of the chord's notes, 0 to 11, root first."""
         return tuple((self.root + interval) % 12 for interval in self.intervals)
 
 

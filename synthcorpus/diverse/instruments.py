@@ -45,6 +45,7 @@ class WavetableVoice(Patch):
         self.tables_per_s = log_uniform(rng, 0.3, 12.0)
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         hertz = pitch_hz(pitch)
         count = max(1, min(self.levels.shape[1], int(0.45 * self.rate / hertz)))
         angles = np.outer(np.arange(1, count + 1), np.arange(2049) / 2048.0) + self.phases[:count, None]
@@ -68,6 +69,7 @@ class SuperSawVoice(Patch):
         self.bright = log_uniform(rng, 3.0, 60.0)
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         from scipy.signal import butter, sosfilt
 
         rng, hertz = np.random.default_rng((self.seed, pitch)), pitch_hz(pitch)
@@ -93,6 +95,7 @@ class ResonantVoice(Patch):
         self.wobble_hz = float(rng.choice((0.0, 0.0, rng.uniform(1.0, 9.0))))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         from scipy.signal import butter, sosfilt
 
         hertz = pitch_hz(pitch)
@@ -126,6 +129,7 @@ class VowelVoice(Patch):
         self.turn_s = float(rng.uniform(0.2, 3.0))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         from scipy.signal import lfilter
 
         hertz, rng = pitch_hz(pitch), np.random.default_rng((self.seed, pitch))
@@ -157,6 +161,7 @@ class BreathVoice(Patch):
         self.q = float(rng.uniform(2.0, 40.0))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         from scipy.signal import iirpeak, lfilter
 
         hertz = min(pitch_hz(pitch), 0.4 * self.rate)
@@ -195,6 +200,7 @@ class ModalVoice(Patch):
         self.release_s = float(rng.uniform(0.1, 1.5))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         hertz = pitch_hz(pitch)
         rng = np.random.default_rng((self.seed, pitch))
         time = np.arange(n_samples) / self.rate

@@ -36,6 +36,7 @@ class DrumVoice:
         self.seed = int(rng.integers(2**31))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         rng = np.random.default_rng((self.seed, pitch))
         time = np.arange(n_samples) / self.rate
         if pitch in _KICKS:

@@ -59,6 +59,7 @@ class ConsolePulse(_Console):
     """A pulse whose duty steps through four values, with vibrato in steps on longer notes."""
 
     def wave(self, pitch: int, time_s: np.ndarray, tick: np.ndarray) -> np.ndarray:
+        """Pulse wave whose duty cycle follows the ticks, -1 or 1."""
         hertz = pitch_hz(pitch) * np.where((tick > 8) & (tick % 6 < 3), 1.012, 1.0)
         duty = self.duties[np.minimum(tick.astype(int) // 2, 3)]
         cycles = np.cumsum(hertz) * (time_s[1] if len(time_s) > 1 else 0.0)
@@ -69,9 +70,11 @@ class ConsoleTriangle(_Console):
     """A triangle of sixteen steps whose pitch starts an octave high for one tick, as a drum."""
 
     def volume(self, tick: np.ndarray) -> np.ndarray:
+        """Constant volume: the triangle channel has none to set."""
         return np.ones_like(tick)
 
     def wave(self, pitch: int, time_s: np.ndarray, tick: np.ndarray) -> np.ndarray:
+        """Triangle wave in steps of 4 bits, -1 to 1."""
         hertz = pitch_hz(pitch) * np.where(tick < 1, 2.0, 1.0)
         cycles = np.cumsum(hertz) * (time_s[1] if len(time_s) > 1 else 0.0) % 1.0
         return np.round((4.0 * np.abs(cycles - 0.5) - 1.0) * 7.5) / 7.5
@@ -81,9 +84,11 @@ class ConsoleNoise(_Console):
     """A shift register clocked at a rate that falls with the pitch; every second kit has the short, metallic loop."""
 
     def volume(self, tick: np.ndarray) -> np.ndarray:
+        """Decaying volume per tick, in 15 steps."""
         return np.round(15.0 * np.exp(-tick / min(self.decay_ticks, 9.0))) / 15.0
 
     def wave(self, pitch: int, time_s: np.ndarray, tick: np.ndarray) -> np.ndarray:
+        """Shift-register noise, -1 or 1, its clock falling with time."""
         bits = np.random.default_rng(self.seed).choice((-1.0, 1.0), size=93 if self.seed % 2 else 32767)
         clock_hz = 200.0 * 2.0 ** ((pitch - 24.0) / 12.0)
         fall = np.where(tick < 3, 1.0, 0.7) if pitch < 60 else 1.0
@@ -129,6 +134,7 @@ class DroneBowed(_Drone):
     """Partials slightly stretched, each breathing at its own rate, and the noise of the bow."""
 
     def wave(self, cycles: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        """Sum of harmonics with the scratch of a bow."""
         rng = np.random.default_rng(self.seed)
         total = np.zeros(len(time_s))
         for partial in range(1, 17):
@@ -144,6 +150,7 @@ class DroneBell(_Drone):
     """Frequency modulation at an irrational ratio whose depth swells."""
 
     def wave(self, cycles: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        """Frequency-modulated bell."""
         depth = self.index * (0.3 + 0.7 * np.sin(2.0 * np.pi * time_s / 7.0) ** 2)
         inner = np.sin(2.0 * np.pi * self.ratio * cycles)
         return np.sin(2.0 * np.pi * cycles + depth * inner)
@@ -153,6 +160,7 @@ class DroneLow(_Drone):
     """The lowest tone: few partials, driven into a soft clip."""
 
     def wave(self, cycles: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        """Low tone through soft saturation."""
         wave = sum((np.sin(2.0 * np.pi * n * cycles) / n for n in (1, 2, 3, 5)), np.zeros(len(time_s)))
         return np.tanh((1.0 + 2.0 * self.brightness) * wave)
 

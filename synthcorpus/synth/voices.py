@@ -101,6 +101,7 @@ class SubtractiveVoice(Patch):
         self.floor = float(rng.uniform(0.0, 0.4))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         hertz = pitch_hz(pitch)
         pair = [self._oscillator(hertz * (1.0 + sign * self.detune), n_samples, sign) for sign in (-0.5, 0.5)]
         time = np.arange(n_samples, dtype=np.float32) / self.rate
@@ -137,6 +138,7 @@ class FmVoice(Patch):
         self.feedback = float(rng.uniform(0.0, 0.8))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         hertz = pitch_hz(pitch)
         time = np.arange(n_samples) / self.rate
         # high notes need less modulation to stay below the Nyquist frequency
@@ -171,6 +173,7 @@ class AdditiveVoice(Patch):
         self.tremolo_hz = float(rng.uniform(3.0, 7.0))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         hertz = pitch_hz(pitch)
         table = self._table(int(0.45 * self.rate / hertz))
         sides = []
@@ -202,6 +205,7 @@ class PluckVoice(Patch):
         self.softness = float(rng.uniform(0.0, 0.9))
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         hertz = pitch_hz(pitch)
         period = max(8, round(self.rate / hertz))
         stretch = period * hertz / self.rate  # the delay line is a whole number of samples; reading it mends the pitch
@@ -226,6 +230,7 @@ class NoiseVoice(Patch):
     """Filtered noise that swells: wind, sea, risers."""
 
     def note(self, pitch: int, velocity: int, n_samples: int) -> np.ndarray:
+        """Audio of a note, float32 (2, n_samples); velocity 1 to 127."""
         from scipy.signal import butter, sosfilt
 
         rng = np.random.default_rng((self.seed, pitch))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -46,3 +48,10 @@ def test_each_room_says_what_it_is(room: str) -> None:
 def test_each_class_name_is_used_once() -> None:
     twice = {name: places for name, places in classes().items() if len(places) > 1 and name not in DOUBLES}
     assert not twice, "\n".join(f"{name}: {', '.join(places)}" for name, places in sorted(twice.items()))
+
+
+def test_layers_import_downward_alone() -> None:
+    """The contracts of pyproject.toml: layers, composer, listening room."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    result = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr

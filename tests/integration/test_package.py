@@ -20,6 +20,7 @@ MAX_LINES = 400
 # Import names of the dependencies in pyproject.toml's `dependencies`; all else belongs inside functions.
 CORE = {
     "constriction",
+    "docstring_parser",
     "huggingface_hub",
     "jsonargparse",
     "librosa",

@@ -62,6 +62,7 @@ class BeatThisNetwork(nn.Module):
         self.task_heads = nn.ModuleDict({"beat_downbeat_lin": nn.Linear(sizes.width, 2)})
 
     def forward(self, spectra_BTU: Tensor) -> Tensor:
+        """Log-mel spectra (B, T, U) -> logits (B, T, 2) of beat and downbeat."""
         x_BCUT = self.frontend["blocks"](self.frontend["stem"](spectra_BTU.mT))
         x_BTD = self.frontend["linear"](x_BCUT.flatten(1, 2).mT)
         logits_BT2 = self.task_heads["beat_downbeat_lin"](self.transformer_blocks(x_BTD))
@@ -80,6 +81,7 @@ class Stem(nn.Module):
         self.bn2d = nn.BatchNorm2d(channels)
 
     def forward(self, x_BUT: Tensor) -> Tensor:
+        """Spectra (B, U, T) -> feature maps (B, C, U, T)."""
         return nn.functional.gelu(self.bn2d(self.conv2d(self.bn1d(x_BUT)[:, None])))
 
 
@@ -93,6 +95,7 @@ class FrontBlock(nn.Module):
         self.norm = nn.BatchNorm2d(2 * channels)
 
     def forward(self, x_BCUT: Tensor) -> Tensor:
+        """Feature maps (B, C, U, T) -> twice the channels, half the bands."""
         return nn.functional.gelu(self.norm(self.conv2d(self.partial(x_BCUT))))
 
 
@@ -105,6 +108,7 @@ class BandsThenTime(nn.Module):
         self.attnT, self.ffT = GatedRotaryAttention(channels, head), GeluFeedForward(channels, 4)
 
     def forward(self, x_BCUT: Tensor) -> Tensor:
+        """Attention along bands, then along time; the shape (B, C, U, T) stays."""
         x_BTUC = x_BCUT.permute(0, 3, 2, 1)
         x_BTUC = x_BTUC + self.attnF(x_BTUC)
         x_BTUC = x_BTUC + self.ffF(x_BTUC)
@@ -127,6 +131,7 @@ class Transformer(nn.Module):
         self.norm = RmsNorm(sizes.width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """Features (B, T, D) -> (B, T, D)."""
         for layer in self.layers:
             attend, feed = layer  # type: ignore[misc]
             x_BTD = x_BTD + attend(x_BTD)
@@ -142,6 +147,7 @@ class RmsNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis to a root mean square of 1, then scale."""
         return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * self.gamma
 
 
@@ -155,6 +161,7 @@ class GeluFeedForward(nn.Module):
         self.net = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Feed-forward layer on the last axis, without the residual sum."""
         return self.net(x)
 
 
@@ -170,6 +177,7 @@ class GatedRotaryAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(width, width, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Self-attention along the last axis but one, without the residual sum."""
         x = self.norm(x)
         q, k, v = self.to_qkv(x).unflatten(-1, (3, self.n_heads, self.head)).movedim(-3, 0).transpose(-3, -2)
         attended = nn.functional.scaled_dot_product_attention(rotated(q), rotated(k), v)

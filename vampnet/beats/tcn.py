@@ -37,6 +37,7 @@ class BeatNetwork(nn.Module):
         self.head = nn.Conv1d(WIDTH, 2, 1)
 
     def forward(self, spectra_BTU: Tensor) -> Tensor:
+        """Log-mel spectra (B, T, bands) -> logits (B, T, 2) of beat and downbeat."""
         found_BKTU = nn.functional.max_pool2d(self.detectors(spectra_BTU[:, None]), (1, 2)).relu()
         x_BDT = self.mix(found_BKTU.transpose(2, 3).flatten(1, 2))
         for layer in self.layers:
@@ -54,6 +55,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout1d(0.1)
 
     def forward(self, x_BDT: Tensor) -> Tensor:
+        """Dilated convolution with a residual sum; the shape (B, D, T) stays."""
         return x_BDT + self.mix(self.dropout(nn.functional.gelu(self.spread(x_BDT))))
 
 

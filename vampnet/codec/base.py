@@ -74,8 +74,10 @@ class Codec(nn.Module):
 
     @property
     def frames_per_s(self) -> float:
+        """Codec frames per second."""
         return self.sample_rate_hz / self.hop
 
     @property
     def device(self) -> torch.device:
+        """Device of the weights."""
         return next(self.parameters()).device

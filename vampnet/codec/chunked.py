@@ -35,9 +35,11 @@ class BlockwiseCodec(Codec):
         raise NotImplementedError
 
     def encode(self, audio_BS: Tensor) -> Tensor:
+        """Waveform (B, S) -> codes (B, C, T), int64."""
         return torch.cat(list(self.encode_blocks([audio_BS])), dim=2)
 
     def decode(self, codes_BCT: Tensor) -> Tensor:
+        """Codes (B, C, T) -> waveform (B, T * hop)."""
         return torch.cat(list(self.decode_blocks(codes_BCT)), dim=1)
 
     @torch.no_grad()
@@ -80,5 +82,6 @@ class BlockwiseCodec(Codec):
 
     @torch.no_grad()
     def decode_part(self, codes_BCT: Tensor, first: int, n_frames: int) -> Tensor:
+        """Waveform (B, n_frames * hop) of the frames from `first` on, as in the whole decoded at once."""
         audio_BS = self.decode_span(codes_BCT.to(self.device))
         return audio_BS[:, first * self.hop : (first + n_frames) * self.hop]

@@ -92,6 +92,7 @@ class MagnitudeConfig:
 
     @property
     def frames_per_s(self) -> float:
+        """Codec frames per second."""
         return self.sample_rate_hz / self.hop
 
 
@@ -153,4 +154,5 @@ class DacConfig:
 
     @property
     def frames_per_s(self) -> float:
+        """Codec frames per second."""
         return self.sample_rate_hz / self.hop

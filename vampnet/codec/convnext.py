@@ -33,5 +33,6 @@ class ConvNextBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.2))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """ConvNeXt block with a residual sum; the shape (B, T, D) stays."""
         y_BTD = self.mix(x_BTD.transpose(1, 2)).transpose(1, 2)
         return x_BTD + self.scale * self.narrow(gelu(self.widen(self.norm(y_BTD))))

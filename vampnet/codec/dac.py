@@ -47,6 +47,7 @@ class Snake(nn.Module):
         self.alpha = nn.Parameter(torch.ones(1, width, 1))
 
     def forward(self, x_BDS: Tensor) -> Tensor:
+        """Snake activation x + sin(alpha x)^2 / alpha; the shape (B, D, S) stays."""
         alpha = self.alpha.to(x_BDS.dtype)
         # In place where it can be: fresh memory costs more than the arithmetic.
         squared_BDS = (alpha * x_BDS).sin_().square_()
@@ -67,6 +68,7 @@ class ResidualUnit(nn.Module):
         self.last = nn.Conv1d(width, width, last_kernel, padding=last_kernel // 2)
 
     def forward(self, x_BDS: Tensor) -> Tensor:
+        """Dilated convolution with a residual sum; the shape (B, D, S) stays."""
         y_BDS = self.snake_out(self.dilated(self.snake_in(x_BDS).to(self.dilated.weight.dtype)))
         return x_BDS + self.last(y_BDS)
 
@@ -87,6 +89,7 @@ class Branches(nn.Module):
         )
 
     def forward(self, x_BDS: Tensor) -> Tensor:
+        """Mean of the parallel residual branches; the shape (B, D, S) stays."""
         total_BDS = self.rows[0](x_BDS)
         for row in self.rows[1:]:
             total_BDS = total_BDS + row(x_BDS)
@@ -125,6 +128,7 @@ class EncoderStage(nn.Module):
         self.down = nn.Conv1d(width, 2 * width, 2 * stride, stride, padding=-(-stride // 2))
 
     def forward(self, x_BDS: Tensor) -> Tensor:
+        """Features (B, D, S) -> (B, 2 D, S / stride)."""
         return self.down(self.snake(in_pieces(self.units, x_BDS)))
 
 
@@ -138,6 +142,7 @@ class DecoderStage(nn.Module):
         self.units = Branches(width // 2, kernels) if kernels else plain_units(width // 2)
 
     def forward(self, x_BDS: Tensor) -> Tensor:
+        """Features (B, D, S) -> (B, D / 2, S * stride), one sample less for an odd stride."""
         return in_pieces(self.units, self.up(self.snake(x_BDS)))
 
 
@@ -153,6 +158,7 @@ class DacEncoder(nn.Module):
         self.leave = nn.Conv1d(widths[-1], config.latent_dim, LEAVE_KERNEL, padding=LEAVE_KERNEL // 2)
 
     def forward(self, audio_BS: Tensor) -> Tensor:
+        """Waveform (B, S) -> latent (B, T, L)."""
         x_BDS = self.stages(self.enter(audio_BS.unsqueeze(1)))
         return self.leave(self.snake(x_BDS)).transpose(1, 2)
 
@@ -174,6 +180,7 @@ class DacDecoder(nn.Module):
         self.leave = nn.Conv1d(widths[-1], 1, ENTER_KERNEL, padding=ENTER_KERNEL // 2)
 
     def forward(self, latent_BTL: Tensor) -> Tensor:
+        """Latent (B, T, L) -> waveform (B, S), -1 to 1."""
         x_BDS = self.stages(self.enter(latent_BTL.transpose(1, 2)))
         return self.leave(self.snake(x_BDS)).tanh().squeeze(1)
 
@@ -182,6 +189,7 @@ class CosineQuantizer(ResidualQuantizer):
     """A residual quantiser whose levels take the entry of the nearest direction."""
 
     def lookup(self, vectors_NK: Tensor, level: int) -> Tensor:
+        """Index of the codebook entry with the highest cosine similarity, (N,)."""
         return nearest(F.normalize(vectors_NK), F.normalize(self.codebooks_CVK[level]))
 
 
@@ -205,11 +213,13 @@ class DacCodec(BlockwiseCodec):
 
     @property
     def id(self) -> str:
+        """Digest of configuration and weights, 16 hex digits; models and codec of a bundle must share it."""
         digest = hashlib.sha256(json.dumps(to_dict(self.config), sort_keys=True).encode())
         digest.update(self.codebooks().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def codebooks(self) -> Tensor:
+        """Codebook vectors (C, V, K), float32, a copy."""
         return self.quantizer.codebooks_CVK.detach().float().clone()
 
     def in_format(self, dtype: torch.dtype) -> DacCodec:
@@ -227,9 +237,11 @@ class DacCodec(BlockwiseCodec):
         return converted.train(self.training)
 
     def encode_span(self, audio_BS: Tensor) -> Tensor:
+        """Waveform (B, S) of one span -> codes (B, C, T)."""
         return self.quantizer.encode(self.encoder(audio_BS))
 
     def decode_span(self, codes_BCT: Tensor) -> Tensor:
+        """Codes (B, C, T) of one span -> waveform (B, T * hop)."""
         # A frame counts up to its first masked code; one that begins with it is silent.
         known_BCT = (codes_BCT < self.codebook_size).long().cumprod(dim=1)
         latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1), known_BCT)

@@ -92,6 +92,7 @@ class MagnitudeDecoder(nn.Module):
         self.leave_high = nn.Linear(config.fine_width, high.n_bins)
 
     def forward(self, latent_BTL: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent (B, T, L) -> log magnitudes (B, U, F) of the low and the high grid."""
         x_BTD = self.enter(latent_BTL)
         for block in self.blocks:
             x_BTD = block(x_BTD)
@@ -148,6 +149,7 @@ class MagnitudeCodec(BlockwiseCodec):
 
     @property
     def id(self) -> str:
+        """Digest of configuration and weights, 16 hex digits; models and codec of a bundle must share it."""
         settings = to_dict(self.config)
         for name in ("low_rounds", "high_rounds"):  # they change the sound, not what the codes mean
             del settings[name]
@@ -158,12 +160,15 @@ class MagnitudeCodec(BlockwiseCodec):
         return digest.hexdigest()[:16]
 
     def codebooks(self) -> Tensor:
+        """Codebook vectors (C, V, K), float32, a copy."""
         return self.quantizer.codebooks_CVK.detach().float().clone()
 
     def encode_span(self, audio_BS: Tensor) -> Tensor:
+        """Waveform (B, S) of one span -> codes (B, C, T)."""
         return self.quantizer.encode(self.encoder(audio_BS))
 
     def decode_span(self, codes_BCT: Tensor) -> Tensor:
+        """Codes (B, C, T) of one span -> waveform (B, T * hop)."""
         # A frame counts up to its first masked code; one that begins with it is silent.
         known_BCT = (codes_BCT < self.codebook_size).long().cumprod(dim=1)
         latent_BTL = self.quantizer.decode(codes_BCT.clamp(max=self.codebook_size - 1), known_BCT)

@@ -57,6 +57,7 @@ class LinearEncoder(nn.Module):
         return torch.cat([compress(low_BFU, low), compress(high_BFU, high), *bands], dim=2)
 
     def forward(self, low_BFU: Tensor, high_BFU: Tensor) -> Tensor:
+        """Magnitudes (B, F, U) of both grids -> latent (B, T, L)."""
         return self.project(self.features(low_BFU, high_BFU))
 
 
@@ -70,6 +71,7 @@ class LinearDecoder(nn.Module):
         self.say = nn.Linear(latent_dim, sum(self.sizes))
 
     def forward(self, latent_BTL: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent (B, T, L) -> compressed magnitudes (B, U, F) of both grids."""
         log_BTX = self.say(latent_BTL).float().clamp_min(LEAST_SAID).log() / COMPRESSION
         low_BUF, high_BUF = (
             part_BTX.unflatten(2, (n, -1)).flatten(1, 2)

@@ -170,9 +170,11 @@ class Observer:
         self.quantizer.codebooks_CVK[level, dead] = vectors_NK[pick]
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Moving counts and sums, for a checkpoint."""
         return {"count_CV": self.count_CV, "total_CVK": self.total_CVK}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""
         self.count_CV.copy_(state["count_CV"])
         self.total_CVK.copy_(state["total_CVK"])
 

@@ -44,6 +44,7 @@ class StftGrid(nn.Module):
 
     @property
     def n_bins(self) -> int:
+        """Number of frequency bins of the grid."""
         return self.stop - self.first
 
     def forward(self, audio_BS: Tensor) -> Tensor:

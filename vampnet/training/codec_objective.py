@@ -112,6 +112,7 @@ class CodecObjective:
 
     @property
     def rate_hz(self) -> int:
+        """Sample rate of the codec, Hz."""
         return self.recipe.codec.sample_rate_hz
 
     def _batch(self, step: int, rank: int, size: int | None = None) -> Tensor:
@@ -123,13 +124,16 @@ class CodecObjective:
         return batch.to(self.module.codec.device)
 
     def compile(self) -> None:
+        """Compile the layers; SettingsError where nothing can be compiled."""
         raise SettingsError("loop.compile is for masked models; a codec's training has nothing that is compiled")
 
     @property
     def work(self) -> dict[str, float]:
+        """Work of one step on one device, in units that the log gives per second."""
         return {"audio_s": self.recipe.loop.batch_size * self.recipe.crop_frames * self.recipe.codec.hop / self.rate_hz}
 
     def begin_step(self, step: int) -> bool:
+        """Prepare a step; True when the weights were set anew, so that the average of weights must start again."""
         self.observer.to(self.module.codec.device)
         if self.module.frozen and not self.adopted and not self.recipe.codec.linear_path:
             raise SettingsError("learn: decoder needs a trained codec to start from; give one with --start-from")
@@ -164,6 +168,7 @@ class CodecObjective:
         print(f"variance kept by the linear path: {kept:.3f}", flush=True)
 
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+        """Scalars of one batch; "loss" is minimised, the others are logged."""
         audio_BS, levels_B, n = self._batch(step, rank), None, self.recipe.codec.n_codebooks
         if self.quantizing:
             dropped_B = torch.rand(len(audio_BS)) < self.recipe.quantizer_dropout
@@ -182,6 +187,7 @@ class CodecObjective:
         return self.recipe.adversarial_weight if step >= self.recipe.adversarial_from_step else 0.0
 
     def end_step(self, step: int) -> None:
+        """Update what is not trained by gradients, after the optimiser's step."""
         if self.quantizing and not self.module.frozen:
             self.observer.update(step)
 
@@ -206,6 +212,7 @@ class CodecObjective:
 
     @torch.no_grad()
     def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
         assert isinstance(module, CodecNetwork)
         codec, audio_BS = module.codec, self._held_out(2)
         decoded_BS = codec.decode(codec.encode(audio_BS)) if self.quantizing else self._unquantized(codec, audio_BS)
@@ -219,8 +226,10 @@ class CodecObjective:
         return codec.synthesise(low_BFU.exp(), high_BFU.exp())
 
     def state_dict(self) -> dict[str, Any]:
+        """State beside the weights, for a checkpoint."""
         return {"quantizing": self.quantizing, "adopted": self.adopted, "observer": self.observer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
         self.quantizing, self.adopted = state["quantizing"], state["adopted"]
         self.observer.load_state_dict(state["observer"])

@@ -40,6 +40,7 @@ class GridDiscriminator(nn.Module):
         self.leave = weight_norm(nn.Conv2d(width, 1, 3, padding=1))
 
     def forward(self, log_BFU: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Log magnitudes (B, F, U) -> scores, and the feature maps of every layer."""
         bin_F1 = torch.linspace(-1, 1, log_BFU.shape[1], device=log_BFU.device)[:, None]
         x_BHFU = torch.stack([0.4 * (log_BFU + 1.5), bin_F1.expand_as(log_BFU)], dim=1)
         features = []

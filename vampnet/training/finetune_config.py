@@ -56,4 +56,5 @@ class FinetuneConfig:
 
     @property
     def target_names(self) -> list[str]:
+        """Names of the adapted matrices, as a list."""
         return [name.strip() for name in self.targets.split(",") if name.strip()]

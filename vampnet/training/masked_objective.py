@@ -122,9 +122,11 @@ class MaskedObjective:
         return {"tokens": frames * config.n_predicted, "tflop": 3e-12 * per_frame * frames}
 
     def begin_step(self, step: int) -> bool:
+        """Nothing to prepare: the weights are never set anew."""
         return False
 
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+        """Scalars of one batch; "loss" is minimised, the others are logged."""
         config, loop = self.recipe.model, self.recipe.loop
         device = next(module.parameters()).device
         if device.type == "cuda" and isinstance(self.train, TokenSet):
@@ -142,7 +144,7 @@ class MaskedObjective:
         return {"loss": loss, "accuracy": hit_N.float().mean()}
 
     def end_step(self, step: int) -> None:
-        pass
+        """Nothing to update: all weights are trained by gradients."""
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Cross-entropy (nats) and top-1 accuracy per codebook at fixed mask rates, and their mean."""
@@ -150,12 +152,15 @@ class MaskedObjective:
         return masked_figures(module, self.validation, self.recipe.crop_frames)
 
     def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
+        """State beside the weights, for a checkpoint."""
         return {"steps_before": self.steps_before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
         self.steps_before = state.get("steps_before", self.steps_before)
 
 

@@ -29,7 +29,9 @@ class Objective(Protocol):
     """What the loop trains."""
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> nn.Module:
+        """Network that is trained."""
+        ...
 
     def compile(self) -> None:
         """Compile what can be; SettingsError where nothing can."""
@@ -43,9 +45,13 @@ class Objective(Protocol):
         """Scalars of one batch, "loss" among them, which is minimised."""
         ...
 
-    def end_step(self, step: int) -> None: ...
+    def end_step(self, step: int) -> None:
+        """Update what is not trained by gradients, after the optimiser's step."""
+        ...
 
-    def validate(self, module: nn.Module) -> dict[str, float]: ...
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Metrics on the validation set, with the given weights."""
+        ...
 
     @property
     def work(self) -> dict[str, float]:
@@ -56,9 +62,13 @@ class Objective(Protocol):
         """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
         ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """State beside the weights, for a checkpoint."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        ...
 
 
 def learning_rate(settings: TrainerConfig, step: int, elapsed_s: float = 0.0) -> float:

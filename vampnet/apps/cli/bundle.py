@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def bundle_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet bundle`."""
     parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
     parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
     parser.add_argument("--coarse", type=str, default=None, help="run of the coarse model, or a bundle")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def corpus_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet corpus`."""
     parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl, or token shards, to")
     parser.add_argument("--hours", type=float, default=1.0, help="hours of audio, or of tokens")
     parser.add_argument(

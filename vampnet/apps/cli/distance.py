@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def distance_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet distance`."""
     parser.add_argument("reference", type=str, help="folder of reference audio, or one file")
     parser.add_argument("evaluated", type=str, help="folder of audio to judge, or one file")
     parser.add_argument(
@@ -86,6 +87,7 @@ class CountBar:
             self._bar.close()
 
     def update(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` files are done; a new `what` starts a new bar."""
         from tqdm import tqdm
 
         if what != self._what:

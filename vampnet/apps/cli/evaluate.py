@@ -19,6 +19,7 @@ MAX_EXCERPTS = 2000
 
 
 def evaluate_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet evaluate`."""
     parser.add_argument("bundle", type=str, help="model: 'default', a folder, or OWNER/NAME")
     parser.add_argument("--audio", type=str, required=True, help="folder of music that the model was not trained on")
     parser.add_argument("-o", "--output", type=str, default="evaluation", help="folder for report and cache; resumed")

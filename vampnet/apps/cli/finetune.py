@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def finetune_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet finetune`."""
     parser.add_argument("folder", type=str, help="folder of audio, a few minutes are enough")
     parser.add_argument("-o", "--output", type=str, required=True, help="adapter file to write (.safetensors)")
     parser.add_argument("--bundle", type=str, default="default", help="model: 'default', a folder, or OWNER/NAME")

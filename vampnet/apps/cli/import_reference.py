@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def import_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet import-reference`."""
     parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
     parser.add_argument(
         "--codec", type=str, required=True, help="codec.pth, a .pth of Descript, or a transformers DacModel folder"

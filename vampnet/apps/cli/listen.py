@@ -14,6 +14,7 @@ from vampnet.apps.cli.options import add_settings, settings_from
 
 
 def listen_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet listen`."""
     actions = parser.add_subcommands(required=True, dest="action", metavar="ACTION")
     for name, help_text, add_options, _ in ACTIONS:
         sub = ArgumentParser(description=help_text)

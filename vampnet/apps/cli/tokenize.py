@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def tokenize_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet tokenize`."""
     parser.add_argument("folder", type=str, help="folder of audio")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder for the token shards")
     parser.add_argument("--bundle", type=str, default="default", help="bundle whose codec encodes")

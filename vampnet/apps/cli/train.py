@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def train_options(parser: ArgumentParser) -> None:
+    """Flags of `vampnet train`."""
     parser.add_argument("recipe", type=str, help="recipe, a YAML file")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
     parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")

@@ -36,6 +36,7 @@ class MelStatistics(Embedding):
 
     @torch.no_grad()
     def vectors(self, audio_BS: Tensor) -> Tensor:
+        """Embedding vectors, see `Embedding.vectors`."""
         mel_BUM = log_mel(audio_BS, self.sample_rate_hz, self.n_fft, self.n_mels)
         windows_BNMU = mel_BUM.unfold(1, self.window_frames, self.hop_frames)
         change_BNM = windows_BNMU.diff(dim=3).abs().mean(dim=3)
@@ -64,6 +65,7 @@ class CodecLatents(Embedding):
 
     @torch.no_grad()
     def vectors(self, audio_BS: Tensor) -> Tensor:
+        """Embedding vectors, see `Embedding.vectors`."""
         whole = audio_BS.shape[1] // self._hop * self._hop  # a frame of half music, half padding would be an outlier
         return self._encoder(audio_BS[:, :whole].to(self._codec.device)).float().cpu()
 
@@ -90,6 +92,7 @@ class MaskedHidden(Embedding):
 
     @torch.no_grad()
     def vectors(self, audio_BS: Tensor) -> Tensor:
+        """Embedding vectors, see `Embedding.vectors`."""
         hop, model = self._codec.hop, self._model
         codes_BCT = self._codec.encode(audio_BS[:, : audio_BS.shape[1] // hop * hop])
         x_BTD = model.embed(codes_BCT[:, : model.config.n_codebooks])

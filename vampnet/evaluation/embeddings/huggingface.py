@@ -61,6 +61,7 @@ class HubEncoder(Embedding):
 
     @torch.no_grad()
     def vectors(self, audio_BS: Tensor) -> Tensor:
+        """Embedding vectors, see `Embedding.vectors`."""
         n_segments = -(-audio_BS.shape[1] // self._segment)
         length = audio_BS.shape[1] // n_segments
         parts = [self._segment_vectors(audio_BS[:, k * length : (k + 1) * length]) for k in range(n_segments)]

@@ -47,6 +47,7 @@ class Network(nn.Module):
         self.linears = nn.ModuleList(nn.Linear(i, o) for _, i, o in LINEARS)
 
     def forward(self, mel_EUM: Tensor) -> Tensor:
+        """Log-mel examples (E, 96, 64) -> embeddings (E, 128)."""
         x = mel_EUM.unsqueeze(1)
         for (number, _, _), convolution in zip(CONVOLUTIONS, self.convolutions, strict=True):
             x = convolution(x).relu()
@@ -74,6 +75,7 @@ class Vggish(Embedding):
 
     @torch.no_grad()
     def vectors(self, audio_BS: Tensor) -> Tensor:
+        """Embedding vectors, see `Embedding.vectors`."""
         mel_BUM = log_mel(audio_BS.to(self._device))
         n = mel_BUM.shape[1] // EXAMPLE_FRAMES
         examples_BEUM = mel_BUM[:, : n * EXAMPLE_FRAMES].unflatten(1, (n, EXAMPLE_FRAMES))

@@ -44,6 +44,7 @@ def content_key(content: Any) -> str:
 
 
 def result_path(folder: Path, key: str) -> Path:
+    """Path of a result in the cache folder."""
     return folder / "cache" / key[:2] / f"{key}.npz"
 
 

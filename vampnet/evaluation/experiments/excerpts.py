@@ -39,6 +39,7 @@ class Excerpt:
 
     @property
     def name(self) -> str:
+        """File name and start, for reports."""
         return f"{Path(self.path).name} at {self.start_s:g} s"
 
 

@@ -90,6 +90,7 @@ class Embedded:
 
     @property
     def moments(self) -> Moments:
+        """Count, mean and scatter of the vectors."""
         factor_KD = self.factor_KD.astype(np.float64)
         return Moments(self.n, self.mean_D, factor_KD.T @ factor_KD)
 

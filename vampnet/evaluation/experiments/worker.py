@@ -45,6 +45,7 @@ class BatchTask:
 
     @property
     def weight(self) -> int:
+        """Estimated cost of the task, in network passes times excerpts."""
         passes = self.condition.passes if self.condition else 0
         return len(self.batch) * (PREPARE_WEIGHT + passes)
 
@@ -71,6 +72,7 @@ def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
 
 
 def example_paths(path: Path, settings: EvaluationConfig, n: int) -> list[str]:
+    """Paths of the example audio files that belong to a result; their folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return [str(path.with_name(f"{path.stem}-{k}.flac")) for k in range(min(settings.examples, n))]
 

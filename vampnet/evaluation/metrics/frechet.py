@@ -58,6 +58,7 @@ class Moments:
 
     @property
     def dim(self) -> int:
+        """Dimensions of the vectors."""
         return len(self.mean_D)
 
     @property
@@ -89,6 +90,7 @@ class GroupedMoments:
 
     @property
     def n_groups(self) -> int:
+        """Number of groups."""
         return len(self.n_G)
 
     def total(self) -> Moments:

@@ -64,6 +64,7 @@ class TokenReport:
 
     @property
     def hours_per_hour(self) -> float:
+        """Hours of audio made per hour of run time."""
         return self.made_hours * 3600 / max(self.elapsed_s, 1e-9)
 
 

@@ -32,6 +32,7 @@ class TokenSet:
 
     @property
     def n_frames(self) -> int:
+        """Number of frames of all pieces."""
         return int(self.pieces[:, 2].sum())
 
     @cached_property

@@ -45,6 +45,7 @@ class WaveSet:
 
     @property
     def n_files(self) -> int:
+        """Number of files."""
         return len(self.starts) - 1
 
     def draw(self, rng: np.random.Generator, n_samples: int) -> tuple[int, int]:
