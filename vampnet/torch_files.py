@@ -69,6 +69,19 @@ def read_pth(path: str | os.PathLike[str]) -> Any:
     return data
 
 
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A checkpoint of a training run, read by `read_pth`. Raises BundleError that says how to go on."""
+    try:
+        data = read_pth(path)
+    except BundleError as error:
+        raise BundleError(
+            f"{error}; a run cannot go on from it: put a copy of it in its place, or delete it to begin again"
+        ) from None
+    if not isinstance(data, dict):
+        raise BundleError(f"{path}: holds no checkpoint; delete it to begin again")
+    return data
+
+
 class _UnsafePickleError(Exception):
     """A pickle that names something other than tensors and plain data."""
 

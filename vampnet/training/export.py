@@ -13,6 +13,7 @@ from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError
 from vampnet.models.bundle import find_bundle, load_bundle, load_codec, save_bundle
 from vampnet.models.transformer import MaskedTransformer
+from vampnet.torch_files import read_checkpoint
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, parse_recipe
 
 
@@ -21,10 +22,13 @@ def read_run(folder: str | Path) -> tuple[CodecRecipe | MaskedRecipe, dict[str, 
     path = Path(folder) / "last.ckpt"
     if not path.is_file():
         raise BundleError(f"{folder}: holds no training run (last.ckpt is missing)")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_checkpoint(path)
+    average, step = state.get("average"), state.get("step")
+    if not isinstance(average, dict) or type(step) is not int:
+        raise BundleError(f"{path}: is no checkpoint of a training run, it lacks 'average' or 'step'")
     prefix = "module."
-    average = {k[len(prefix) :]: v for k, v in state["average"].items() if k.startswith(prefix)}
-    return parse_recipe(state["recipe"], str(path)), average, state
+    average = {k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)}
+    return parse_recipe(state.get("recipe"), str(path)), average, state
 
 
 def codec_of_run(folder: str | Path) -> tuple[MagnitudeCodec, int, CodecRecipe]:

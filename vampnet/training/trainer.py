@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import SettingsError, require
+from vampnet.storage import cause, guarded, make_folder, whole_file
+from vampnet.torch_files import read_checkpoint
 from vampnet.training.muon import Muon
 from vampnet.training.recipe import TrainerConfig
 
@@ -145,7 +146,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.fabric = _fabric(self.settings, self.device, self.devices)
         self.fabric.launch()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, SettingsError)
         self._begun = time.monotonic()
         self.optimizers = optimizers_for(self.task.module, self.settings)
         self.average = self._new_average()
@@ -205,7 +206,7 @@ class Trainer:
 
     def best_weights(self) -> dict[str, Tensor]:
         """State dict of the averaged weights at the lowest monitored figure."""
-        return torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
+        return read_checkpoint(self.folder / "best.ckpt")
 
     def _look(self, value: float, module: nn.Module) -> None:
         self.first = value if self.first is None else self.first
@@ -261,7 +262,7 @@ class Trainer:
         if self.writer is None:
             return
         line = {"step": self.step, **{name: round(value, 6) for name, value in scalars.items()}}
-        with open(self.folder / "log.jsonl", "a") as file:
+        with guarded(self.folder / "log.jsonl", SettingsError), open(self.folder / "log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
         if self.on_log is not None:
             self.on_log(line)
@@ -288,14 +289,21 @@ class Trainer:
         self.fabric.barrier()
 
     def _load(self) -> None:
-        state = torch.load(self.folder / "last.ckpt", map_location="cpu", weights_only=True)
-        self.task.load_state_dict(state["task"])
-        self.task.module.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.step, self.elapsed_s = state["step"], state.get("elapsed_s", 0.0)
-        self.first, self.best, self.looks_since_best = state.get("monitored", (None, None, 0))
+        path = self.folder / "last.ckpt"
+        state = read_checkpoint(path)
+        try:
+            self.task.load_state_dict(state["task"])
+            self.task.module.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.step, self.elapsed_s = state["step"], state.get("elapsed_s", 0.0)
+            self.first, self.best, self.looks_since_best = state.get("monitored", (None, None, 0))
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise SettingsError(
+                f"{path}: is the checkpoint of another recipe ({cause(error)}); delete the folder to begin again, or "
+                "choose another one"
+            ) from None
         over = 0 < self.settings.seconds <= self.elapsed_s
         if (over or self.step >= self.settings.steps) and not self.monitor:
             raise SettingsError(
@@ -305,9 +313,14 @@ class Trainer:
 
 
 def _save_whole(state: dict[str, Any], path: Path) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with whole_file(path, SettingsError) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # what PyTorch makes of a full disk
+            raise SettingsError(
+                f"cannot write {str(path)!r}: {cause(error)}; free some disk space, then the same command goes on from "
+                "the last checkpoint"
+            ) from None
 
 
 def _fabric(settings: TrainerConfig, device: str, devices: int) -> Any:

@@ -129,6 +129,25 @@ def test_finished_run_says_so(folder: Path, tmp_path: Path) -> None:
         train(recipe, tmp_path / "run", device="cpu")
 
 
+@pytest.mark.parametrize("how", ["cut", "flipped", "text", "another"])
+def test_a_damaged_checkpoint_is_one_line_with_the_way_out(folder: Path, tmp_path: Path, how: str) -> None:
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "last.ckpt"
+    torch.save({"step": 3, "average": {"module.a": torch.arange(100.0)}, "recipe": {}, "task": {}, "model": {}}, path)
+    data = bytearray(path.read_bytes())
+    if how == "flipped":
+        data[data.index(torch.arange(100.0).numpy().tobytes()) + 5] ^= 1
+    path.write_bytes({"cut": data[:-30], "text": b"hello"}.get(how, data))
+    for work in (
+        lambda: train(masked_recipe(folder, tmp_path / "r.yaml"), tmp_path / "run", device="cpu"),
+        lambda: write_bundle(tmp_path / "b", folder / "codec", tmp_path / "run"),
+    ):
+        with pytest.raises((BundleError, SettingsError)) as caught:
+            work()
+        assert "\n" not in str(caught.value)
+        assert how == "another" or "delete it to begin again" in str(caught.value)
+
+
 def test_steps_of_the_run_that_one_began_with_count_too(folder: Path, tmp_path: Path) -> None:
     recipe = masked_recipe(folder, tmp_path / "r.yaml")
     recipe.write_text(yaml.safe_dump({**yaml.safe_load(recipe.read_text()), "prompted_share": 1.0}))
