@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from vampnet.errors import SettingsError
@@ -14,6 +16,11 @@ def select_device(name: str = "auto") -> torch.device:
 
     Raises SettingsError for an unknown name and for a device that this machine does not have.
     """
+    if os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("true", "1"):
+        # With two threads or more, products of matrices in bfloat16 are then wrong, and nothing says so.
+        raise SettingsError(
+            "the environment has OMP_DYNAMIC=true, with which PyTorch multiplies wrongly; unset it, or set it to false"
+        )
     kind, _, index = name.partition(":")
     if kind not in DEVICE_NAMES or (index and not (kind == "cuda" and index.isdecimal())):
         raise SettingsError(f"device is {name!r}, but must be one of {', '.join(DEVICE_NAMES)} or cuda:NUMBER")

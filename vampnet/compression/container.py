@@ -29,6 +29,8 @@ VERSIONS = (1, 2)
 ENTROPIES = ("flat", "static", "adaptive")
 """Entropy coders; the place in this list is the id in the file."""
 MAX_DURATION_S = 48 * 3600
+MAX_CHANNEL_S = 96 * 3600
+"""Duration times channels, seconds: 48 hours of stereo. All tokens of a file are held in memory when it is opened."""
 MAX_BLOCK_TOKENS = 1 << 20
 MAX_CODEBOOKS = 64
 
@@ -85,6 +87,8 @@ class Header:
         check("sample rate in Hz", self.sample_rate_hz, MIN_RATE_HZ, MAX_RATE_HZ)
         check("number of samples", self.n_samples, 1, MAX_DURATION_S * self.sample_rate_hz)
         check("number of channels", self.channels, 1, MAX_CHANNELS)
+        longest = MAX_CHANNEL_S * self.sample_rate_hz // self.channels
+        check(f"number of samples with {self.channels} channels", self.n_samples, 1, longest, "split the recording")
         if self.lufs != -math.inf:
             check("loudness in LUFS", self.lufs, -1000, 1000)
         check("gain", self.gain, 1e-30, 1e30)

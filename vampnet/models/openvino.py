@@ -7,6 +7,7 @@ float32 or, where the CPU computes bfloat16, in that: then near ties are drawn o
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
 from typing import Any
 
@@ -94,10 +95,21 @@ def _compile(model: MaskedTransformer, x_BTD: Tensor, bias_HTT: Tensor, dtype: t
 
 
 def _openvino() -> Any:
+    """OpenVINO, loaded without its telemetry, which else reports every import to an analytics service.
+
+    It uses a stub of its own where that package is missing, so for the time of the import it is.
+    """
+    hidden = sys.modules.get("openvino_telemetry")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino
+        import openvino.tools.ovc.convert_impl
     except ImportError:
         raise DependencyError(
             "backend 'openvino' needs the extra `openvino`: pip install 'vampnet[openvino]'"
         ) from None
+    finally:
+        del sys.modules["openvino_telemetry"]
+        if hidden is not None:
+            sys.modules["openvino_telemetry"] = hidden
     return openvino

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,3 +59,34 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DependencyError, match=r"pip install 'vampnet\[openvino\]'"):
         check_backend("openvino", CPU)
     assert check_backend("torch", torch.device("mps")) == "torch"
+
+
+def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
+    """In a process of its own: OpenVINO without telemetry asks for no address and writes nothing into HOME."""
+    pytest.importorskip("openvino")
+    script = """
+import socket, sys
+
+def refuse(*arguments, **named):
+    print("network:", arguments, flush=True)
+    raise OSError("no network")
+
+socket.getaddrinfo = socket.socket.connect = socket.create_connection = refuse
+import torch
+from vampnet.models.openvino import OpenVinoNetwork, check_backend
+from tests.support.tiny import tiny_codec, tiny_models
+
+check_backend("openvino", torch.device("cpu"))
+model = tiny_models(tiny_codec())[0]
+OpenVinoNetwork(model, torch.float32)(torch.zeros(1, model.config.n_codebooks, 4, dtype=torch.int64))
+print("telemetry" if "openvino_telemetry" in sys.modules else "done")
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home)}
+    root = Path(__file__).parents[3]
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, env=environment, cwd=root
+    )
+    assert result.stdout == "done\n", result.stdout + result.stderr
+    assert not [path for path in home.rglob("*") if "telemetry" in path.name or "intel" in path.name]
