@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyloudnorm import Meter
 from scipy.signal import sosfilt
 
+from vampnet.audio.levels import LevelMeter
 from vampnet.errors import AudioError, SettingsError
 
 INPUT_LUFS = -24.0
@@ -47,6 +48,8 @@ class LoudnessMeter:
         self._sos = k_weighting(sample_rate_hz)
         self._state = np.zeros((len(self._sos), channels, 2))
         self._n_samples = 0
+        self.level = LevelMeter(channels)
+        """Peak and constant offset of everything added so far."""
         # Weighted energy per step of 100 ms; the last entry is the step that is still being filled.
         self._step_energy: list[float] = [0.0]
 
@@ -57,6 +60,7 @@ class LoudnessMeter:
         n = block.shape[1]
         if n == 0:
             return
+        self.level.add(block)
         filtered, self._state = sosfilt(self._sos, block.astype(np.float64), axis=-1, zi=self._state)
         energy = np.sum(self._weights * np.square(filtered), axis=0)
         done = 0
@@ -113,6 +117,11 @@ def gain_to(lufs_in: float, target_lufs: float = INPUT_LUFS) -> float:
     if not (math.isfinite(lufs_in) and math.isfinite(target_lufs)):
         return 1.0
     return 10 ** ((target_lufs - lufs_in) / 20)
+
+
+def finite_or_none(lufs: float) -> float | None:
+    """Loudness for JSON, which has no infinity: None for silence."""
+    return lufs if math.isfinite(lufs) else None
 
 
 def soft_limit(samples: NDArray[np.float32], ceiling: float = 1.0) -> NDArray[np.float32]:

@@ -1,12 +1,8 @@
-"""Audio of any rate, level and length <-> codes, in bounded memory: the two ends of the pipeline.
-
-In: loudness and peak are measured in a first pass, then blocks are resampled, brought to -24 LUFS and encoded, one
-codec item per channel. Out: decoded blocks are spooled to disk as they come; when all are there, or as many as there
-will be, they are resampled to exactly the length that is asked for, measured, and given the input's own loudness.
-"""
+"""Sources of audio that can be read as often as needed: in memory, in a file, repeated."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from vampnet.audio.files import BLOCK_SAMPLES, Audio, AudioInfo, AudioReader, Samples
-from vampnet.errors import AudioError
+
+log = logging.getLogger("vampnet")
 
 
 class Source(Protocol):
@@ -45,16 +42,18 @@ class FileSource:
     """An audio file, never held in memory as a whole."""
 
     def __init__(self, path: str | Path) -> None:
+        """Raises AudioError for a file that cannot be read; what is odd about one that can is logged."""
         self.path = path
         with AudioReader(path) as reader:
             self.info: AudioInfo = reader.info
+            self._scale = reader.scale
+        for warning in self.info.warnings:
+            log.warning("%s: %s", path, warning)
         self.sample_rate_hz, self.channels = self.info.sample_rate_hz, self.info.channels
         self.n_samples = self.info.n_samples
-        if self.n_samples == 0:
-            raise AudioError(f"{path}: holds no samples")
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
-        with AudioReader(self.path, exact=exact) as reader:
+        with AudioReader(self.path, exact=exact, scale=self._scale) as reader:
             reader.skip(first)
             yield from reader
 

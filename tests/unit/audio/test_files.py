@@ -215,7 +215,9 @@ def test_flac_without_length(tmp_path: Path) -> None:
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    assert "how long" in failure(path)
+    back = audio.read(path)
+    assert np.abs(back.samples - tone()).max() < 2**-23
+    assert audio.probe(path).n_samples == 30000
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

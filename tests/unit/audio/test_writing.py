@@ -9,11 +9,12 @@ import pytest
 
 from tests.support.audio_files import ENDINGS, RATE_HZ, made, no_leftovers, rate_for, tone
 from vampnet.audio import files as audio
+from vampnet.audio import writing
 from vampnet.audio.files import Audio, AudioWriter
 from vampnet.errors import AudioError
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "out", "out.m4a", "out.wav.tmp"])
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.wav.tmp"])
 def test_endings_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(AudioError, match=r"\.wav, \.flac") as caught:
         audio.write(tmp_path / name, Audio(tone(), RATE_HZ))
@@ -37,7 +38,6 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "rate_hz", "channels", "subtype", "cause"),
     [
-        ("a.opus", 44100, 2, None, "Opus takes"),
         ("a.mp3", 96000, 2, None, "MP3 takes"),
         ("a.mp3", 44100, 6, None, "MP3 takes"),
         ("a.flac", 44100, 12, None, "12 channels"),
@@ -93,7 +93,7 @@ def test_full_disk(tmp_path: Path, ending: str) -> None:
 
 
 def test_wav_longer_than_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "_MAX_WAV_BYTES", 100000)
+    monkeypatch.setattr(writing, "_MAX_WAV_BYTES", 100000)
     with pytest.raises(AudioError, match=r"use the ending \.flac"):
         audio.write(tmp_path / "a.wav", Audio(tone(), RATE_HZ))
     no_leftovers(tmp_path)

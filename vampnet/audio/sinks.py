@@ -1,0 +1,110 @@
+"""Open output files of several libraries behind one interface: libsndfile, FFmpeg, and resampling before either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from vampnet.audio.metadata import TAG_NAMES
+from vampnet.audio.units import resampled_length
+
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_AAC_BITS_PER_S = 128_000
+"""Bit rate of AAC per channel; more is hardly heard."""
+
+
+class Sink(Protocol):
+    """An open file that takes samples (n, channels)."""
+
+    def write(self, data: NDArray[Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_soundfile(
+    path: Path, sample_rate_hz: int, channels: int, coding: tuple[str, str], tags: dict[str, str]
+) -> soundfile.SoundFile:
+    """A file of libsndfile with tags, which have to stand before the sound. Raises what soundfile raises."""
+    format_, subtype = coding
+    file = soundfile.SoundFile(str(path), "w", sample_rate_hz, channels, subtype, format=format_)
+    for name in TAG_NAMES:
+        if name in tags:
+            setattr(file, name, tags[name])
+    return file
+
+
+class ResamplingSink:
+    """Brings samples to another rate on their way into a sink."""
+
+    def __init__(self, sink: Sink, from_hz: int, to_hz: int, channels: int) -> None:
+        self._sink, self._from_hz, self._to_hz, self._channels = sink, from_hz, to_hz, channels
+        self._stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="VHQ")
+        self._n_in = self._n_out = 0
+
+    def write(self, data: NDArray[Any]) -> None:
+        self._n_in += len(data)
+        self._write(self._stream.resample_chunk(np.ascontiguousarray(data, dtype=np.float32)))
+
+    def close(self) -> None:
+        try:
+            self._write(self._stream.resample_chunk(np.zeros((0, self._channels), np.float32), last=True))
+            missing = resampled_length(self._n_in, self._from_hz, self._to_hz) - self._n_out
+            if missing > 0:
+                self._sink.write(np.zeros((missing, self._channels), np.float32))
+        finally:
+            self._sink.close()
+
+    def _write(self, data: NDArray[Any]) -> None:
+        """Write what belongs to the samples so far: the resampler may give some more at the end."""
+        data = data[: resampled_length(self._n_in, self._from_hz, self._to_hz) - self._n_out]
+        if len(data):
+            self._sink.write(np.clip(data, -1.0, 1.0))
+            self._n_out += len(data)
+
+
+class FfmpegSink:
+    """An m4a file, its sound as AAC or as ALAC (lossless, 24 bits), by FFmpeg."""
+
+    def __init__(self, path: Path, sample_rate_hz: int, channels: int, subtype: str, tags: dict[str, str]) -> None:
+        """Raises ValueError or an error of FFmpeg for a rate or number of channels that the coding does not have."""
+        import av
+
+        if channels not in _LAYOUTS:
+            raise ValueError(f"{channels} channels")
+        self._n_samples, self._rate_hz, self._layout = 0, sample_rate_hz, _LAYOUTS[channels]
+        self._container = av.open(str(path), "w", format="ipod")
+        try:
+            self._container.metadata.update({name: tags[name] for name in TAG_NAMES if name in tags})
+            self._stream: Any = self._container.add_stream(subtype.lower(), rate=sample_rate_hz, layout=self._layout)
+            self._stream.codec_context.format = "fltp" if subtype == "AAC" else "s32p"
+            if subtype == "AAC":
+                self._stream.bit_rate = _AAC_BITS_PER_S * channels
+            self._lossless = subtype != "AAC"
+            self._stream.codec_context.open()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def write(self, data: NDArray[Any]) -> None:
+        import av
+
+        planes = np.ascontiguousarray(data.T, dtype=np.float32)
+        if self._lossless:
+            whole = np.clip(np.rint(planes.astype(np.float64) * 2**23), -(2**23), 2**23 - 1).astype(np.int32)
+            planes = np.ascontiguousarray(whole << 8)
+        frame = av.AudioFrame.from_ndarray(planes, format="s32p" if self._lossless else "fltp", layout=self._layout)
+        frame.sample_rate, frame.pts = self._rate_hz, self._n_samples
+        self._n_samples += len(data)
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        try:
+            if self._n_samples:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
