@@ -32,6 +32,15 @@ _FFMPEG_FORMATS = (
 )
 
 
+_STATED = ("MATROSKA", "ASF", "FLV", "AVI")
+"""FFmpeg formats whose header states a duration; of others FFmpeg guesses it."""
+_SLACK_S = 0.25
+"""Such a duration is that of the longest stream, rounded."""
+
+_EDIT_SLACK_S = 0.0025
+"""An edit list that ends a sound by less than this too early is a rounded one."""
+
+
 class Decoder(Protocol):
     """Samples of one file, in order."""
 
@@ -138,6 +147,7 @@ class FfmpegDecoder:
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file, self._name = file, name
         self._container: Any = None
+        self._edits = True
         self._open()
         stream = self._stream()
         codec = stream.codec_context
@@ -174,13 +184,15 @@ class FfmpegDecoder:
             self._container.close()
             self._container = None
 
-    def _open(self) -> None:
+    def _open(self, edits: bool = True) -> None:
+        """Open the file from its start; without `edits` an edit list counts for its beginning alone."""
         import av
 
         self.close()
         self._file.seek(0)
+        options = {"format_whitelist": _FFMPEG_FORMATS, "advanced_editlist": str(int(edits))}
         self._container = self._guarded(
-            lambda: av.open(self._file, options={"format_whitelist": _FFMPEG_FORMATS}, metadata_errors="replace"),
+            lambda: av.open(self._file, options=options, metadata_errors="replace"),
             "not an audio file, or damaged at its beginning",
         )
 
@@ -190,7 +202,7 @@ class FfmpegDecoder:
         return self._container.streams.audio[0]
 
     def _restart(self) -> None:
-        self._open()
+        self._open(self._edits)
         self._position = 0
         self._left: NDArray[Any] = np.zeros((0, self.channels), np.float32)
         self._frames = self._decode()
@@ -220,17 +232,37 @@ class FfmpegDecoder:
         gapless = _itunes_length(self.tags)
         if gapless:
             return gapless
-        if exact and not self.format.startswith(("MP3", "OGG", "AAC", "FLAC")):
-            packets = self._guarded(lambda: list(map(_span, self._container.demux(stream))))
-            spans = [span for span in packets if span is not None]
-            if spans:
-                return max(max(stop for _, stop in spans), 0)
+        if exact and self.format in ("MOV", "WAV", "AIFF", "CAF", "W64"):
+            end = self._end_of_packets()
+            if self.format == "MOV":
+                end = self._end_beyond_edits(end)
+            if end:
+                return end
         self._position = 0
         n_samples = 0
         for block in self._decode():
             n_samples += len(block)
             self._position = n_samples
+        stated_s = (self._container.duration or 0) / 1e6
+        if self.format in _STATED and n_samples < (stated_s - _SLACK_S) * self.sample_rate_hz:
+            raise AudioError(
+                f"cannot read {self._name}: damaged or truncated, it ends after {self._at_s():.3f} s"
+                f" of {stated_s:.3f} s"
+            )
         return n_samples
+
+    def _end_of_packets(self) -> int:
+        """The sample behind the last one of all packets; 0 where they do not say."""
+        packets = self._container.demux(self._stream())
+        spans = self._guarded(lambda: [span for packet in packets if (span := _span(packet)) is not None])
+        return max((stop for _, stop in spans), default=0)
+
+    def _end_beyond_edits(self, end: int) -> int:
+        """The true end of an MP4 file: its edit list is rounded to milliseconds or so, and may lose a last packet."""
+        self._open(edits=False)
+        whole = self._end_of_packets()
+        self._edits = not 0 < whole - end <= self.sample_rate_hz * _EDIT_SLACK_S
+        return end if self._edits else whole
 
     def _at_s(self) -> float:
         return getattr(self, "_position", 0) / self.sample_rate_hz

@@ -9,6 +9,7 @@ the end of the first of several files joined. So files are looked at here before
 | W64, CAF, AU | the sound chunk | its size |
 | OGG (Vorbis, Opus, FLAC, Speex) | every page and its checksum; chained and interleaved streams | an incomplete page |
 | MP3 | every frame; the length tag and its checksum; files joined | the number of frames, an incomplete one |
+| MP4, Matroska, ASF | sizes at the top level | the same |
 | FLAC | first and last frame, files joined | the last frame, and the decoder |
 
 Damage inside a file is found for OGG and FLAC (checksums), for MP3 if frames do not follow each other, and for the
@@ -23,7 +24,7 @@ import stat
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from vampnet.audio import chunk_formats
+from vampnet.audio import box_formats, chunk_formats
 from vampnet.audio.byte_pieces import pieced
 from vampnet.audio.chunk_formats import Sound
 from vampnet.audio.flac_frames import find_flac_sound
@@ -109,6 +110,8 @@ def _find_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
         return find_ogg_sound(file, start, size, name)
     if head[:4] == b"fLaC":
         return find_flac_sound(file, start, size, name)
+    if box_formats.is_box_format(head):
+        return box_formats.find_box_sound(file, start, size, name)
     if may_be_mp3(head):
         return find_mp3_sound(file, start, size, name)
     return Sound([[chunk_formats.Extent(start, size)]], [])

@@ -22,7 +22,28 @@ TAG_NAMES = ("title", "artist", "album", "date", "genre", "tracknumber", "commen
 _COPIED = (b"bext", b"iXML", b"cart", b"acid", b"inst", b"id3 ", b"ID3 ", b"axml", b"chna", b"_PMX")
 _MOST_BYTES = 1 << 24
 _MOST_CUES = 10_000
-_TAGS_HELD = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "M4A"}
+_NOT_HELD = {
+    "WAV": ("license",),
+    "WAVEX": ("license",),
+    "RF64": ("license",),
+    "AIFF": ("album", "date", "genre", "tracknumber", "license"),
+    "MP3": ("license",),
+    "AU": TAG_NAMES,
+    "W64": TAG_NAMES,
+    "M4A": ("license",),
+}
+"""Tags that a format has no place for, or that libsndfile does not write there."""
+_ID3_TAGS = {
+    b"TIT2": "title",
+    b"TPE1": "artist",
+    b"TALB": "album",
+    b"TDRC": "date",
+    b"TCON": "genre",
+    b"TRCK": "tracknumber",
+    b"COMM": "comment",
+    b"TCOP": "copyright",
+}
+_ID3_CODES = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 
 
 @dataclass(frozen=True)
@@ -68,11 +89,10 @@ def read_metadata(file: BinaryIO, start: int, tags: dict[str, str]) -> Metadata:
     size = os.fstat(file.fileno()).st_size
     file.seek(start)
     head = file.read(1 << 16)
-    known = {name: value for name, value in _renamed(tags).items() if name in TAG_NAMES and value.strip()}
+    front = _id3_tags(file, start)
+    known = {name: value for name, value in {**front, **_renamed(tags)}.items() if name in TAG_NAMES and value.strip()}
     picture = any(mark in head for mark in (b"METADATA_BLOCK_PICTURE", b"\x80theora", b"image/jpeg", b"image/png"))
-    if not picture and start:
-        file.seek(0)
-        picture = b"APIC" in file.read(min(start, 1 << 16))
+    picture = picture or "picture" in front
     layout = chunk_formats.layout_of(head)
     try:
         if layout is WAV:
@@ -86,11 +106,17 @@ def read_metadata(file: BinaryIO, start: int, tags: dict[str, str]) -> Metadata:
     return Metadata(known, has_picture=picture)
 
 
+def held_tags(format_: str) -> tuple[str, ...]:
+    """Names of the tags that can be written to a format."""
+    return tuple(name for name in TAG_NAMES if name not in _NOT_HELD.get(format_, ()))
+
+
 def find_losses(metadata: Metadata, format_: str, n_samples: int | None = None) -> list[str]:
     """What an output of this format cannot hold, a line each; `n_samples` is its length where it is known."""
     lost = []
-    if metadata.tags and format_ not in _TAGS_HELD:
-        lost.append(f"{format_} holds no tags: {', '.join(metadata.tags)} are left out")
+    no_place = [name for name in metadata.tags if name not in held_tags(format_)]
+    if no_place:
+        lost.append(f"{format_} does not hold these tags: {', '.join(no_place)}")
     if metadata.channel_mask and metadata.channel_mask not in (3, 4) and format_ not in ("WAV", "WAVEX"):
         lost.append(f"{format_} does not say which loudspeaker each channel is for; the input's order is kept")
     if metadata.cue_points and format_ not in ("WAV", "WAVEX", "AIFF"):
@@ -126,6 +152,25 @@ def append_metadata(path: str | Path, metadata: Metadata, n_samples: int, sample
         append_chunks(file, added, ">" if head[:4] == b"FORM" else "<")
 
 
+def prepend_id3(path: str | Path, tags: dict[str, str]) -> None:
+    """Put an ID3v2 tag in front of a finished MP3 file."""
+    frames = b""
+    for frame, name in _ID3_TAGS.items():
+        if name in tags:
+            language = b"XXX\0" if frame == b"COMM" else b""
+            content = b"\3" + language + tags[name].encode()
+            frames += frame + _syncsafe(len(content)) + bytes(2) + content
+    with open(path, "r+b") as file:
+        sound = file.read()
+        file.seek(0)
+        file.write(b"ID3\4\0\0" + _syncsafe(len(frames)) + frames + sound)
+
+
+def _syncsafe(value: int) -> bytes:
+    """A size as ID3 writes it: seven bits to the byte."""
+    return bytes(value >> shift & 127 for shift in (21, 14, 7, 0))
+
+
 def append_chunks(file: BinaryIO, chunks: Sequence[tuple[bytes, bytes]], order: str) -> None:
     """Add chunks at the end of a RIFF or FORM file that is open for reading and writing, and correct its size."""
     file.seek(0, os.SEEK_END)
@@ -150,6 +195,33 @@ def _renamed(tags: dict[str, str]) -> dict[str, str]:
     """Tags of FFmpeg by libsndfile's names."""
     lowered = {key.lower(): value for key, value in tags.items()}
     return {"tracknumber": lowered.pop("track", lowered.get("tracknumber", "")), **lowered}
+
+
+def _id3_tags(file: BinaryIO, stop: int) -> dict[str, str]:
+    """Tags from an ID3v2 tag in the first `stop` bytes, and "picture" if there is one."""
+    file.seek(0)
+    data = file.read(min(stop, _MOST_BYTES))
+    tags: dict[str, str] = {}
+    if data[:3] != b"ID3" or data[3:4] not in (b"\3", b"\4"):
+        return {"picture": "yes"} if data[10:13] == b"PIC" else {}
+    position = 10
+    while position + 10 <= len(data) and data[position] and len(tags) < len(_ID3_TAGS) + 1:
+        frame, size = data[position : position + 4], data[position + 4 : position + 8]
+        n_bytes = sum(byte << shift for byte, shift in zip(size, (21, 14, 7, 0), strict=True))
+        if data[3] == 3:
+            n_bytes = int.from_bytes(size, "big")
+        content = data[position + 10 : position + 10 + n_bytes]
+        position += 10 + n_bytes
+        if frame == b"APIC":
+            tags["picture"] = "yes"
+            continue
+        frame = b"TDRC" if frame == b"TYER" else frame  # the year, before version 4
+        if frame in _ID3_TAGS and content and content[0] < len(_ID3_CODES):
+            text = content[4:] if frame == b"COMM" else content[1:]
+            text = text.decode(_ID3_CODES[content[0]], "replace").replace("\ufeff", "")
+            text = text.split("\0")[-1] if frame == b"COMM" else text.split("\0")[0]
+            tags.setdefault(_ID3_TAGS[frame], text)
+    return tags
 
 
 def _content(file: BinaryIO, chunks: Sequence[Chunk], chunk_id: bytes) -> bytes:

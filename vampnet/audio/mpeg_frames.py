@@ -72,8 +72,11 @@ def find_mp3_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
     """Every part of an MP3 file with a tag that tells its true length. Raises AudioError for a cut and for damage."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         parts = _walk(data, start, size, name)
+        old_tag = len(parts) == 1 and data[max(size - 128, 0) : size].startswith(b"TAG")
     warnings: list[str] = []
     pieces = [_with_length(part, name, warnings) for part in parts]
+    if old_tag:  # the decoder reads titles there
+        pieces[0].append(Extent(size - 128, size))
     return Sound(pieces, warnings)
 
 

@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from vampnet.audio.metadata import TAG_NAMES
+from vampnet.audio.metadata import TAG_NAMES, held_tags
 from vampnet.audio.units import resampled_length
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -32,8 +32,8 @@ def open_soundfile(
     """A file of libsndfile with tags, which have to stand before the sound. Raises what soundfile raises."""
     format_, subtype = coding
     file = soundfile.SoundFile(str(path), "w", sample_rate_hz, channels, subtype, format=format_)
-    for name in TAG_NAMES:
-        if name in tags:
+    for name in held_tags(format_):
+        if name in tags and format_ != "MP3":  # libsndfile writes tags of the old kind there, 30 bytes long
             setattr(file, name, tags[name])
     return file
 
@@ -77,7 +77,8 @@ class FfmpegSink:
         if channels not in _LAYOUTS:
             raise ValueError(f"{channels} channels")
         self._n_samples, self._rate_hz, self._layout = 0, sample_rate_hz, _LAYOUTS[channels]
-        self._container = av.open(str(path), "w", format="ipod")
+        self._held: list[Any] = []
+        self._container = av.open(str(path), "w", format="ipod", options={"movie_timescale": str(sample_rate_hz)})
         try:
             self._container.metadata.update({name: tags[name] for name in TAG_NAMES if name in tags})
             self._stream: Any = self._container.add_stream(subtype.lower(), rate=sample_rate_hz, layout=self._layout)
@@ -100,11 +101,27 @@ class FfmpegSink:
         frame = av.AudioFrame.from_ndarray(planes, format="s32p" if self._lossless else "fltp", layout=self._layout)
         frame.sample_rate, frame.pts = self._rate_hz, self._n_samples
         self._n_samples += len(data)
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
 
     def close(self) -> None:
         try:
             if self._n_samples:
-                self._container.mux(self._stream.encode(None))
+                self._finish()
         finally:
             self._container.close()
+
+    def _mux(self, packets: list[Any]) -> None:
+        """Hand packets on, but keep the last one back: its duration may have to be shortened."""
+        self._held += packets
+        self._container.mux(self._held[:-1])
+        self._held = self._held[-1:]
+
+    def _finish(self) -> None:
+        n_samples, frame_size = self._n_samples, self._stream.codec_context.frame_size
+        missing = 0 if self._lossless else -n_samples % frame_size
+        if missing:  # the encoder would end a frame of its own choice
+            self.write(np.zeros((missing, self._stream.codec_context.layout.nb_channels), np.float32))
+        self._mux(self._stream.encode(None))
+        if missing:
+            self._held[-1].duration -= missing
+        self._container.mux(self._held)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vampnet.audio.formats import BY_ENDING, FORMATS, M4A_SUBTYPES, has_ffmpeg, require_ffmpeg
 from vampnet.audio.integrity import quoted, reason
-from vampnet.audio.metadata import Metadata, append_metadata, find_losses
+from vampnet.audio.metadata import Metadata, append_metadata, find_losses, prepend_id3
 from vampnet.audio.samples import BLOCK_SAMPLES, AudioInfo, Samples, check_finite
 from vampnet.audio.sinks import FfmpegSink, ResamplingSink, Sink, open_soundfile
 from vampnet.errors import AudioError
@@ -131,6 +131,8 @@ class AudioWriter:
 
     def _add_metadata(self) -> None:
         """Chunks that libsndfile does not write, behind the sound."""
+        if self._format == "MP3" and self._metadata.tags:
+            prepend_id3(self._temporary, self._metadata.tags)
         if self._format in ("WAV", "WAVEX", "AIFF"):
             append_metadata(self._temporary, self._metadata, self._n_samples, self._rate_hz)
             self.warnings = find_losses(self._metadata, self._format, self._n_samples)

@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.audio_files import ENDINGS, RATE_HZ, made, no_leftovers, rate_for, tone
 from vampnet.audio import files as audio
-from vampnet.audio import writing
+from vampnet.audio import formats, writing
 from vampnet.audio.files import Audio, AudioWriter
-from vampnet.errors import AudioError
+from vampnet.errors import AudioError, DependencyError
 
 
 @pytest.mark.parametrize("name", ["out.xyz", "out", "out.wav.tmp"])
@@ -128,3 +128,54 @@ def test_audio_knows_its_size() -> None:
     sound = Audio(np.zeros((2, 22050)), 44100)  # type: ignore[arg-type]  # float64 is converted
     assert (sound.channels, sound.n_samples, sound.duration_s) == (2, 22050, 0.5)
     assert sound.samples.dtype == np.float32
+
+
+# Other rates and formats
+
+
+@pytest.mark.parametrize("rate_hz", [44100, 11025, 96000])
+def test_opus_is_resampled_to_a_rate_that_it_has(tmp_path: Path, rate_hz: int) -> None:
+    sound = tone(rate_hz + 77, 2, rate_hz)
+    warnings = audio.write(tmp_path / "a.opus", Audio(sound, rate_hz))
+    assert warnings == [f"Opus has no {rate_hz} Hz; the output is resampled to 48000 Hz"]
+    back = audio.read(tmp_path / "a.opus")
+    expected = audio.resample(sound, rate_hz, 48000)
+    assert back.sample_rate_hz == 48000
+    assert back.samples.shape == expected.shape
+    assert np.abs(back.samples - expected)[:, 3000:-3000].mean() < 0.02
+    no_leftovers(tmp_path, "a.opus")
+
+
+@pytest.mark.parametrize(("subtype", "error"), [("AAC", 0.02), ("ALAC", 2**-23)])
+@pytest.mark.parametrize("n_samples", [1, 5, 1024, 1025, 30001])
+def test_m4a(tmp_path: Path, subtype: str, error: float, n_samples: int) -> None:
+    pytest.importorskip("av")
+    audio.write(tmp_path / "a.m4a", Audio(tone(n_samples), RATE_HZ), subtype)
+    back = audio.read(tmp_path / "a.m4a")
+    assert back.samples.shape == (2, n_samples)
+    assert np.abs(back.samples - tone(n_samples))[:, 2000:-2000].mean() < error if n_samples > 4000 else True
+    again = tmp_path / "b.m4a"
+    audio.write(again, back, like=audio.probe(tmp_path / "a.m4a"))
+    assert audio.probe(again).subtype == subtype
+    no_leftovers(tmp_path, "a.m4a", "b.m4a")
+
+
+def test_m4a_without_the_extra_and_with_what_it_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    with pytest.raises(AudioError, match="one to eight channels"):
+        audio.write(tmp_path / "a.m4a", Audio(tone(100, 12), RATE_HZ))
+    with pytest.raises(AudioError, match="rates of 8000 to 96000"):
+        audio.write(tmp_path / "a.m4a", Audio(tone(100, 2), 192000))
+    monkeypatch.setattr(formats, "has_ffmpeg", lambda: False)
+    with pytest.raises(DependencyError, match=r"pip install 'vampnet\[formats\]'"):
+        audio.write(tmp_path / "a.m4a", Audio(tone(100), RATE_HZ))
+    assert formats.output_ending("x.m4a") == ".wav"
+    no_leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [one.ending for one in formats.FORMATS if one.subtype and not one.needs_ffmpeg])
+def test_every_ending_that_is_written_is_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    audio.write(path, Audio(tone(9000), 48000))
+    assert audio.read(path).samples.shape == (2, 9000)
+    assert formats.output_ending(path) == ending
