@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -20,6 +21,8 @@ from vampnet.audio.metadata import Metadata, append_metadata, find_losses, prepe
 from vampnet.audio.samples import BLOCK_SAMPLES, AudioInfo, Samples, check_finite
 from vampnet.audio.sinks import FfmpegSink, ResamplingSink, Sink, open_soundfile
 from vampnet.errors import AudioError
+
+log = logging.getLogger("vampnet")
 
 LINEAR_SUBTYPES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 """Codings that an output takes over from its input; the compressed ones would add noise or change the length."""
@@ -118,6 +121,8 @@ class AudioWriter:
             if kind is None:
                 self._add_metadata()
                 os.replace(self._temporary, self._path)
+                for warning in self.warnings:
+                    log.warning("%s: %s", self._path, warning)
         except (soundfile.LibsndfileError, OSError, ValueError) as failure:
             if kind is None:
                 raise AudioError(f"cannot write {self._name}: {reason(failure)}") from None

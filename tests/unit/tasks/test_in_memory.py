@@ -124,7 +124,6 @@ def test_telephone(model: VampNet) -> None:
         (["stretch", "{in}", "-o", "nowhere/out.wav"], "no folder 'nowhere'"),
         (["loop", "{in}", "-o", "nowhere/out.wav"], "no folder 'nowhere'"),
         (["generate", "-o", "nowhere/out.wav"], "no folder 'nowhere'"),
-        (["continue", "{in}", "-o", "{in}.opus"], "Opus takes"),
     ],
 )
 def test_bad_task_flags_are_named(
