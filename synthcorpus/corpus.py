@@ -24,6 +24,7 @@ from synthcorpus.errors import CompositionError
 from synthcorpus.render.render import RenderConfig, n_samples, render
 from synthcorpus.splits import SPLITS, piece_seed
 from synthcorpus.synth.soundfont import load
+from synthcorpus.truth import describe_truth
 
 INDEX_NAME = "index.jsonl"
 _SETTINGS_NAME = "corpus.json"
@@ -259,6 +260,7 @@ def describe(piece: Piece) -> dict[str, Any]:
         ],
         "beats": [round(beat, 4) for beat in piece.beat_times_s],
         "downbeats": [round(beat, 4) for beat in piece.downbeat_times_s],
+        **describe_truth(piece),
     }
 
 

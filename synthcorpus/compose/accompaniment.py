@@ -78,7 +78,9 @@ def bass_part(
 
 
 def _bass_pitch(chord: Chord, mark: str, centre: float) -> int:
-    root = nearest(chord.root, centre)
+    root = nearest(chord.lowest, centre)
+    if chord.bass is not None:  # other tones than the written bass would name another chord
+        return root + (12 if mark == "o" else 0)
     fifth = 6 if 6 in chord.intervals and 7 not in chord.intervals else 7
     third = 3 if 3 in chord.intervals else 4
     seventh = 11 if 11 in chord.intervals else 10 if 10 in chord.intervals else fifth
@@ -93,16 +95,16 @@ def _walking(
     ladder = scale_pitches(key, int(centre) - 9, int(centre) + 12)
     beats = np.concatenate([[0], np.cumsum(metre.beats)[:-1]])
     events: list[Event] = []
-    pitch = nearest(chords[0].root, centre)
+    pitch = nearest(chords[0].lowest, centre)
     for bar in range(bars):
         for index, beat in enumerate(beats):
             at = int(bar * metre.steps + beat)
             chord = chord_at(chords, at)
             following = chord_at(chords, at + metre.beats[index])
             if at - chord.start < metre.beats[index]:
-                pitch = nearest(chord.root, pitch * 0.5 + centre * 0.5)
+                pitch = nearest(chord.lowest, pitch * 0.5 + centre * 0.5)
             elif following is not chord:
-                goal = nearest(following.root, pitch)
+                goal = nearest(following.lowest, pitch)
                 pitch = goal + int(rng.choice((-1, 1, -2, 2)))
             else:
                 near = ladder[np.argsort(np.abs(ladder - pitch), kind="stable")[1:5]]

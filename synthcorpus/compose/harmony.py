@@ -82,6 +82,15 @@ class Chord:
     """Semitones above the root, the root included."""
     start: int
     steps: int
+    bass: int | None = None
+    """Pitch class of the bass where it is not the root (C/E)."""
+    sounds: bool = True
+    """False for a stretch that a chart marks as without chord; the tones then only fill the gap."""
+
+    @property
+    def lowest(self) -> int:
+        """Pitch class that the bass plays."""
+        return self.root if self.bass is None else self.bass
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from synthcorpus.compose.form import Section, draw_form
-from synthcorpus.compose.harmony import Key
+from synthcorpus.compose.harmony import Chord, Key
 from synthcorpus.compose.held_out_styles import COMPOSERS
 from synthcorpus.compose.public_domain import SCORES, Score
 from synthcorpus.compose.style_table import STYLES
@@ -145,8 +145,8 @@ def compose(seed: int | Sequence[int], settings: ComposeConfig | None = None) ->
         tracks = _play_far(style, sections, key, metre, step_s, rng)
     else:
         parts = draw_parts(style, rng, settings.synth_share)
-        tracks = _play(parts, sections, key, metre, grid, settings, rng)
-    beats, downbeats = _beats(metre, bars, grid)
+        tracks = play_parts(parts, sections, key, metre, grid, settings, rng)
+    beats, downbeats = beat_times(metre, bars, grid)
     return Piece(
         tempo_bpm,
         metre.name,
@@ -186,7 +186,7 @@ def arrange(score: Score, settings: ComposeConfig, rng: np.random.Generator) -> 
         families = ROLE_FAMILIES[role]
         program = int(rng.choice(FAMILIES[families[int(rng.integers(len(families)))]]))
         is_synth = bool(rng.random() < settings.synth_share)
-        tracks.append(Track(role, role, program, False, is_synth, _humanise(played, grid, looseness_s, rng)))
+        tracks.append(Track(role, role, program, False, is_synth, humanise(played, grid, looseness_s, rng)))
     bars = turns * len(written)
     key = Key((score.tonic + shift) % 12, "major")
     return Piece(
@@ -195,12 +195,27 @@ def arrange(score: Score, settings: ComposeConfig, rng: np.random.Generator) -> 
         key.name,
         f"score: {score.title}",
         0.5,
-        (),
+        (_tune_section(harmony, shift, metre, bars),),
         tuple(tracks),
-        *_beats(metre, bars, grid),
+        *beat_times(metre, bars, grid),
         bars * metre.steps * grid.step_s,
         key.scale(),
     )
+
+
+def _tune_section(
+    harmony: list[list[tuple[int, bool]]], shift: int, metre: Metre, bars: int
+) -> Section:
+    """The written chords of a tune, transposed, over all its turns."""
+    chords = []
+    for number in range(bars):
+        bar = harmony[number % len(harmony)]
+        share = metre.steps // len(bar)
+        chords += [
+            Chord((root + shift) % 12, (0, 3 if is_minor else 4, 7), number * metre.steps + place * share, share)
+            for place, (root, is_minor) in enumerate(bar)
+        ]
+    return Section("tune", "A", 0, bars, tuple(chords), 0.8, (), 0, 0)
 
 
 def _draw_style(settings: ComposeConfig, rng: np.random.Generator) -> Style:
@@ -227,14 +242,15 @@ def _draw_bars(bar_s: float, settings: ComposeConfig, rng: np.random.Generator) 
     return bars
 
 
-def _beats(metre: Metre, bars: int, grid: BeatGrid) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def beat_times(metre: Metre, bars: int, grid: BeatGrid) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Beats and downbeats of a number of bars, seconds."""
     within = np.concatenate([[0], np.cumsum(metre.beats)[:-1]])
     downbeats = [bar * metre.steps * grid.step_s for bar in range(bars)]
     beats = [(bar * metre.steps + int(step)) * grid.step_s for bar in range(bars) for step in within]
     return tuple(float(beat) for beat in beats), tuple(float(beat) for beat in downbeats)
 
 
-def _play(
+def play_parts(
     parts: tuple[Part, ...],
     sections: tuple[Section, ...],
     key: Key,
@@ -259,7 +275,7 @@ def _play(
                 if offset + start < end
             ]
         if events:
-            notes = _humanise(events, grid, looseness_s, rng)
+            notes = humanise(events, grid, looseness_s, rng)
             tracks.append(Track(part.name, part.role, part.program, part.is_drums, part.is_synth, notes))
     return tuple(tracks)
 
@@ -272,7 +288,7 @@ def _play_far(
     return tuple(Track(track.role, track.role, 0, False, True, tuple(sorted(track.notes))) for track in played)
 
 
-def _humanise(
+def humanise(
     events: list[tuple[float, float, int, float]], grid: BeatGrid, looseness_s: float, rng: np.random.Generator
 ) -> tuple[Note, ...]:
     """Events on the grid -> notes in seconds with small errors of start, length and force, as a player makes them."""

@@ -14,7 +14,7 @@ from synthcorpus.compose.harmony import Key, scale_pitches
 from synthcorpus.compose.melody import counter_part, melody_part
 from synthcorpus.compose.styles import FAMILIES, KIT_GROUPS, KITS, ROLE_FAMILIES, Metre, Style
 
-_CENTRES = {
+ROLE_CENTRES = {
     "chords": (56, 64),
     "stabs": (60, 68),
     "arpeggio": (58, 72),
@@ -131,7 +131,7 @@ def _part(
     families = families or ROLE_FAMILIES[role]
     programs = FAMILIES[families[rng.integers(len(families))]]
     program = int(programs[rng.integers(len(programs))])
-    centre = float(rng.uniform(*_CENTRES.get(role, (56, 66))))
+    centre = float(rng.uniform(*ROLE_CENTRES.get(role, (56, 66))))
     kinds = {"bass": style.bass, "chords": style.chords}.get(role, ())
     return Part(role, role, program, False, is_synth and role != "effects", centre, kinds, salt)
 

@@ -1,0 +1,183 @@
+"""Names of keys, metres and chords as musicians write them, read and printed in one normal form.
+
+Pitch classes are 0 to 11, 0 is C. Chord qualities are those of pychord ("m7b5", "7sus4", "maj7" ...); signs of lead
+sheets (a triangle, a circle, a dash for minor) are understood too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vampnet.errors import SettingsError
+
+TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+"""Names of the twelve pitch classes as they are printed."""
+MODES = ("major", "minor", "dorian", "mixolydian", "lydian", "phrygian", "harmonic minor", "blues")
+METRES = ("4/4", "3/4", "6/8", "5/4", "7/8")
+"""Time signatures that words may ask for."""
+NO_CHORD = "N"
+"""Label of a stretch without a chord."""
+
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_KEY = re.compile(r"\s*([A-Ga-g])\s*(#|b(?!lues)|sharp|flat)?\s*[- ]?\s*(.*?)\s*$")
+_MODE_NAMES = {"": "major", "maj": "major", "m": "minor", "min": "minor", "aeolian": "minor", "ionian": "major"}
+_CHORD = re.compile(r"([A-G][#b]?)(.*?)(?:/([A-G][#b]?))?$")
+_SHEET_SIGNS = (
+    ("♭", "b"), ("♯", "#"), ("Δ7", "maj7"), ("△7", "maj7"), ("Δ", "maj7"), ("△", "maj7"), ("ø7", "m7b5"),
+    ("ø", "m7b5"), ("°7", "dim7"), ("°", "dim"), ("o7", "dim7"),
+)  # fmt: skip
+_HARTE = {
+    (0, 4, 7): "maj", (0, 3, 7): "min", (0, 3, 6): "dim", (0, 4, 8): "aug", (0, 4, 7, 10): "7", (0, 4, 7, 11): "maj7",
+    (0, 3, 7, 10): "min7", (0, 3, 6, 10): "hdim7", (0, 3, 6, 9): "dim7", (0, 3, 7, 11): "minmaj7", (0, 2, 7): "sus2",
+    (0, 5, 7): "sus4", (0, 4, 7, 9): "maj6", (0, 3, 7, 9): "min6", (0, 7): "5",
+}  # fmt: skip
+"""Chords that Harte's syntax (mir_eval) has a short name for."""
+_PRINTED = {
+    (0, 4, 7): "", (0, 3, 7): "m", (0, 3, 6): "dim", (0, 4, 8): "aug", (0, 4, 7, 10): "7", (0, 4, 7, 11): "maj7",
+    (0, 3, 7, 10): "m7", (0, 3, 6, 10): "m7b5", (0, 3, 6, 9): "dim7", (0, 3, 7, 11): "mM7", (0, 2, 7): "sus2",
+    (0, 5, 7): "sus4", (0, 4, 7, 9): "6", (0, 3, 7, 9): "m6", (0, 7): "5", (0, 5, 7, 10): "7sus4",
+    (0, 4, 7, 14): "add9", (0, 3, 7, 14): "madd9", (0, 4, 7, 10, 14): "9", (0, 4, 7, 11, 14): "maj9",
+    (0, 3, 7, 10, 14): "m9",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChordName:
+    """A chord: root, tones and, for slash chords, the bass."""
+
+    root: int
+    """Pitch class of the root, 0 to 11."""
+    intervals: tuple[int, ...]
+    """Semitones above the root, 0 included."""
+    quality: str = ""
+    """Name of the tones as printed after the root."""
+    bass: int | None = None
+    """Pitch class of the bass where it is not the root."""
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """Pitch classes of all tones, root first."""
+        return tuple((self.root + interval) % 12 for interval in self.intervals)
+
+    @property
+    def harte(self) -> str:
+        """Label in Harte's syntax, for mir_eval; tones it has no name for are reduced to the nearest that it has."""
+        if self.intervals in _HARTE:
+            return f"{TONICS[self.root]}:{_HARTE[self.intervals]}"
+        within = {interval % 12 for interval in self.intervals}
+        for tones in sorted(_HARTE, key=len, reverse=True):
+            if set(tones) <= within:
+                return f"{TONICS[self.root]}:{_HARTE[tones]}"
+        return f"{TONICS[self.root]}:maj" if 4 in within else f"{TONICS[self.root]}:min"
+
+    def transpose(self, semitones: int) -> ChordName:
+        """The chord moved by semitones, any whole number."""
+        bass = None if self.bass is None else (self.bass + semitones) % 12
+        return ChordName((self.root + semitones) % 12, self.intervals, self.quality, bass)
+
+    def __str__(self) -> str:
+        slash = "" if self.bass is None else f"/{TONICS[self.bass]}"
+        return f"{TONICS[self.root]}{self.quality}{slash}"
+
+
+def suggest(name: str, known: Iterable[str], shown: int = 8) -> str:
+    """The end of an error message: the nearest known name, or some of them where none is near."""
+    names = list(known)
+    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], 1, 0.5)
+    if close:
+        return f"did you mean {next(n for n in names if n.lower() == close[0])}?"
+    more = ", ..." if len(names) > shown else ""
+    return f"known are {', '.join(names[:shown])}{more}"
+
+
+def chord_of_tones(root: int, intervals: tuple[int, ...], bass: int | None = None) -> ChordName:
+    """A chord from its tones; the name is the nearest that is known, so that text and tones may differ in the tones
+    above the seventh."""
+    if intervals in _PRINTED:
+        return ChordName(root % 12, intervals, _PRINTED[intervals], bass)
+    within = {interval % 12 for interval in intervals}
+    best = max(_PRINTED, key=lambda tones: (len(within & {t % 12 for t in tones}) * 2 - len(tones), -len(tones)))
+    return ChordName(root % 12, intervals, _PRINTED[best], bass)
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_chord(text: str) -> ChordName:
+    """The chord that a name such as "F#m7b5" or "C/E" spells.
+
+    Raises SettingsError that names the nearest known chord.
+    """
+    import pychord
+
+    plain = text.strip()
+    for sign, spelled in _SHEET_SIGNS:
+        plain = plain.replace(sign, spelled)
+    found = _CHORD.match(plain)
+    if found is None:
+        raise SettingsError(f"chord {text!r} has no root; {_nearest_chord(plain)}")
+    root, quality, bass = found.groups()
+    quality = _plain_quality(quality)
+    try:
+        tones = tuple(int(t) for t in pychord.Chord(f"C{quality}").quality.components)
+    except (ValueError, AttributeError):
+        raise SettingsError(f"chord {text!r} is unknown; {_nearest_chord(plain)}") from None
+    quality = _PRINTED.get(tones, quality)
+    number = pitch_class(root)
+    slash = None if bass is None or pitch_class(bass) == number else pitch_class(bass)
+    return ChordName(number, tones, quality, slash)
+
+
+def _plain_quality(quality: str) -> str:
+    """A quality as pychord spells it."""
+    quality = re.sub(r"^(?:minor|min|mi|-)(?!or)", "m", quality)
+    quality = re.sub(r"^(?:major|Maj|ma)(?![j])", "maj", quality)
+    if quality.startswith("m(maj") or quality.startswith("mmaj"):
+        return "mM7"
+    return "" if quality == "maj" else quality
+
+
+def _nearest_chord(plain: str) -> str:
+    from pychord.constants.qualities import DEFAULT_QUALITIES
+
+    root = plain[:1].upper() if plain[:1].upper() in _LETTERS else "C"
+    root += plain[1:2] if plain[1:2] in ("#", "b") else ""
+    names = [f"{root}{quality[0]}" for quality in DEFAULT_QUALITIES if quality[0] != "-"]
+    close = difflib.get_close_matches(plain, names, 1, 0.4)
+    return f"did you mean {close[0]}?" if close else "write for instance Dm7, G7, Cmaj7, F#m7b5 or C/E"
+
+
+def pitch_class(name: str) -> int:
+    """Pitch class 0 to 11 of a note name such as "Eb" or "F#". Raises SettingsError."""
+    letter, sign = name[:1].upper(), name[1:]
+    if letter not in _LETTERS or sign not in ("", "#", "b"):
+        raise SettingsError(f"note {name!r} is unknown; write a letter A to G with # or b, such as F# or Bb")
+    return (_LETTERS[letter] + {"": 0, "#": 1, "b": -1}[sign]) % 12
+
+
+def parse_key(text: str) -> tuple[int, str]:
+    """Tonic (0 to 11) and mode of a key such as "D minor", "F# dorian" or "Bbm".
+
+    Raises SettingsError that names the nearest known mode.
+    """
+    found = _KEY.match(text.replace("♭", "b").replace("♯", "#").replace("_", " "))
+    if found is None:
+        raise SettingsError(f"key {text!r} has no tonic; write a letter A to G and a mode, such as 'D minor'")
+    letter, sign, mode = found.groups()
+    mode = mode if mode == "M" else mode.lower()
+    mode = "major" if mode == "M" else _MODE_NAMES.get(mode, mode)
+    if mode not in MODES:
+        raise SettingsError(f"key {text!r}: mode {mode!r} is unknown; {suggest(mode, MODES)}")
+    return pitch_class(letter + {None: "", "sharp": "#", "flat": "b"}.get(sign, sign or "")), mode
+
+
+def key_text(tonic: int, mode: str) -> str:
+    """Normal form of a key: "D minor"."""
+    return f"{TONICS[tonic % 12]} {mode}"
+
+
+def third_of_mode(mode: str) -> str:
+    """"major" or "minor": the family of a mode by its third, as key measures count it."""
+    return "minor" if mode.replace("_", " ") in ("minor", "dorian", "phrygian", "harmonic minor", "pelog") else "major"
