@@ -220,9 +220,7 @@ def _sections(plan: SketchPlan, frame: _Frame, rng: np.random.Generator) -> tupl
     metre, style = frame.metre, frame.style
     sevenths = bool(rng.random() < style.sevenths)
     seeds = {letter: int(rng.integers(2**31)) for letter in "AB"}
-    drawn = {
-        letter: progression(frame.key, style.loops, span, metre.steps, sevenths, rng) for letter in "AB"
-    }
+    drawn = {letter: progression(frame.key, style.loops, span, metre.steps, sevenths, rng) for letter in "AB"}
     written = _written_chords(plan, metre)
     sections: list[Section] = []
     counts = {"A": 0, "B": 0}

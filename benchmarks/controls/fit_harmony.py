@@ -97,7 +97,7 @@ def fit(features: np.ndarray, classes: np.ndarray, n_kinds: int, penalty: float)
         logits = (torch.einsum("krpi,cri->kcp", turned, weight) + bias[None, :, None]).flatten(1)
         loss = torch.nn.functional.cross_entropy(logits, target) + penalty * weight.square().sum()
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     optimizer.step(closure)
     return weight.detach().numpy(), bias.detach().numpy()

@@ -203,9 +203,7 @@ def arrange(score: Score, settings: ComposeConfig, rng: np.random.Generator) -> 
     )
 
 
-def _tune_section(
-    harmony: list[list[tuple[int, bool]]], shift: int, metre: Metre, bars: int
-) -> Section:
+def _tune_section(harmony: list[list[tuple[int, bool]]], shift: int, metre: Metre, bars: int) -> Section:
     """The written chords of a tune, transposed, over all its turns."""
     chords = []
     for number in range(bars):

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import librosa
 import numpy as np
@@ -20,7 +21,7 @@ import soxr
 from vampnet.audio.files import Audio
 from vampnet.audio.units import samples_to_frames
 from vampnet.beats.events import Events, TrackerConfig
-from vampnet.beats.tracking import find_rhythm
+from vampnet.beats.tracking import track_events
 from vampnet.config import check
 from vampnet.controls.harmony import find_chords, find_key
 from vampnet.controls.melody import trace_melody, trace_voice
@@ -65,7 +66,9 @@ class ExtractionConfig:
         check("hop", self.hop, 16, 1_000_000)
 
 
-def extract_controls(audio: Audio, config: ExtractionConfig = ExtractionConfig(), *, events: Events | None = None) -> Controls:
+def extract_controls(
+    audio: Audio, config: ExtractionConfig = ExtractionConfig(), *, events: Events | None = None
+) -> Controls:
     """Listen to audio.
 
     Args:
@@ -84,13 +87,13 @@ def extract_controls(audio: Audio, config: ExtractionConfig = ExtractionConfig()
     n_samples = max(round(audio.n_samples * config.sample_rate_hz / audio.sample_rate_hz), 1)
     frames = Controls(samples_to_frames(n_samples, config.hop), config.sample_rate_hz, config.hop)
     mono = soxr.resample(audio.samples.mean(axis=0), audio.sample_rate_hz, RATE_HZ).astype(np.float32)
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     if "loudness_db" in wanted:
         found["loudness_db"] = measure_level(audio, frames)
     if wanted & {"onset_low", "onset_high"}:
         found["onset_low"], found["onset_high"] = measure_onsets(mono, frames)
     if wanted & {*RHYTHM_CONTROLS, "chords", "key"}:
-        events = events or find_rhythm([audio.samples], audio.sample_rate_hz, audio.n_samples, config.tracker)
+        events = events or track_events([audio.samples], audio.sample_rate_hz, audio.n_samples, config.tracker)
         found |= describe_beats(events, frames)
     if wanted & {*HARMONY_CONTROLS, "melody"}:
         spectra = semitone_spectra(mono)
@@ -140,11 +143,11 @@ def measure_onsets(mono: Floats, frames: Controls) -> tuple[Floats, Floats]:
     return bands[0], bands[1]
 
 
-def describe_beats(events: Events, frames: Controls) -> dict[str, object]:
+def describe_beats(events: Events, frames: Controls) -> dict[str, Any]:
     """Phases, tempo and metre of beats that are known; nothing where there are fewer than three."""
     if len(events.beats_s) < 3:
         return {}
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "beat_phase": trace_phase(events.beats_s, frames.times_s),
         "tempo_bpm": float(np.clip(60.0 / np.median(np.diff(events.beats_s)), 10.0, 1000.0)),
     }
@@ -158,8 +161,8 @@ def describe_beats(events: Events, frames: Controls) -> dict[str, object]:
 
 def _describe_harmony(
     spectra: SemitoneSpectra, events: Events | None, duration_s: float, frames: Controls
-) -> dict[str, object]:
-    found: dict[str, object] = {
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
         name: read_signal(spectra.fold(*band), spectra.times_s, frames.times_s, SIGNALS[name])
         for name, band in (("chroma", CHROMA_RANGE), ("bass_chroma", BASS_RANGE))
     }

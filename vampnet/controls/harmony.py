@@ -44,6 +44,8 @@ SILENT_DB = 45.0
 NO_CHORD_NATS = -6.0
 """A segment in which no chord is likelier than this has none, log probability."""
 SEGMENT_S = 0.25
+MISSING_SHARE = 0.03
+"""A written tone that sounds for less of the time than this is missing."""
 WEIGHTS = Path(__file__).with_name("harmony_weights.json")
 
 Floats = NDArray[np.float64]
@@ -54,8 +56,27 @@ def find_chords(spectra: SemitoneSpectra, beats_s: Sequence[float], duration_s: 
     """Chords of a recording in order, without gaps; None in silence and where nothing has a pitch."""
     edges_s = segment_edges(beats_s, duration_s)
     chroma_KRP, level_K = segment_chroma(spectra, edges_s)
-    likely_HK = classify(chroma_KRP, "chords").T
     silent_K = (level_K < level_K.max() - SILENT_DB) | (np.abs(chroma_KRP).max(axis=(1, 2)) < 1e-6)
+    return trace_chords(classify(chroma_KRP, "chords").T, silent_K, edges_s)
+
+
+def match_tones(time_KP: Floats, lowest_K: NDArray[np.int64]) -> Floats:
+    """How well written notes match each chord (H, K), nats: time per pitch class (K, 12), and the lowest's class.
+
+    A chord gains by the time of its own tones, and loses by tones that are missing and by another tone in the bass.
+    """
+    share_KP = time_KP / np.maximum(time_KP.sum(axis=1, keepdims=True), 1e-9)
+    rows = []
+    for tones in CHORD_KINDS:
+        for root in range(12):
+            classes = [(root + tone) % 12 for tone in tones]
+            missing_K = (share_KP[:, classes] < MISSING_SHARE).sum(axis=1)
+            rows.append(12.0 * (share_KP[:, classes].sum(axis=1) - 1.0) - 2.0 * missing_K - (lowest_K != root))
+    return np.array(rows)
+
+
+def trace_chords(likely_HK: Floats, silent_K: NDArray[np.bool_], edges_s: Floats) -> tuple[ChordSpan, ...]:
+    """The best path through chords (12 roots of each kind) over segments, in nats; None in silent ones."""
     likely_HK = np.vstack([np.where(silent_K, -30.0, likely_HK), np.where(silent_K, 0.0, NO_CHORD_NATS)])
     path_K = _best_path(likely_HK)
     spans = []
@@ -104,9 +125,13 @@ def segment_chroma(spectra: SemitoneSpectra, edges_s: Floats) -> tuple[Floats, F
         stop = max(last, first + 1)
         rows.append(registers[:, :, first:stop].mean(axis=2))
         levels.append(spectra.level_db_U[first:stop].mean())
-    chroma_KRP = np.array(rows, dtype=np.float64)
-    chroma_KRP /= np.maximum(chroma_KRP.max(axis=2, keepdims=True), 1e-6)
-    return chroma_KRP - chroma_KRP.mean(axis=2, keepdims=True), np.array(levels)
+    return scale_chroma(np.array(rows, dtype=np.float64)), np.array(levels)
+
+
+def scale_chroma(chroma_KRP: Floats) -> Floats:
+    """Each chroma with its strongest class at 1, less its mean; zero where nothing sounds."""
+    scaled = chroma_KRP / np.maximum(chroma_KRP.max(axis=2, keepdims=True), 1e-6)
+    return scaled - scaled.mean(axis=2, keepdims=True)
 
 
 def key_features(spectra: SemitoneSpectra, chords: Sequence[ChordSpan]) -> Floats:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import librosa
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from vampnet.controls.signals import REST
@@ -15,7 +17,7 @@ LOW_PITCH, HIGH_PITCH = 36, 96
 """Range of a leading voice, MIDI numbers."""
 MIX_LOW_PITCH, MIX_HIGH_PITCH = 53, 93
 """Range in a mix, where bass and chords lie below."""
-VOICE_FFT, VOICE_HOP = 2048, 256
+VOICE_RATE_HZ, VOICE_FFT, VOICE_HOP = 11025, 1024, 128
 JUMP_COST = 0.1
 """Cost of a step of the melody in a mix, in units of salience."""
 VOICED_SALIENCE = 0.45
@@ -34,11 +36,12 @@ def trace_voice(mono: Floats) -> tuple[NDArray[np.float64], Floats]:
     """Pitch of a voice alone, at RATE_HZ: times in seconds and MIDI pitches, REST where it is silent (pYIN)."""
     if float(np.abs(mono).max(initial=0.0)) < 1e-4:
         return np.zeros(1), np.full(1, REST, np.float32)
+    mono = soxr.resample(mono, RATE_HZ, VOICE_RATE_HZ)
     hertz, voiced, _ = librosa.pyin(
         mono,
         fmin=float(librosa.midi_to_hz(LOW_PITCH)),
         fmax=float(librosa.midi_to_hz(HIGH_PITCH)),
-        sr=RATE_HZ,
+        sr=VOICE_RATE_HZ,
         frame_length=VOICE_FFT,
         hop_length=VOICE_HOP,
         resolution=0.2,
@@ -48,7 +51,7 @@ def trace_voice(mono: Floats) -> tuple[NDArray[np.float64], Floats]:
     n = min(len(hertz), len(level_db))
     sounds = voiced[:n] & np.isfinite(hertz[:n]) & (level_db[:n] > level_db.max() - QUIET_DB)
     pitch = np.where(sounds, librosa.hz_to_midi(np.where(sounds, hertz[:n], 440.0)), REST)
-    return np.arange(n) * VOICE_HOP / RATE_HZ, pitch.astype(np.float32)
+    return np.arange(n) * VOICE_HOP / VOICE_RATE_HZ, pitch.astype(np.float32)
 
 
 def trace_melody(spectra: SemitoneSpectra) -> Floats:
@@ -109,7 +112,9 @@ def split_notes(times_s: NDArray[np.floating], pitch: Floats, onsets_s: Sequence
         if not ends and not (starts[place] and (place - first) * step_s >= MIN_NOTE_S):
             continue
         if semitone[first] != REST and (place - first) * step_s >= MIN_NOTE_S:
-            notes.append((float(times_s[first]), float(times_s[first]) + (place - first) * step_s, float(semitone[first])))
+            notes.append(
+                (float(times_s[first]), float(times_s[first]) + (place - first) * step_s, float(semitone[first]))
+            )
         first = place
     return tuple(notes)
 
@@ -129,4 +134,4 @@ def _steady_semitones(pitch: Floats, shortest: int, gap: int) -> NDArray[np.int6
 
 def _runs(values: NDArray[np.int64]) -> list[tuple[int, int]]:
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

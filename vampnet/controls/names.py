@@ -134,7 +134,7 @@ def _plain_quality(quality: str) -> str:
     """A quality as pychord spells it."""
     quality = re.sub(r"^(?:minor|min|mi|-)(?!or)", "m", quality)
     quality = re.sub(r"^(?:major|Maj|ma)(?![j])", "maj", quality)
-    if quality.startswith("m(maj") or quality.startswith("mmaj"):
+    if quality.startswith(("m(maj", "mmaj")):
         return "mM7"
     return "" if quality == "maj" else quality
 
@@ -179,5 +179,5 @@ def key_text(tonic: int, mode: str) -> str:
 
 
 def third_of_mode(mode: str) -> str:
-    """"major" or "minor": the family of a mode by its third, as key measures count it."""
+    """ "major" or "minor": the family of a mode by its third, as key measures count it."""
     return "minor" if mode.replace("_", " ") in ("minor", "dorian", "phrygian", "harmonic minor", "pelog") else "major"

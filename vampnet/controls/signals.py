@@ -122,13 +122,20 @@ class Controls:
     @property
     def times_s(self) -> NDArray[np.float64]:
         """Centres of the frames, seconds (T,)."""
-        return (np.arange(self.n_frames) + 0.5) / self.frames_per_s
+        return (np.arange(self.n_frames, dtype=np.float64) + 0.5) / np.float64(self.frames_per_s)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the controls that are there."""
         fields = (f.name for f in dataclasses.fields(self) if f.name not in ("n_frames", "sample_rate_hz", "hop"))
         return tuple(name for name in fields if getattr(self, name) is not None)
+
+    def signal(self, name: str) -> Floats:
+        """A signal by its name. Raises SettingsError where it is absent."""
+        signal = getattr(self, name, None) if name in SIGNALS else None
+        if signal is None:
+            raise SettingsError(f"these controls have no {name!r}; they have {', '.join(self.names) or 'none'}")
+        return signal
 
     def known_share(self, name: str) -> float:
         """Share of frames, 0 to 1, in which a signal says something."""

@@ -3,7 +3,7 @@
     text = part { "," part }
     part = name "(" value ")"
 
-    bpm(96), key(D minor), metre(4/4), chords(Dm7 | G7 | Cmaj7 A7), bars(8), style(funk), instruments(electric bass, drums)
+    bpm(96), key(D minor), metre(4/4), chords(Dm7 | G7 | Cmaj7 A7), bars(8), style(funk), instruments(piano)
 
 `str(words)` is text that parses to the same words. Every part may be left out.
 """
@@ -135,8 +135,10 @@ def _closing(text: str, opening: int) -> int:
     for place in range(opening, len(text)):
         depth += {"(": 1, ")": -1}.get(text[place], 0)
         if depth == 0:
-            return place
-    _fail(text, opening, "a bracket is not closed")
+            break
+    else:
+        _fail(text, opening, "a bracket is not closed")
+    return place
 
 
 def _fail(text: str, place: int, message: str) -> NoReturn:
@@ -167,7 +169,9 @@ def _choice(name: str, value: Any, known: Sequence[str]) -> str:
 def _instruments(names: Any) -> tuple[str, ...]:
     """Checked names of instruments, "no X" for those kept out."""
     if isinstance(names, str) or not isinstance(names, Sequence):
-        raise SettingsError(f"instruments is {names!r}, but must be a list of names, such as ['electric bass', 'drums']")
+        raise SettingsError(
+            f"instruments is {names!r}, but must be a list of names, such as ['electric bass', 'drums']"
+        )
     checked: list[str] = []
     for name in names:
         plain = " ".join(_text("instrument", name).lower().replace("_", " ").replace("-", " ").split())
