@@ -14,8 +14,8 @@ import numpy as np
 from synthcorpus.compose.form import Section
 from synthcorpus.compose.harmony import Chord, Key, progression
 from synthcorpus.compose.piece import (
-    ComposeSettings,
-    Grid,
+    BeatGrid,
+    ComposeConfig,
     Piece,
     Track,
     beat_times,
@@ -28,7 +28,7 @@ from synthcorpus.errors import CompositionError
 from synthcorpus.instruments import INSTRUMENTS, STYLE_NAMES
 from synthcorpus.render import effects
 from synthcorpus.render.loudness import measure
-from synthcorpus.render.render import RenderSettings, mix_tracks
+from synthcorpus.render.render import RenderConfig, mix_tracks
 from synthcorpus.synth.drums import DrumVoice
 from synthcorpus.synth.notes import play_notes
 from synthcorpus.synth.voices import SubtractiveVoice
@@ -93,7 +93,7 @@ class _Frame:
     metre: Metre
     bpm: float
     key: Key
-    grid: Grid = field(repr=False)
+    grid: BeatGrid = field(repr=False)
 
 
 def write_sketch(plan: SketchPlan, seed: int) -> Piece:
@@ -102,7 +102,7 @@ def write_sketch(plan: SketchPlan, seed: int) -> Piece:
     frame = _settle(plan, rng)
     sections = _sections(plan, frame, rng)
     parts = _band(plan, frame.style, rng)
-    settings = ComposeSettings(humanise_ms=plan.humanise_ms)
+    settings = ComposeConfig(humanise_ms=plan.humanise_ms)
     tracks = play_parts(parts, sections, frame.key, frame.metre, frame.grid, settings, rng)
     beats, downbeats = beat_times(frame.metre, plan.bars, frame.grid)
     step_s = frame.grid.step_s
@@ -136,7 +136,7 @@ def render_sketch(
     """
     length = n_samples if n_samples is not None else round(piece.duration_s * sample_rate_hz)
     rng = np.random.default_rng(np.random.SeedSequence((seed, 29)))
-    settings = RenderSettings(sample_rate_hz=sample_rate_hz, tail_s=TAIL_S, effects=0.0)
+    settings = RenderConfig(sample_rate_hz=sample_rate_hz, tail_s=TAIL_S, effects=0.0)
     whole = length + round(TAIL_S * sample_rate_hz)
     mix = mix_tracks(piece, whole, settings, rng, _play_named)
     response = effects.reverb_response(0.9, 5000.0, sample_rate_hz, rng)
@@ -168,7 +168,7 @@ def _settle(plan: SketchPlan, rng: np.random.Generator) -> _Frame:
     low, high = style.tempo_bpm
     bpm = plan.bpm or round(float(rng.uniform(low, high)) * (2.0 / 3.0 if metre.name == "6/8" else 1.0), 1)
     swing = float(rng.uniform(*style.swing)) if metre.name in ("4/4", "3/4", "5/4") else 0.5
-    grid = Grid(60.0 / bpm / metre.tempo_steps, swing, style.swing_steps)
+    grid = BeatGrid(60.0 / bpm / metre.tempo_steps, swing, style.swing_steps)
     tonic, mode = plan.tonic, plan.mode
     if tonic is None and plan.chords:
         tonic, mode = key_of_chords(plan.chords)
@@ -329,7 +329,7 @@ def _silence_gaps(piece: Piece, frame: _Frame) -> Piece:
     return dataclasses.replace(piece, tracks=tuple(tracks))
 
 
-def _play_named(track: Track, length: int, settings: RenderSettings, rng: np.random.Generator) -> np.ndarray:
+def _play_named(track: Track, length: int, settings: RenderConfig, rng: np.random.Generator) -> np.ndarray:
     """A track by the synthesiser voice of its instrument."""
     rate_hz = settings.sample_rate_hz
     instrument = INSTRUMENTS.get(track.name)

@@ -9,7 +9,7 @@ import bisect
 from dataclasses import dataclass
 from typing import Any
 
-from synthcorpus.compose.piece import Grid, Piece, Track
+from synthcorpus.compose.piece import BeatGrid, Piece, Track
 from synthcorpus.compose.style_table import STYLES
 from synthcorpus.compose.styles import FAMILIES, METRES
 
@@ -107,7 +107,7 @@ def _time_s(piece: Piece, step: float) -> float:
     """Seconds of a sixteenth: swung within its beat, and moved with the beats where the tempo sways."""
     metre = METRES[piece.metre]
     style = next((s for s in STYLES if s.name == piece.style), None)
-    place = Grid(1.0, piece.swing, style.swing_steps if style else 2).time_s(step)
+    place = BeatGrid(1.0, piece.swing, style.swing_steps if style else 2).time_s(step)
     bar, within = divmod(place, metre.steps)
     edges = [sum(metre.beats[:n]) for n in range(len(metre.beats) + 1)]
     beat = min(bisect.bisect_right(edges, within), len(metre.beats)) - 1

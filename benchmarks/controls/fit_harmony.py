@@ -18,8 +18,8 @@ import numpy as np
 import soxr
 import torch
 
-from synthcorpus.compose.piece import ComposeSettings, compose
-from synthcorpus.render.render import RenderSettings, render
+from synthcorpus.compose.piece import ComposeConfig, compose
+from synthcorpus.render.render import RenderConfig, render
 from synthcorpus.splits import piece_seed
 from synthcorpus.truth import PieceTruth, piece_truth
 from vampnet.controls import harmony
@@ -27,7 +27,7 @@ from vampnet.controls.charts import ChordSpan
 from vampnet.controls.names import chord_of_tones, parse_key, third_of_mode
 from vampnet.controls.spectra import RATE_HZ, SemitoneSpectra, semitone_spectra
 
-SETTINGS = ComposeSettings(min_duration_s=20.0, max_duration_s=30.0)
+SETTINGS = ComposeConfig(min_duration_s=20.0, max_duration_s=30.0)
 SEED = 77
 PENALTY = {"chords": 2e-3, "keys": 2e-3}
 
@@ -38,7 +38,7 @@ def spectra_of_piece(folder: Path, index: int, soundfont: str | None) -> tuple[S
     piece = compose(seed, SETTINGS)
     path = folder / f"{index:04d}.npz"
     if not path.exists():
-        settings = RenderSettings(soundfont=soundfont if index % 2 else None)
+        settings = RenderConfig(soundfont=soundfont if index % 2 else None)
         audio = render(piece, settings, np.random.default_rng(np.random.SeedSequence((*seed, 1)))).audio
         spectra = semitone_spectra(soxr.resample(audio.mean(axis=0), settings.sample_rate_hz, RATE_HZ))
         np.savez(path, strength=spectra.strength_NU.astype(np.float16), level=spectra.level_db_U)

@@ -26,7 +26,7 @@ from vampnet.config import check
 from vampnet.controls.harmony import find_chords, find_key
 from vampnet.controls.melody import trace_melody, trace_voice
 from vampnet.controls.signals import CODEC_HOP, CODEC_RATE_HZ, SIGNALS, Controls, Floats, read_signal
-from vampnet.controls.spectra import BASS_RANGE, CHROMA_RANGE, RATE_HZ, SemitoneSpectra, semitone_spectra
+from vampnet.controls.spectra import BASS_RANGE, CHROMA_RANGE, FFT, RATE_HZ, SemitoneSpectra, semitone_spectra
 from vampnet.controls.timeline import trace_phase
 from vampnet.errors import SettingsError
 
@@ -87,6 +87,7 @@ def extract_controls(
     n_samples = max(round(audio.n_samples * config.sample_rate_hz / audio.sample_rate_hz), 1)
     frames = Controls(samples_to_frames(n_samples, config.hop), config.sample_rate_hz, config.hop)
     mono = soxr.resample(audio.samples.mean(axis=0), audio.sample_rate_hz, RATE_HZ).astype(np.float32)
+    mono = np.pad(mono, (0, max(FFT - len(mono), 0)))
     found: dict[str, Any] = {}
     if "loudness_db" in wanted:
         found["loudness_db"] = measure_level(audio, frames)

@@ -149,10 +149,10 @@ def test_wrong_controls_are_named():
 
 
 def test_an_index_line_gives_the_same_controls(played):
-    from synthcorpus.compose.piece import ComposeSettings, compose
+    from synthcorpus.compose.piece import ComposeConfig, compose
     from synthcorpus.corpus import describe
 
-    piece = compose((0, 5, 2), ComposeSettings(styles_only=("pop",), max_duration_s=21.0))
+    piece = compose((0, 5, 2), ComposeConfig(styles_only=("pop",), max_duration_s=21.0))
     direct = controls_of_truth(piece_truth(piece), n_frames=500)
     line = controls_of_line({**describe(piece), "duration_s": 25.0}, n_frames=500)
     assert line is not None and line.key == direct.key and line.instruments == direct.instruments

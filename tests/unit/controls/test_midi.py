@@ -44,7 +44,7 @@ def test_a_song_is_read(tmp_path):
         read_beats(controls.signal("beat_phase"), controls.times_s)[:8], np.arange(8) * 0.6, atol=2e-3
     )
     np.testing.assert_allclose(
-        read_beats(controls.signal("bar_phase"), controls.times_s), np.arange(4) * 2.4, atol=2e-3
+        read_beats(controls.signal("bar_phase"), controls.times_s)[:4], np.arange(4) * 2.4, atol=2e-3
     )
     assert [float(controls.signal("melody")[int(t * controls.frames_per_s)]) for t in (1, 3, 6, 9)] == [74, 79, 76, 72]
     assert np.flatnonzero(controls.signal("onset_low")).tolist() == [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthcorpus.beat_pieces import swayed
-from synthcorpus.compose.piece import ComposeSettings, compose
+from synthcorpus.compose.piece import ComposeConfig, compose
 from synthcorpus.compose.styles import METRES
 from synthcorpus.corpus import describe
 from synthcorpus.errors import CompositionError
@@ -144,7 +144,7 @@ def test_every_style_can_be_sketched(style):
 
 def test_truth_covers_the_piece():
     for index in range(25):
-        piece = compose((0, 5, index), ComposeSettings(max_duration_s=25.0))
+        piece = compose((0, 5, index), ComposeConfig(max_duration_s=25.0))
         truth = piece_truth(piece)
         assert truth.beats_s == piece.beat_times_s and truth.key == piece.key
         if truth.chords:
@@ -154,7 +154,7 @@ def test_truth_covers_the_piece():
 
 
 def test_truth_sways_with_the_tempo():
-    piece = compose((0, 5, 1), ComposeSettings(max_duration_s=25.0, styles_only=("rock",)))
+    piece = compose((0, 5, 1), ComposeConfig(max_duration_s=25.0, styles_only=("rock",)))
     bent = swayed(piece, np.random.default_rng(0))
     straight, moved = piece_truth(piece).chords, piece_truth(bent).chords
     assert len(straight) == len(moved)
@@ -164,13 +164,13 @@ def test_truth_sways_with_the_tempo():
 
 
 def test_tunes_in_the_public_domain_have_chords_too():
-    piece = compose((0, 0, 3), ComposeSettings(score_share=1.0, max_duration_s=40.0))
+    piece = compose((0, 0, 3), ComposeConfig(score_share=1.0, max_duration_s=40.0))
     truth = piece_truth(piece)
     assert truth.chords[-1][1] == pytest.approx(piece.duration_s) and truth.melody
     assert dataclasses.asdict(truth)["metre"] == piece.metre
 
 
 def test_the_index_tells_the_truth():
-    described = describe(compose((0, 5, 2), ComposeSettings(styles_only=("pop",), max_duration_s=21.0)))
+    described = describe(compose((0, 5, 2), ComposeConfig(styles_only=("pop",), max_duration_s=21.0)))
     assert described["chords"] and len(described["chords"][0]) == 5 and described["instruments"]
     assert {"melody", "chords", "instruments", "beats", "downbeats", "tempo_bpm", "key"} <= set(described)
