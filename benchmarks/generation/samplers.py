@@ -148,14 +148,14 @@ class Reference:
 
     def fad(self, audio_EVS: Tensor) -> Statistic:
         """Of outputs (excerpts, variations, samples)."""
-        grouped = GroupedMoments.of([moments_of(audio_VS) for audio_VS in audio_EVS])
+        grouped = GroupedMoments.of([moments_of(audio_AS) for audio_AS in audio_EVS])
         pairs = zip(self.resampled, grouped.totals(self.counts_RE), strict=True)
         draws_R = np.array([quick_distance(*one, other) for one, other in pairs])
         return Statistic(frechet_distance(self.total, grouped.total()), draws_R)
 
 
-def moments_of(audio_VS: Tensor) -> Moments:
-    return Moments.of(MelStatistics().vectors(audio_VS).flatten(0, 1).numpy())
+def moments_of(audio_AS: Tensor) -> Moments:
+    return Moments.of(MelStatistics().vectors(audio_AS).flatten(0, 1).numpy())
 
 
 @torch.no_grad()

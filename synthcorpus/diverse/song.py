@@ -32,11 +32,11 @@ Note = tuple[float, float, int, int]
 class Mouth:
     """Speech as filters of 8 ms each."""
 
-    filters_FN: np.ndarray
+    filters_TN: np.ndarray
     """Prediction polynomials, float64 (frames, order + 1), the first coefficient 1."""
-    level_F: np.ndarray
+    level_T: np.ndarray
     """Gain of the source in each frame."""
-    voiced_F: np.ndarray
+    voiced_T: np.ndarray
     """How voiced a frame is, 0..1."""
 
 
@@ -69,11 +69,11 @@ def analyse(samples: np.ndarray, rate_hz: int) -> Mouth:
 def frame_path(mouth: Mouth, notes: list[Note], n_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Which frame of the speech sounds in each frame of the song, and how loud (0 between notes)."""
     path, level = np.zeros(n_frames, dtype=int), np.zeros(n_frames)
-    total = len(mouth.level_F)
+    total = len(mouth.level_T)
     for number, (start_s, length_s, _, force) in enumerate(notes):
         first = number * _SYLLABLE_FRAMES % max(1, total - _SYLLABLE_FRAMES)
         syllable = np.arange(first, min(first + _SYLLABLE_FRAMES, total))
-        peak = int(np.argmax((mouth.level_F * (0.02 + mouth.voiced_F**2))[syllable]))
+        peak = int(np.argmax((mouth.level_T * (0.02 + mouth.voiced_T**2))[syllable]))
         begin, count = int(start_s / _HOP_S), max(3, int(length_s / _HOP_S))
         stop = min(begin + count, n_frames)
         held = np.full(max(0, count - len(syllable)), peak)
@@ -106,13 +106,13 @@ def drive_mouth(mouth: Mouth, source: np.ndarray, path: np.ndarray, level: np.nd
 
     hop, out = int(_HOP_S * rate_hz), np.zeros(len(source))
     state = np.zeros(_ORDER)
-    gains = mouth.level_F[path] * level
+    gains = mouth.level_T[path] * level
     for number, frame in enumerate(path):
         block = source[number * hop : (number + 1) * hop]
         if gains[number] == 0.0 and not state.any():
             continue
         out[number * hop : number * hop + len(block)], state = lfilter(
-            [1.0], mouth.filters_FN[frame], block * gains[number], zi=state
+            [1.0], mouth.filters_TN[frame], block * gains[number], zi=state
         )
         state[np.abs(state) < 1e-9] = 0.0
     return np.asarray(lfilter([1.0], [1.0, -_EMPHASIS], out)).astype(np.float32)
@@ -131,7 +131,7 @@ def sing(palette: Palette, notes: list[Note], n_samples: int, rng: np.random.Gen
     # the slope of a saw is a row of pulses with a flat spectrum, as linear prediction supposes
     pulses = np.diff(saw(cycles, step), prepend=0.0) / (2.0 * np.sqrt(step))
     held = np.diff(path, prepend=-1) == 0
-    voiced = np.repeat(np.where(held, np.maximum(mouth.voiced_F[path], 0.8), mouth.voiced_F[path]), hop)
+    voiced = np.repeat(np.where(held, np.maximum(mouth.voiced_T[path], 0.8), mouth.voiced_T[path]), hop)
     voiced = np.pad(voiced, (0, count - len(voiced))) * float(rng.uniform(0.85, 1.0))
     source = voiced * pulses + (1.0 - voiced) * rng.standard_normal(count)
     sung = drive_mouth(mouth, source, path, level, from_hz)
@@ -150,7 +150,7 @@ def talking_instrument(palette: Palette, n_samples: int, rng: np.random.Generato
     carrier = np.interp(np.arange(count) * palette.rate_hz / from_hz, np.arange(n_samples), carrier)
     carrier = np.diff(carrier, prepend=0.0)
     carrier = carrier / (float(np.sqrt(np.mean(carrier**2))) + 1e-6) + 0.15 * rng.standard_normal(count)
-    path = np.arange(count // int(_HOP_S * from_hz)) % len(mouth.level_F)
+    path = np.arange(count // int(_HOP_S * from_hz)) % len(mouth.level_T)
     mono = drive_mouth(mouth, carrier, path, np.ones(len(path)), from_hz)
     mono = _fit(to_rate(mono, from_hz, palette.rate_hz, rng), n_samples)
     return Sound(np.stack([mono, mono]), (program,), (voice,), "talking instrument")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -55,3 +56,21 @@ def test_layers_import_downward_alone() -> None:
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
     result = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def axis_letters() -> set[str]:
+    """Letters of the table in docs/concepts.md."""
+    table = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8").split("## Axis letters", 1)[1]
+    letters = re.findall(r"^\| ([A-Z]) \|", table, re.MULTILINE)
+    assert len(letters) == len(set(letters)), "a letter has two meanings"
+    return set(letters)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_axis_letters_are_those_of_the_glossary(source: Path) -> None:
+    allowed = axis_letters()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else ""
+        axes = re.fullmatch(r"_?[a-z][a-z0-9_]*_([A-Z][A-Z0-9]*)", name)
+        unknown = set(axes.group(1)) - allowed - set("0123456789") if axes else set()
+        assert not unknown, f"{name} (line {getattr(node, 'lineno', '?')}): {sorted(unknown)} not in docs/concepts.md"

@@ -61,10 +61,10 @@ class BeatThisNetwork(nn.Module):
         self.transformer_blocks = Transformer(sizes)
         self.task_heads = nn.ModuleDict({"beat_downbeat_lin": nn.Linear(sizes.width, 2)})
 
-    def forward(self, spectra_BTU: Tensor) -> Tensor:
-        """Log-mel spectra (B, T, U) -> logits (B, T, 2) of beat and downbeat."""
-        x_BCUT = self.frontend["blocks"](self.frontend["stem"](spectra_BTU.mT))
-        x_BTD = self.frontend["linear"](x_BCUT.flatten(1, 2).mT)
+    def forward(self, spectra_BTM: Tensor) -> Tensor:
+        """Log-mel spectra (B, T, M) -> logits (B, T, 2) of beat and downbeat."""
+        x_BDMT = self.frontend["blocks"](self.frontend["stem"](spectra_BTM.mT))
+        x_BTD = self.frontend["linear"](x_BDMT.flatten(1, 2).mT)
         logits_BT2 = self.task_heads["beat_downbeat_lin"](self.transformer_blocks(x_BTD))
         if not self.sums:
             return logits_BT2
@@ -80,13 +80,13 @@ class Stem(nn.Module):
         self.conv2d = nn.Conv2d(1, channels, (4, 3), stride=(4, 1), padding=(0, 1), bias=False)
         self.bn2d = nn.BatchNorm2d(channels)
 
-    def forward(self, x_BUT: Tensor) -> Tensor:
-        """Spectra (B, U, T) -> feature maps (B, C, U, T)."""
-        return nn.functional.gelu(self.bn2d(self.conv2d(self.bn1d(x_BUT)[:, None])))
+    def forward(self, x_BMT: Tensor) -> Tensor:
+        """Spectra (B, M, T) -> feature maps (B, D, M, T)."""
+        return nn.functional.gelu(self.bn2d(self.conv2d(self.bn1d(x_BMT)[:, None])))
 
 
 class FrontBlock(nn.Module):
-    """(B, C, U, T) -> (B, 2 C, U / 2, T)."""
+    """(B, D, M, T) -> (B, 2 D, M / 2, T)."""
 
     def __init__(self, channels: int, head: int, has_partial: bool) -> None:
         super().__init__()
@@ -94,9 +94,9 @@ class FrontBlock(nn.Module):
         self.conv2d = nn.Conv2d(channels, 2 * channels, (2, 3), stride=(2, 1), padding=(0, 1), bias=False)
         self.norm = nn.BatchNorm2d(2 * channels)
 
-    def forward(self, x_BCUT: Tensor) -> Tensor:
-        """Feature maps (B, C, U, T) -> twice the channels, half the bands."""
-        return nn.functional.gelu(self.norm(self.conv2d(self.partial(x_BCUT))))
+    def forward(self, x_BDMT: Tensor) -> Tensor:
+        """Feature maps (B, D, M, T) -> twice the channels, half the bands."""
+        return nn.functional.gelu(self.norm(self.conv2d(self.partial(x_BDMT))))
 
 
 class BandsThenTime(nn.Module):
@@ -107,15 +107,15 @@ class BandsThenTime(nn.Module):
         self.attnF, self.ffF = GatedRotaryAttention(channels, head), GeluFeedForward(channels, 4)
         self.attnT, self.ffT = GatedRotaryAttention(channels, head), GeluFeedForward(channels, 4)
 
-    def forward(self, x_BCUT: Tensor) -> Tensor:
-        """Attention along bands, then along time; the shape (B, C, U, T) stays."""
-        x_BTUC = x_BCUT.permute(0, 3, 2, 1)
-        x_BTUC = x_BTUC + self.attnF(x_BTUC)
-        x_BTUC = x_BTUC + self.ffF(x_BTUC)
-        x_BUTC = x_BTUC.transpose(1, 2)
-        x_BUTC = x_BUTC + self.attnT(x_BUTC)
-        x_BUTC = x_BUTC + self.ffT(x_BUTC)
-        return x_BUTC.permute(0, 3, 1, 2)
+    def forward(self, x_BDMT: Tensor) -> Tensor:
+        """Attention along bands, then along time; the shape (B, D, M, T) stays."""
+        x_BTMD = x_BDMT.permute(0, 3, 2, 1)
+        x_BTMD = x_BTMD + self.attnF(x_BTMD)
+        x_BTMD = x_BTMD + self.ffF(x_BTMD)
+        x_BMTD = x_BTMD.transpose(1, 2)
+        x_BMTD = x_BMTD + self.attnT(x_BMTD)
+        x_BMTD = x_BMTD + self.ffT(x_BMTD)
+        return x_BMTD.permute(0, 3, 1, 2)
 
 
 class Transformer(nn.Module):

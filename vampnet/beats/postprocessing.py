@@ -51,77 +51,77 @@ BEGINS = 255
 
 
 class Pulse:
-    """The states of the search: places in the bars of all patterns (P), each with the gap per unit before it (G)."""
+    """The states of the search: places in the bars of all patterns (Z), each with the gap per unit before it (J)."""
 
     def __init__(self, search: Search) -> None:
         places = [(n, k) for n, (lengths, _) in enumerate(search.patterns) for k in range(len(lengths))]
-        self.length_P = np.array([search.patterns[n][0][k] for n, k in places])
+        self.length_Z = np.array([search.patterns[n][0][k] for n, k in places])
         """Length of the beat that begins at each place."""
-        self.is_first_P = np.array([k == 0 for _, k in places])
-        self.cost_P = np.array([search.patterns[n][1] if k == 0 else 0.0 for n, k in places])
-        self.before_P = np.array(
+        self.is_first_Z = np.array([k == 0 for _, k in places])
+        self.cost_Z = np.array([search.patterns[n][1] if k == 0 else 0.0 for n, k in places])
+        self.before_Z = np.array(
             [i - 1 if k else i + len(search.patterns[n][0]) - 1 for i, (n, k) in enumerate(places)]
         )
         """The place before each."""
-        self.gaps_G = np.arange(search.min_gap, search.max_gap + 1)
-        self.frames_PG = np.round(self.length_P[self.before_P, None] * self.gaps_G).astype(int)
+        self.gaps_J = np.arange(search.min_gap, search.max_gap + 1)
+        self.frames_ZJ = np.round(self.length_Z[self.before_Z, None] * self.gaps_J).astype(int)
         """Frames since the beat before."""
         shifts = np.arange(-search.widest_change, search.widest_change + 1)
-        near_GK = np.arange(len(self.gaps_G))[:, None] + shifts
-        self.near_GK = np.clip(near_GK, 0, len(self.gaps_G) - 1)
+        near_JN = np.arange(len(self.gaps_J))[:, None] + shifts
+        self.near_JN = np.clip(near_JN, 0, len(self.gaps_J) - 1)
         """Gaps that may have come before each."""
-        change_GK = np.log(self.gaps_G[self.near_GK] / self.gaps_G[:, None]) / search.gap_spread
-        self.change_cost_GK = np.where(near_GK == self.near_GK, 0.5 * change_GK**2, np.inf)
+        change_JN = np.log(self.gaps_J[self.near_JN] / self.gaps_J[:, None]) / search.gap_spread
+        self.change_cost_JN = np.where(near_JN == self.near_JN, 0.5 * change_JN**2, np.inf)
 
 
 def best_path(probability_T2: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarray]:
     """Frames of beats, ascending, and the number of each in its bar from 1, from probabilities (T, 2)."""
     pulse = Pulse(search)
     beat_T, downbeat_T = (beat_gains(probability_T2[:, k], search.floor) for k in (0, 1))
-    gain_TP = beat_T[:, None] + search.downbeat_weight * downbeat_T[:, None] * pulse.is_first_P - pulse.cost_P
-    n_frames, n_places, n_gaps = len(gain_TP), len(pulse.length_P), len(pulse.gaps_G)
-    lead = int(pulse.frames_PG.max())
-    recent_RPG = np.full((lead + 1, n_places, n_gaps), -np.inf)  # ring: best path to a beat at t, gap G after it
-    came_TPG = np.full((n_frames, n_places, n_gaps), BEGINS, dtype=np.uint8)  # the gap before t on that path
+    gain_TZ = beat_T[:, None] + search.downbeat_weight * downbeat_T[:, None] * pulse.is_first_Z - pulse.cost_Z
+    n_frames, n_places, n_gaps = len(gain_TZ), len(pulse.length_Z), len(pulse.gaps_J)
+    lead = int(pulse.frames_ZJ.max())
+    recent_TZJ = np.full((lead + 1, n_places, n_gaps), -np.inf)  # ring over T: best path to a beat at t, gap J after it
+    came_TZJ = np.full((n_frames, n_places, n_gaps), BEGINS, dtype=np.uint8)  # the gap before t on that path
     resumed_T = np.full(n_frames, -1)  # the beat before the pause that ends at t, -1 for none
     best_T, best_state_T = np.full(n_frames, -np.inf), np.zeros(n_frames, dtype=int)
     rest, rested = 0.0, -1
-    column_G = np.arange(n_gaps)
+    column_J = np.arange(n_gaps)
     for t in range(n_frames):
-        ring_PG = (t - pulse.frames_PG) % (lead + 1)
-        scores_PG = recent_RPG[ring_PG, pulse.before_P[:, None], column_G] + gain_TP[t][:, None]
-        best_state_T[t] = state = int(scores_PG.argmax())
-        best_T[t] = scores_PG.flat[state]
+        ring_ZJ = (t - pulse.frames_ZJ) % (lead + 1)
+        scores_ZJ = recent_TZJ[ring_ZJ, pulse.before_Z[:, None], column_J] + gain_TZ[t][:, None]
+        best_state_T[t] = state = int(scores_ZJ.argmax())
+        best_T[t] = scores_ZJ.flat[state]
         if t >= search.max_gap and best_T[t - search.max_gap] - search.pause_cost > rest:
             rest, rested = best_T[t - search.max_gap] - search.pause_cost, t - search.max_gap
-        options_PGK = scores_PG[:, pulse.near_GK] - pulse.change_cost_GK
-        chosen_PG = options_PGK.argmax(axis=2)
-        onward_PG = np.take_along_axis(options_PGK, chosen_PG[..., None], axis=2)[..., 0]
-        begin_P1 = rest + gain_TP[t][:, None]
-        begins_PG = onward_PG < begin_P1
-        came_TPG[t] = np.where(begins_PG, BEGINS, pulse.near_GK[column_G, chosen_PG])
-        recent_RPG[t % (lead + 1)] = np.maximum(onward_PG, begin_P1)
+        options_ZJN = scores_ZJ[:, pulse.near_JN] - pulse.change_cost_JN
+        chosen_ZJ = options_ZJN.argmax(axis=2)
+        onward_ZJ = np.take_along_axis(options_ZJN, chosen_ZJ[..., None], axis=2)[..., 0]
+        begin_Z1 = rest + gain_TZ[t][:, None]
+        begins_ZJ = onward_ZJ < begin_Z1
+        came_TZJ[t] = np.where(begins_ZJ, BEGINS, pulse.near_JN[column_J, chosen_ZJ])
+        recent_TZJ[t % (lead + 1)] = np.maximum(onward_ZJ, begin_Z1)
         resumed_T[t] = rested
     last = int(best_T.argmax()) if n_frames else 0
     if not n_frames or best_T[last] <= 0.0:
         return np.zeros(0, dtype=int), np.zeros(0, dtype=int)
-    return _traced(last, best_state_T, came_TPG, resumed_T, pulse)
+    return _traced(last, best_state_T, came_TZJ, resumed_T, pulse)
 
 
 def _traced(
-    t: int, best_state_T: np.ndarray, came_TPG: np.ndarray, resumed_T: np.ndarray, pulse: Pulse
+    t: int, best_state_T: np.ndarray, came_TZJ: np.ndarray, resumed_T: np.ndarray, pulse: Pulse
 ) -> tuple[np.ndarray, np.ndarray]:
     """The path that ends with a beat at t: its frames and places in the bar, from the tables of `best_path`."""
-    starts = np.flatnonzero(pulse.is_first_P)
+    starts = np.flatnonzero(pulse.is_first_Z)
     frames, places = [], []
     while t >= 0:
-        place, gap = divmod(int(best_state_T[t]), len(pulse.gaps_G))
+        place, gap = divmod(int(best_state_T[t]), len(pulse.gaps_J))
         while gap != BEGINS:
             frames.append(t)
             places.append(place)
-            t -= int(pulse.frames_PG[place, gap])
-            place = int(pulse.before_P[place])
-            gap = int(came_TPG[t, place, gap])
+            t -= int(pulse.frames_ZJ[place, gap])
+            place = int(pulse.before_Z[place])
+            gap = int(came_TZJ[t, place, gap])
         frames.append(t)
         places.append(place)
         t = int(resumed_T[t])
@@ -156,23 +156,23 @@ def bar_numbers(probability_N: np.ndarray, search: Search) -> np.ndarray:
     states = [(length, place) for length, _ in search.bar_costs for place in range(length)]
     costs = dict(search.bar_costs)
     firsts = np.array([place == 0 for _, place in states])
-    cost_SS = np.full((len(states), len(states)), np.inf)
+    cost_ZZ = np.full((len(states), len(states)), np.inf)
     for one, (length, place) in enumerate(states):
         for two, (next_length, next_place) in enumerate(states):
             if next_length == length and next_place == (place + 1) % length:
-                cost_SS[one, two] = costs[next_length] if next_place == 0 else 0.0
+                cost_ZZ[one, two] = costs[next_length] if next_place == 0 else 0.0
             elif next_place == 0:
-                cost_SS[one, two] = search.bar_change_cost + costs[next_length]
-    scores_S = np.array([-costs[length] for length, _ in states])
-    came_NS = np.zeros((len(p_N), len(states)), dtype=int)
+                cost_ZZ[one, two] = search.bar_change_cost + costs[next_length]
+    scores_Z = np.array([-costs[length] for length, _ in states])
+    came_NZ = np.zeros((len(p_N), len(states)), dtype=int)
     for number, p in enumerate(p_N):
         if number:
-            options_SS = scores_S[:, None] - cost_SS
-            came_NS[number] = options_SS.argmax(axis=0)
-            scores_S = options_SS.max(axis=0)
-        scores_S = scores_S + np.where(firsts, np.log(p), np.log1p(-p))
-    state, numbers = int(scores_S.argmax()) if len(p_N) else 0, []
+            options_ZZ = scores_Z[:, None] - cost_ZZ
+            came_NZ[number] = options_ZZ.argmax(axis=0)
+            scores_Z = options_ZZ.max(axis=0)
+        scores_Z = scores_Z + np.where(firsts, np.log(p), np.log1p(-p))
+    state, numbers = int(scores_Z.argmax()) if len(p_N) else 0, []
     for number in range(len(p_N) - 1, -1, -1):
         numbers.append(states[state][1] + 1)
-        state = int(came_NS[number, state])
+        state = int(came_NZ[number, state])
     return np.array(numbers[::-1], dtype=int)

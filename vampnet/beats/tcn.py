@@ -36,10 +36,10 @@ class BeatNetwork(nn.Module):
         self.layers = nn.ModuleList(Layer(dilation) for dilation in DILATIONS)
         self.head = nn.Conv1d(WIDTH, 2, 1)
 
-    def forward(self, spectra_BTU: Tensor) -> Tensor:
-        """Log-mel spectra (B, T, bands) -> logits (B, T, 2) of beat and downbeat."""
-        found_BKTU = nn.functional.max_pool2d(self.detectors(spectra_BTU[:, None]), (1, 2)).relu()
-        x_BDT = self.mix(found_BKTU.transpose(2, 3).flatten(1, 2))
+    def forward(self, spectra_BTM: Tensor) -> Tensor:
+        """Log-mel spectra (B, T, M) -> logits (B, T, 2) of beat and downbeat."""
+        found_BDTM = nn.functional.max_pool2d(self.detectors(spectra_BTM[:, None]), (1, 2)).relu()
+        x_BDT = self.mix(found_BDTM.transpose(2, 3).flatten(1, 2))
         for layer in self.layers:
             x_BDT = layer(x_BDT)
         return self.head(x_BDT).mT

@@ -257,12 +257,12 @@ class DacCodec(BlockwiseCodec):
 def silence_gate(silent_BT: Tensor, hop: int) -> Tensor:
     """Gain (B, T * hop): 1 in sounding frames, 0 in silent ones but for a short fade next to a sounding one."""
     sounding_BT1 = (~silent_BT).float().unsqueeze(2)
-    place_H = (torch.arange(hop, device=silent_BT.device) + 0.5) * FADE_SHARE / hop
-    fade_out_H = (1 - place_H).clamp(min=0)
+    place_S = (torch.arange(hop, device=silent_BT.device) + 0.5) * FADE_SHARE / hop
+    fade_out_S = (1 - place_S).clamp(min=0)
     before_BT1 = F.pad(sounding_BT1[:, :-1], (0, 0, 1, 0))
     after_BT1 = F.pad(sounding_BT1[:, 1:], (0, 0, 0, 1))
-    fades_BTH = torch.maximum(before_BT1 * fade_out_H, after_BT1 * fade_out_H.flip(0))
-    return torch.maximum(sounding_BT1, fades_BTH).flatten(1)
+    fades_BTS = torch.maximum(before_BT1 * fade_out_S, after_BT1 * fade_out_S.flip(0))
+    return torch.maximum(sounding_BT1, fades_BTS).flatten(1)
 
 
 def encoder_reach_frames(config: DacConfig) -> int:

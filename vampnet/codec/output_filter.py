@@ -1,7 +1,7 @@
 """What a decoder's waveform goes through last, so that any codes, generated or random ones too, give a sane one.
 
 Found phases leave an offset and a rumble below all music, and nothing else bounds the sum of two transforms
-(`benchmarks/codec/decoder_safety.py` shows both). Axis letters: B batch, S samples, K mean.
+(`benchmarks/codec/decoder_safety.py` shows both). Axis letters: B batch, S samples, N mean.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ def without_dc(audio_BS: Tensor, sample_rate_hz: int, hop: int) -> Tensor:
     A sample depends on those up to `dc_reach` away, and not on where a multiple of `hop` was cut further off.
     """
     step, n_taps = _grid(sample_rate_hz, hop)
-    steps_BKS = audio_BS.unflatten(1, (-1, step))
-    mean_BK = _smooth(steps_BKS.mean(2), n_taps)
-    mean_BK = torch.where(steps_BKS.abs().amax(2) > 0, mean_BK, 0.0)  # silent frames beside sounding ones
-    before_BK1, after_BK1 = (
-        F.pad(mean_BK[:, None], sides, mode="replicate")[:, 0, :, None] for sides in ((1, 0), (0, 1))
+    steps_BNS = audio_BS.unflatten(1, (-1, step))
+    mean_BN = _smooth(steps_BNS.mean(2), n_taps)
+    mean_BN = torch.where(steps_BNS.abs().amax(2) > 0, mean_BN, 0.0)  # silent frames beside sounding ones
+    before_BN1, after_BN1 = (
+        F.pad(mean_BN[:, None], sides, mode="replicate")[:, 0, :, None] for sides in ((1, 0), (0, 1))
     )
     # Linear between the middles of the steps: the half of a step before its middle leans on the one before, ...
     place_S = (torch.arange(step, device=audio_BS.device) + 0.5) / step
-    early_BKS = torch.lerp(before_BK1[:, :-1], mean_BK[:, :, None], place_S[: step // 2] + 0.5)
-    late_BKS = torch.lerp(mean_BK[:, :, None], after_BK1[:, 1:], place_S[step // 2 :] - 0.5)
-    return (steps_BKS - torch.cat([early_BKS, late_BKS], dim=2)).flatten(1)
+    early_BNS = torch.lerp(before_BN1[:, :-1], mean_BN[:, :, None], place_S[: step // 2] + 0.5)
+    late_BNS = torch.lerp(mean_BN[:, :, None], after_BN1[:, 1:], place_S[step // 2 :] - 0.5)
+    return (steps_BNS - torch.cat([early_BNS, late_BNS], dim=2)).flatten(1)
 
 
-def _smooth(mean_BK: Tensor, n_taps: int) -> Tensor:
+def _smooth(mean_BN: Tensor, n_taps: int) -> Tensor:
     """Mean of a Hann window of `n_taps` around each value, of those that are there."""
     window = torch.hann_window(n_taps + 2, periodic=False)[1:-1].tolist()
-    half, total_BK, weight_K = n_taps // 2, torch.zeros_like(mean_BK), torch.zeros_like(mean_BK[0])
-    padded_BK, there_K = F.pad(mean_BK, (half, half)), F.pad(torch.ones_like(mean_BK[0]), (half, half))
+    half, total_BN, weight_N = n_taps // 2, torch.zeros_like(mean_BN), torch.zeros_like(mean_BN[0])
+    padded_BN, there_N = F.pad(mean_BN, (half, half)), F.pad(torch.ones_like(mean_BN[0]), (half, half))
     for tap, factor in enumerate(window):  # a convolution's rounding would depend on the length
-        total_BK += factor * padded_BK[:, tap : tap + mean_BK.shape[1]]
-        weight_K += factor * there_K[tap : tap + mean_BK.shape[1]]
-    return total_BK / weight_K
+        total_BN += factor * padded_BN[:, tap : tap + mean_BN.shape[1]]
+        weight_N += factor * there_N[tap : tap + mean_BN.shape[1]]
+    return total_BN / weight_N
 
 
 def dc_reach(sample_rate_hz: int, hop: int) -> int:

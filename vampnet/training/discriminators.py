@@ -5,7 +5,7 @@ blur, noise turns into a hum. Discriminators look at patches of both grids and l
 there. They see magnitudes and no waveform, for magnitudes are all that this decoder says; the least-squares objective
 and feature matching are those of DAC (Kumar et al. 2023), whose discriminators see complex spectra and waveforms.
 
-Axis letters: B batch, F bin, U window, H channel.
+Axis letters: B batch, F bin, U window, D channel.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class GridDiscriminator(nn.Module):
     def forward(self, log_BFU: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Log magnitudes (B, F, U) -> scores, and the feature maps of every layer."""
         bin_F1 = torch.linspace(-1, 1, log_BFU.shape[1], device=log_BFU.device)[:, None]
-        x_BHFU = torch.stack([0.4 * (log_BFU + 1.5), bin_F1.expand_as(log_BFU)], dim=1)
+        x_BDFU = torch.stack([0.4 * (log_BFU + 1.5), bin_F1.expand_as(log_BFU)], dim=1)
         features = []
         for layer in self.layers:
-            x_BHFU = F.leaky_relu(layer(x_BHFU), SLOPE)
-            features.append(x_BHFU)
-        return self.leave(x_BHFU), features
+            x_BDFU = F.leaky_relu(layer(x_BDFU), SLOPE)
+            features.append(x_BDFU)
+        return self.leave(x_BDFU), features
 
 
 def judge(discriminator: GridDiscriminator, said_BFU: Tensor, there_BFU: Tensor) -> dict[str, Tensor]:

@@ -49,17 +49,17 @@ def begin_as_neighbours(model: MaskedTransformer) -> None:
     length_C = (books_CVK.square().sum(2).mean(1) / SQUARED_LENGTH).sqrt().clamp_min(1e-8)
     gain = (config.dim / (config.n_codebooks * SQUARED_LENGTH)) ** 0.5  # the sum of all becomes inputs of unit power
     for c in range(config.n_codebooks):
-        entries_VK, axes_DA = books_CVK[c] / length_C[c], axes_DN[:, c * n_axes : (c + 1) * n_axes]
-        leading_AK = _leading(entries_VK, n_axes)
+        entries_VK, axes_DX = books_CVK[c] / length_C[c], axes_DN[:, c * n_axes : (c + 1) * n_axes]
+        leading_XK = _leading(entries_VK, n_axes)
         own = slice(c * config.codebook_dim, (c + 1) * config.codebook_dim)
-        model.project.weight[:, own] = axes_DA @ leading_AK * (gain / length_C[c])
+        model.project.weight[:, own] = axes_DX @ leading_XK * (gain / length_C[c])
         model.mask_vectors_CK[c] = torch.randn(config.codebook_dim) * MASK_STD * length_C[c]
         p = c - config.n_conditioning_codebooks
         if p >= 0:
-            seen_VA = entries_VK @ leading_AK.T
+            seen_VX = entries_VK @ leading_XK.T
             rows = slice(p * config.vocab_size, (p + 1) * config.vocab_size)
-            model.classifier.weight[rows] = seen_VA @ axes_DA.T / gain
-            model.classifier.bias[rows] = -0.5 * seen_VA.square().sum(1)
+            model.classifier.weight[rows] = seen_VX @ axes_DX.T / gain
+            model.classifier.bias[rows] = -0.5 * seen_VX.square().sum(1)
     nn.init.zeros_(model.project.bias)
     for module in model.modules():
         if isinstance(module, Attention):
@@ -82,7 +82,7 @@ def widen_heads(bias: RelativePositionBias) -> None:
 
 
 def _leading(entries_VK: torch.Tensor, n_axes: int) -> torch.Tensor:
-    """Directions (A, K) in which entries differ most; all of them, as they are, where A = K."""
+    """Directions (X, K) in which entries differ most; all of them, as they are, where X = K."""
     n_dims = entries_VK.shape[1]
     if n_axes == n_dims:
         return torch.eye(n_dims)

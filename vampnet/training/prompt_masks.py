@@ -52,10 +52,10 @@ def on_beats(n_frames: int, beats: np.ndarray, generator: torch.Generator) -> Te
     """Up to `LONGEST_BEAT` frames from each beat on, or from every second or fourth."""
     step = _one_of(BEAT_STEPS, generator)
     first = int(_uniform(generator) * step)
-    start_K1 = torch.from_numpy(np.floor(beats[first::step])).long()[:, None]
+    start_N1 = torch.from_numpy(np.floor(beats[first::step])).long()[:, None]
     width = 1 + int(_uniform(generator) * LONGEST_BEAT)
     frame_T = torch.arange(n_frames)
-    return ((frame_T >= start_K1) & (frame_T < start_K1 + width)).any(0)
+    return ((frame_T >= start_N1) & (frame_T < start_N1 + width)).any(0)
 
 
 def beginning(n_frames: int, generator: torch.Generator) -> Tensor:

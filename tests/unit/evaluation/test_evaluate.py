@@ -111,16 +111,16 @@ def test_kinds_of_conditions(model: VampNet, batch: tuple[np.ndarray, torch.Tens
         return make(condition, model, audio_BS, codes_BCT, rhythms, [0, 1])
 
     codec, noisy = made(Condition("c", kind="codec")), made(Condition("n", kind="noise", noise_share=0.5))
-    assert codec.codes_BVCT is not None and (codec.codes_BVCT[:, 0] == codes_BCT).all()
-    assert noisy.mask_BVCT is not None and noisy.mask_BVCT.float().mean() == pytest.approx(0.5, abs=0.05)
+    assert codec.codes_BACT is not None and (codec.codes_BACT[:, 0] == codes_BCT).all()
+    assert noisy.mask_BACT is not None and noisy.mask_BACT.float().mean() == pytest.approx(0.5, abs=0.05)
     assert codec.bits_B == pytest.approx(codes_BCT[0].numel() * 6)  # codebooks of 64
     kept_coarse = made(Condition("k", prompt="everything", sampling=FAST))
-    assert kept_coarse.codes_BVCT is not None and (kept_coarse.codes_BVCT[:, 0, :2] == codes_BCT[:, :2]).all()
+    assert kept_coarse.codes_BACT is not None and (kept_coarse.codes_BACT[:, 0, :2] == codes_BCT[:, :2]).all()
     assert kept_coarse.bits_B == pytest.approx(2 * codes_BCT.shape[2] * 6)
     for outputs in (codec, noisy, kept_coarse):
-        assert outputs.audio_BVS.shape == (2, 1, audio_BS.shape[1])
+        assert outputs.audio_BAS.shape == (2, 1, audio_BS.shape[1])
         # The correction of level stops at 12 dB, which a random codec may need more of.
-        level = abs(measure(outputs.audio_BVS[0], 44100) - measure(audio_BS[:1], 44100))
+        level = abs(measure(outputs.audio_BAS[0], 44100) - measure(audio_BS[:1], 44100))
         assert level < 0.1 or np.isinf(level) or level > 0
 
 
@@ -151,11 +151,11 @@ def test_the_input_itself_scores_best(batch: tuple[np.ndarray, torch.Tensor]) ->
 
 def test_packed_moments_are_those_of_the_vectors() -> None:
     embedding = MelStatistics()
-    audio_VS = tone(4.0).samples * np.linspace(0.1, 1, 4 * 44100, dtype=np.float32)
-    packed, whole = embed(audio_VS, 44100, embedding), Moments.of(embedding.vectors(torch.from_numpy(audio_VS))[0])
+    audio_AS = tone(4.0).samples * np.linspace(0.1, 1, 4 * 44100, dtype=np.float32)
+    packed, whole = embed(audio_AS, 44100, embedding), Moments.of(embedding.vectors(torch.from_numpy(audio_AS))[0])
     assert packed.n == whole.n and np.allclose(packed.mean_D, whole.mean_D)
     assert np.allclose(packed.moments.scatter_DD, whole.scatter_DD, atol=1e-5)
-    assert packed.factor_KD.shape[0] == whole.n < embedding.dim
+    assert packed.factor_YD.shape[0] == whole.n < embedding.dim
 
 
 # --- runner ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 The network and its input features are rebuilt here from the published description; the weights are the user's own: a
 `.safetensors` or `.pth` state dict with the names of the PyTorch port of AudioSet's release (features.0.weight, ...,
 embeddings.4.bias). Every key must fit. Not verified here, for want of the weights: that the vectors equal those of the
-TensorFlow release. Axis letters: E example of 0.96 s, U frame of 10 ms, M mel band, K FFT bin.
+TensorFlow release. Axis letters: N example of 0.96 s, U spectrum every 10 ms, M mel band, F bin.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _NOT_USED = ("pproc.pca_eigen_vectors", "pproc.pca_means")
 
 
 class Network(nn.Module):
-    """Log-mel examples (E, 96, 64) -> (E, 128), before the last ReLU, as current releases embed."""
+    """Log-mel examples (N, 96, 64) -> (N, 128), before the last ReLU, as current releases embed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for _, i, o in CONVOLUTIONS)
         self.linears = nn.ModuleList(nn.Linear(i, o) for _, i, o in LINEARS)
 
-    def forward(self, mel_EUM: Tensor) -> Tensor:
-        """Log-mel examples (E, 96, 64) -> embeddings (E, 128)."""
-        x = mel_EUM.unsqueeze(1)
+    def forward(self, mel_NUM: Tensor) -> Tensor:
+        """Log-mel examples (N, 96, 64) -> embeddings (N, 128)."""
+        x = mel_NUM.unsqueeze(1)
         for (number, _, _), convolution in zip(CONVOLUTIONS, self.convolutions, strict=True):
             x = convolution(x).relu()
             if number in POOLED_AFTER:
@@ -78,8 +78,8 @@ class Vggish(Embedding):
         """Embedding vectors, see `Embedding.vectors`."""
         mel_BUM = log_mel(audio_BS.to(self._device))
         n = mel_BUM.shape[1] // EXAMPLE_FRAMES
-        examples_BEUM = mel_BUM[:, : n * EXAMPLE_FRAMES].unflatten(1, (n, EXAMPLE_FRAMES))
-        return self._network(examples_BEUM.flatten(0, 1)).unflatten(0, (len(audio_BS), n)).float().cpu()
+        examples_BNUM = mel_BUM[:, : n * EXAMPLE_FRAMES].unflatten(1, (n, EXAMPLE_FRAMES))
+        return self._network(examples_BNUM.flatten(0, 1)).unflatten(0, (len(audio_BS), n)).float().cpu()
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -100,24 +100,24 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 def log_mel(audio_BS: Tensor) -> Tensor:
     """Waveform at 16 kHz -> ln(mel magnitude + 0.01), (B, U, 64); whole windows only, nothing is padded."""
     frames_BUS = audio_BS.unfold(1, WINDOW, HOP) * torch.hann_window(WINDOW, device=audio_BS.device)
-    magnitude_BUK = torch.fft.rfft(frames_BUS, FFT).abs()
-    return (magnitude_BUK @ _filters_KM().to(audio_BS.device) + LOG_OFFSET).log()
+    magnitude_BUF = torch.fft.rfft(frames_BUS, FFT).abs()
+    return (magnitude_BUF @ _filters_FM().to(audio_BS.device) + LOG_OFFSET).log()
 
 
 @functools.lru_cache(maxsize=1)
-def _filters_KM() -> Tensor:
+def _filters_FM() -> Tensor:
     """Triangles that are straight on the mel scale 1127 ln(1 + f / 700); the constant term (bin 0) does not count."""
 
     def mel(hz: float | np.ndarray) -> np.ndarray:
         return 1127 * np.log1p(np.asarray(hz) / 700)
 
     edges = np.linspace(mel(LOWEST_HZ), mel(HIGHEST_HZ), MELS + 2)
-    bins_K1 = mel(np.arange(FFT // 2 + 1) * Vggish.sample_rate_hz / FFT)[:, None]
-    rising = (bins_K1 - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins_K1) / (edges[2:] - edges[1:-1])
-    filters_KM = np.maximum(0, np.minimum(rising, falling))
-    filters_KM[0] = 0
-    return torch.from_numpy(filters_KM).float()
+    bins_F1 = mel(np.arange(FFT // 2 + 1) * Vggish.sample_rate_hz / FFT)[:, None]
+    rising = (bins_F1 - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins_F1) / (edges[2:] - edges[1:-1])
+    filters_FM = np.maximum(0, np.minimum(rising, falling))
+    filters_FM[0] = 0
+    return torch.from_numpy(filters_FM).float()
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:

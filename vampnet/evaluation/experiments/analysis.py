@@ -144,8 +144,8 @@ def piece_weights(run: RunResult, n_resamples: int, seed: int) -> tuple[Floats, 
     """How often each excerpt counts in each resample of pieces (R, E), and the number of pieces."""
     digests = [excerpt.digest for excerpt in run.excerpts]
     pieces = {digest: k for k, digest in enumerate(dict.fromkeys(digests))}
-    counts_RP = resample_counts(len(pieces), n_resamples, np.random.default_rng(seed))
-    return counts_RP[:, [pieces[digest] for digest in digests]], len(pieces)
+    counts_RN = resample_counts(len(pieces), n_resamples, np.random.default_rng(seed))
+    return counts_RN[:, [pieces[digest] for digest in digests]], len(pieces)
 
 
 @dataclass(frozen=True, eq=False)

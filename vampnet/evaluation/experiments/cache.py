@@ -56,7 +56,7 @@ def save_result(path: Path, result: BatchResult) -> None:
         for k, item in enumerate(row):
             place = f"embedded.{e}.{k}."
             arrays |= {f"{place}n": np.array(item.n), f"{place}mean": item.mean_D}
-            arrays |= {f"{place}factor": item.factor_KD, f"{place}vectors": item.vectors_ND}
+            arrays |= {f"{place}factor": item.factor_YD, f"{place}vectors": item.vectors_ND}
     _save(path, arrays)
 
 
@@ -85,7 +85,7 @@ def save_reference(path: Path, reference: Reference) -> None:
     }
     arrays: dict[str, NDArray[Any]] = {"known": np.array(json.dumps(known)), "codes": reference.codes_BCT.numpy()}
     for k, chroma in enumerate(reference.chromas):
-        arrays |= {f"energy.{k}": chroma.energy_PU, f"level.{k}": chroma.level_db_U}
+        arrays |= {f"energy.{k}": chroma.energy_QU, f"level.{k}": chroma.level_db_U}
     _save(path, arrays)
 
 

@@ -1,6 +1,6 @@
 """Outputs of a condition for a batch of excerpts, as waveforms at the loudness of the input.
 
-Axis letters: B excerpt, V variation, C codebook, T frame, S sample.
+Axis letters: B excerpt, A variation, C codebook, T frame, S sample.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ OPUS_RATE_HZ = 48000
 class ConditionOutputs:
     """What a condition made of B excerpts."""
 
-    audio_BVS: Samples
+    audio_BAS: Samples
     """Waveforms at the codec's rate and the excerpts' loudness and length."""
-    codes_BVCT: Tensor | None
+    codes_BACT: Tensor | None
     """Codes that were decoded, int32; None for Opus."""
-    mask_BVCT: Tensor | None
+    mask_BACT: Tensor | None
     """bool, True where tokens were generated, or replaced by noise; None for Opus."""
     bits_B: np.ndarray
     """What was kept of the excerpt, or sent, in bits: kept tokens, those of generated frames not counted."""
@@ -58,26 +58,26 @@ def make(
         return ConditionOutputs(_levelled(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded]))
     if condition.kind == "vamp":
         masks = [_masks(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
-        mask_BVCT = torch.stack(masks)
+        mask_BACT = torch.stack(masks)
         variants = [[seed + k * 2**32 for k in range(condition.variations)] for seed in seeds]
-        codes_BVCT = generate_batch(model, codes_BCT, masks, condition.sampling, variants)
+        codes_BACT = generate_batch(model, codes_BCT, masks, condition.sampling, variants)
     else:
         pairs = [
             _noisy(codes, condition.noise_share, model.codec.codebook_size, s)
             for codes, s in zip(codes_BCT, seeds, strict=True)
         ]
-        codes_BVCT, mask_BVCT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
-    decoded = _decoded(model, codes_BVCT, audio_BS.shape[1])
-    kept = (~mask_BVCT[:, 0]).sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
-    return ConditionOutputs(_levelled(decoded, audio_BS, model), codes_BVCT, mask_BVCT, kept)
+        codes_BACT, mask_BACT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
+    decoded = _decoded(model, codes_BACT, audio_BS.shape[1])
+    kept = (~mask_BACT[:, 0]).sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
+    return ConditionOutputs(_levelled(decoded, audio_BS, model), codes_BACT, mask_BACT, kept)
 
 
 def generate_batch(
     model: VampNet, codes_BCT: Tensor, masks: Sequence[Tensor], sampling: SamplingConfig, seeds: Sequence[Sequence[int]]
 ) -> Tensor:
-    """Variations (B, V, C, T), int32, of unrelated excerpts of one length, all windows of a kind as one batch.
+    """Variations (B, A, C, T), int32, of unrelated excerpts of one length, all windows of a kind as one batch.
 
-    `masks` holds (V, C, T) of each excerpt, `seeds` V numbers. Each comes out as it would alone (bf16 rounding aside).
+    `masks` holds (A, C, T) of each excerpt, `seeds` A numbers. Each comes out as it would alone (bf16 rounding aside).
     """
     runs = [model.generation(mask, 1, sampling, own) for mask, own in zip(masks, seeds, strict=True)]
     for run, codes in zip(runs, codes_BCT, strict=True):
@@ -134,7 +134,7 @@ def _run(*command: str | Path) -> None:
 
 
 def _masks(condition: Condition, model: VampNet, n_frames: int, rhythm: Events, seed: int) -> Tensor:
-    """(V, C, T): one mask for all variations, so that they differ by what is generated alone."""
+    """(A, C, T): one mask for all variations, so that they differ by what is generated alone."""
     prompt = condition.full_prompt(model.coarse.config.n_codebooks)
     mask_CT = model.mask(prompt, n_frames, seed, rhythm.events)
     return mask_CT.expand(condition.variations, -1, -1)
@@ -149,22 +149,22 @@ def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[
 
 
 @torch.no_grad()
-def _decoded(model: VampNet, codes_BVCT: Tensor, n_samples: int) -> Samples:
-    """Waveforms (B, V, S)."""
-    codes_NCT = codes_BVCT.flatten(0, 1).to(model.device, torch.int64)
+def _decoded(model: VampNet, codes_BACT: Tensor, n_samples: int) -> Samples:
+    """Waveforms (B, A, S)."""
+    codes_NCT = codes_BACT.flatten(0, 1).to(model.device, torch.int64)
     n_frames = codes_NCT.shape[2]  # in one block: excerpts are short, and the context of several would cost a third
     blocks = [block for codes in codes_NCT.split(8) for block in model.codec.decode_blocks(codes, n_frames)]
     audio_NS = torch.cat(blocks)
-    return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BVCT.shape[:2], n_samples)
+    return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BACT.shape[:2], n_samples)
 
 
-def _levelled(audio_BVS: Samples, audio_BS: Samples, model: VampNet) -> Samples:
+def _levelled(audio_BAS: Samples, audio_BS: Samples, model: VampNet) -> Samples:
     """Each output at the loudness of its input, corrected as far as the pipeline does."""
     rate_hz, limit = model.codec.sample_rate_hz, 10 ** (MAX_CORRECTION_DB / 20)
-    result = np.empty_like(audio_BVS)
-    for made_VS, own_S, target in zip(audio_BVS, audio_BS, result, strict=True):
+    result = np.empty_like(audio_BAS)
+    for made_AS, own_S, target in zip(audio_BAS, audio_BS, result, strict=True):
         lufs = measure(own_S[None], rate_hz)
-        for variant, place_S in zip(made_VS, target, strict=True):
+        for variant, place_S in zip(made_AS, target, strict=True):
             gain = gain_to(measure(variant[None], rate_hz), lufs)
             place_S[:] = variant * np.float32(min(max(gain, 1 / limit), limit))
     return result

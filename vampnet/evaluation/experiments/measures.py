@@ -1,7 +1,7 @@
 """What is measured of every output: distances to its input, rhythm and harmony, and embeddings for the set distances.
 
 Per excerpt and condition a handful of numbers and one small matrix per embedding are kept, no audio.
-Axis letters: B excerpt, V variation, S sample, N vector, D dimension, K rows of a factor.
+Axis letters: B excerpt, A variation, S sample, N vector, D dimension, Y row of a factor.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ class Embedded:
 
     n: int
     mean_D: Floats
-    factor_KD: NDArray[np.float32]
-    """Scatter = factor^T factor, K at most D."""
+    factor_YD: NDArray[np.float32]
+    """Scatter = factor^T factor, Y at most D."""
     vectors_ND: NDArray[np.float32]
 
     @property
     def moments(self) -> Moments:
         """Count, mean and scatter of the vectors."""
-        factor_KD = self.factor_KD.astype(np.float64)
-        return Moments(self.n, self.mean_D, factor_KD.T @ factor_KD)
+        factor_YD = self.factor_YD.astype(np.float64)
+        return Moments(self.n, self.mean_D, factor_YD.T @ factor_YD)
 
 
 def refer(audio_BS: Samples, codes_BCT: Tensor, rate_hz: int) -> Reference:
@@ -110,37 +110,37 @@ def refer(audio_BS: Samples, codes_BCT: Tensor, rate_hz: int) -> Reference:
 
 def measure_outputs(made: ConditionOutputs, reference: Reference, rate_hz: int, n_coarse: int) -> dict[str, Floats]:
     """Every metric, (B,) each, NaN where it is not defined; the mean over variations where there are several."""
-    audio_BVS, n_variants = torch.from_numpy(made.audio_BVS), made.audio_BVS.shape[1]
+    audio_BAS, n_variants = torch.from_numpy(made.audio_BAS), made.audio_BAS.shape[1]
     inputs_BS = torch.from_numpy(reference.audio_BS)
     each: dict[str, list[Floats]] = {}
     for v in range(n_variants):
-        outputs_BS = audio_BVS[:, v]
+        outputs_BS = audio_BAS[:, v]
         found = {
             "mel": mel_distance(outputs_BS, inputs_BS, rate_hz).double().numpy(),
             "loudness": loudness_difference(outputs_BS, inputs_BS, rate_hz).double().numpy(),
             "tokens": _tokens_hit(made, reference.codes_BCT, v, n_coarse),
         }
-        found |= _musical(made.audio_BVS[:, v], reference, rate_hz)
+        found |= _musical(made.audio_BAS[:, v], reference, rate_hz)
         for name, values in found.items():
             each.setdefault(name, []).append(values)
     values = {name: np.mean(rows, axis=0) for name, rows in each.items()}
-    values["rate"] = made.bits_B * rate_hz / made.audio_BVS.shape[2]
-    values["diversity"] = _diversity(audio_BVS, rate_hz)
+    values["rate"] = made.bits_B * rate_hz / made.audio_BAS.shape[2]
+    values["diversity"] = _diversity(audio_BAS, rate_hz)
     return {metric.name: np.asarray(values[metric.name], dtype=np.float64) for metric in METRICS}
 
 
-def embed(audio_VS: Samples, rate_hz: int, embedding: Embedding) -> Embedded:
+def embed(audio_AS: Samples, rate_hz: int, embedding: Embedding) -> Embedded:
     """Embeddings of one excerpt, all its variations together."""
     builder = SetBuilder(embedding, "excerpt", excerpt_s=min(EXCERPT_S, embedding.max_s))
-    for mono in audio_VS:
+    for mono in audio_AS:
         builder.add(mono, rate_hz)
     found = builder.finish()
     vectors_ND = np.concatenate(found.vectors).astype(np.float64)
     mean_D = vectors_ND.mean(axis=0)
-    factor_KD = np.asarray(np.linalg.qr(vectors_ND - mean_D, mode="r"))
+    factor_YD = np.asarray(np.linalg.qr(vectors_ND - mean_D, mode="r"))
     step = max(len(vectors_ND) // KERNEL_VECTORS, 1)
     few_ND = vectors_ND[::step][:KERNEL_VECTORS]  # a builder's vectors are in random order, variation by variation
-    return Embedded(len(vectors_ND), mean_D, factor_KD.astype(np.float32), few_ND.astype(np.float32))
+    return Embedded(len(vectors_ND), mean_D, factor_YD.astype(np.float32), few_ND.astype(np.float32))
 
 
 def _musical(audio_BS: Samples, reference: Reference, rate_hz: int) -> dict[str, Floats]:
@@ -167,17 +167,17 @@ def _onsets_hz(mono_S: Samples, rate_hz: int) -> float:
 
 def _tokens_hit(made: ConditionOutputs, codes_BCT: Tensor, variant: int, n_coarse: int) -> Floats:
     """Share of generated coarse tokens that equal the input's, all codebooks together; NaN where none is generated."""
-    if made.codes_BVCT is None or made.mask_BVCT is None:
+    if made.codes_BACT is None or made.mask_BACT is None:
         return np.full(len(codes_BCT), np.nan)
-    mask_BCT = made.mask_BVCT[:, variant, :n_coarse]
-    accuracy_BC = token_accuracy(made.codes_BVCT[:, variant, :n_coarse], codes_BCT[:, :n_coarse].int(), mask_BCT)
+    mask_BCT = made.mask_BACT[:, variant, :n_coarse]
+    accuracy_BC = token_accuracy(made.codes_BACT[:, variant, :n_coarse], codes_BCT[:, :n_coarse].int(), mask_BCT)
     counts_BC = mask_BCT.sum(dim=2)
     return ((accuracy_BC.nan_to_num() * counts_BC).sum(dim=1) / counts_BC.sum(dim=1)).double().numpy()
 
 
-def _diversity(audio_BVS: Tensor, rate_hz: int) -> Floats:
-    pairs: Sequence[tuple[int, int]] = list(itertools.combinations(range(audio_BVS.shape[1]), 2))
+def _diversity(audio_BAS: Tensor, rate_hz: int) -> Floats:
+    pairs: Sequence[tuple[int, int]] = list(itertools.combinations(range(audio_BAS.shape[1]), 2))
     if not pairs:
-        return np.full(len(audio_BVS), np.nan)
-    found = [mel_distance(audio_BVS[:, a], audio_BVS[:, b], rate_hz).double().numpy() for a, b in pairs]
+        return np.full(len(audio_BAS), np.nan)
+    found = [mel_distance(audio_BAS[:, a], audio_BAS[:, b], rate_hz).double().numpy() for a, b in pairs]
     return np.mean(found, axis=0)

@@ -62,12 +62,12 @@ def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
         seeds = [settings.seed + task.first + k for k in range(len(task.batch))]
         made = make(task.condition, worker.model, reference.audio_BS, reference.codes_BCT, reference.rhythms, seeds)
     metrics = measure_outputs(made, reference, rate_hz, worker.model.coarse.config.n_codebooks)
-    embedded = tuple(tuple(embed(audio, rate_hz, e) for audio in made.audio_BVS) for e in worker.embeddings)
+    embedded = tuple(tuple(embed(audio, rate_hz, e) for audio in made.audio_BAS) for e in worker.embeddings)
     if task.first == 0:
-        for path, audio_VS in zip(
-            example_paths(Path(task.path), settings, len(task.batch)), made.audio_BVS, strict=False
+        for path, audio_AS in zip(
+            example_paths(Path(task.path), settings, len(task.batch)), made.audio_BAS, strict=False
         ):
-            write(path, Audio(audio_VS[:1], rate_hz))
+            write(path, Audio(audio_AS[:1], rate_hz))
     save_result(Path(task.path), BatchResult(metrics, embedded, time.perf_counter() - started))
 
 

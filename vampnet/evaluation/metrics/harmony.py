@@ -5,7 +5,7 @@ Chroma: the energy of the twelve pitch classes (C first) in short frames, from a
 belongs to the nearest semitone, weighted by cos^2 of its distance (1 in tune, 0 a quarter tone off); each semitone's
 weights sum to 1, so that white noise is flat. Below 200 Hz neighbours leak into each other.
 
-Axis letters: P pitch class, U frame, F bin, N semitone.
+Axis letters: Q pitch class, U spectrum, F bin, N semitone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 class Chroma:
     """Pitch classes of a recording over time."""
 
-    energy_PU: Floats
+    energy_QU: Floats
     """Energy per pitch class and frame."""
     level_db_U: Floats
     """RMS level of each frame, dBFS."""
@@ -67,10 +67,10 @@ def chroma_of(samples: Samples, sample_rate_hz: int) -> Chroma:
     mono = resample(samples.mean(axis=0, keepdims=True), sample_rate_hz, RATE_HZ)[0]
     magnitude_FU = np.abs(librosa.stft(mono, n_fft=FFT, hop_length=HOP))
     power_FU = np.square(magnitude_FU, dtype=np.float64)
-    energy_PU = _filters_PF() @ power_FU
+    energy_QU = _filters_QF() @ power_FU
     # Parseval: the power of a Hann-windowed one-sided spectrum is FFT^2 * 3 / 16 times the signal's mean square.
     mean_square_U = power_FU.sum(axis=0) / (FFT**2 * 3 / 16)
-    return Chroma(energy_PU, 10 * np.log10(mean_square_U + 1e-12))
+    return Chroma(energy_QU, 10 * np.log10(mean_square_U + 1e-12))
 
 
 def chroma_similarity(output: Chroma, reference: Chroma) -> float:
@@ -80,15 +80,15 @@ def chroma_similarity(output: Chroma, reference: Chroma) -> float:
     Only frames in which the reference sounds count; one in which the output is silent scores 0. NaN where the reference
     sounds in fewer than MIN_SOUNDING_FRAMES frames. Raises AudioError for lengths that differ by more than a frame.
     """
-    n = min(output.energy_PU.shape[1], reference.energy_PU.shape[1])
-    if abs(output.energy_PU.shape[1] - reference.energy_PU.shape[1]) > 1:
-        lengths = [chroma.energy_PU.shape[1] * HOP / RATE_HZ for chroma in (output, reference)]
+    n = min(output.energy_QU.shape[1], reference.energy_QU.shape[1])
+    if abs(output.energy_QU.shape[1] - reference.energy_QU.shape[1]) > 1:
+        lengths = [chroma.energy_QU.shape[1] * HOP / RATE_HZ for chroma in (output, reference)]
         raise AudioError(f"chroma of {lengths[0]:.1f} s and {lengths[1]:.1f} s cannot be compared; cut the longer one")
     counted_U = reference.sounding_U[:n]
     if counted_U.sum() < MIN_SOUNDING_FRAMES:
         return math.nan
-    one_PU, other_PU = (_unit(np.sqrt(c.energy_PU[:, :n])) for c in (output, reference))
-    match_U = np.where(output.sounding_U[:n], (one_PU * other_PU).sum(axis=0), 0.0)
+    one_QU, other_QU = (_unit(np.sqrt(c.energy_QU[:, :n])) for c in (output, reference))
+    match_U = np.where(output.sounding_U[:n], (one_QU * other_QU).sum(axis=0), 0.0)
     return float(match_U[counted_U].mean())
 
 
@@ -96,10 +96,10 @@ def key_of(chroma: Chroma) -> KeyEstimate:
     """Key by the profile that correlates best with the mean chroma of sounding frames (Krumhansl 1990)."""
     if chroma.sounding_U.sum() < MIN_SOUNDING_FRAMES:
         return KeyEstimate("none", math.nan)
-    share_PU = np.sqrt(chroma.energy_PU[:, chroma.sounding_U])
-    mean_P = (share_PU / (share_PU.sum(axis=0, keepdims=True) + 1e-12)).mean(axis=1)
+    share_QU = np.sqrt(chroma.energy_QU[:, chroma.sounding_U])
+    mean_Q = (share_QU / (share_QU.sum(axis=0, keepdims=True) + 1e-12)).mean(axis=1)
     scores = {
-        f"{CLASSES[tonic]} {mode}": float(np.corrcoef(mean_P, np.roll(profile, tonic))[0, 1])
+        f"{CLASSES[tonic]} {mode}": float(np.corrcoef(mean_Q, np.roll(profile, tonic))[0, 1])
         for mode, profile in (("major", MAJOR), ("minor", MINOR))
         for tonic in range(12)
     }
@@ -121,7 +121,7 @@ def key_agreement(output: KeyEstimate, reference: KeyEstimate) -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _filters_PF() -> Floats:
+def _filters_QF() -> Floats:
     """How much each bin counts for each pitch class."""
     bins_hz = np.arange(FFT // 2 + 1) * RATE_HZ / FFT
     pitch_F = 69 + 12 * np.log2(np.maximum(bins_hz, 1.0) / 440)
@@ -132,8 +132,8 @@ def _filters_PF() -> Floats:
     return np.stack([weight_NF[semitones % 12 == p].sum(axis=0) for p in range(12)])
 
 
-def _unit(chroma_PU: Floats) -> Floats:
+def _unit(chroma_QU: Floats) -> Floats:
     """Each frame without its mean and of length 1; a flat frame becomes 0."""
-    centred_PU = chroma_PU - chroma_PU.mean(axis=0, keepdims=True)
-    length_U = np.linalg.norm(centred_PU, axis=0, keepdims=True)
-    return centred_PU / np.where(length_U > 1e-9, length_U, np.inf)
+    centred_QU = chroma_QU - chroma_QU.mean(axis=0, keepdims=True)
+    length_U = np.linalg.norm(centred_QU, axis=0, keepdims=True)
+    return centred_QU / np.where(length_U > 1e-9, length_U, np.inf)

@@ -7,7 +7,7 @@ With the Gaussian kernel k(a, b) = exp(-|a - b|^2 / (2 s^2)), s the median dista
 times 100, this is the KAD of its paper. The polynomial kernel is that of the kernel inception distance (Binkowski et
 al. 2018): (a.b / D + 1)^3. It assumes no shape of the distributions and can be slightly negative when they agree.
 
-Axis letters: N and M vectors, D dimension, G group (an excerpt), the unit of the standard error's jackknife.
+Axis letters: N vector, D dimension, G group (an excerpt), the unit of the standard error's jackknife.
 """
 
 from __future__ import annotations
@@ -109,17 +109,17 @@ def kernel_distance(
     x, width, n_dims = known.own, known.bandwidth, known.vectors_ND.shape[1]
     if paired and len(x.n_G) != len(evaluated):
         raise SettingsError(f"paired sets need the same excerpts, but there are {len(x.n_G)} and {len(evaluated)}")
-    y_MD, y_groups = _joined(evaluated, "evaluated")
-    if n_dims != y_MD.shape[1]:
-        raise SettingsError(f"embeddings have {n_dims} and {y_MD.shape[1]} dimensions, but need the same number")
+    y_ND, y_groups = _joined(evaluated, "evaluated")
+    if n_dims != y_ND.shape[1]:
+        raise SettingsError(f"embeddings have {n_dims} and {y_ND.shape[1]} dimensions, but need the same number")
     scale = SCALE if known.kernel == "rbf" else 1.0
-    y = _own(y_MD, y_groups, width)
-    cross_GG = _group_sums(known.vectors_ND, known.groups_N, y_MD, y_groups, width)
+    y = _own(y_ND, y_groups, width)
+    cross_GG = _group_sums(known.vectors_ND, known.groups_N, y_ND, y_groups, width)
     value = scale * float(_mmd2(x.own_GG.sum(), x.n_G.sum(), y.own_GG.sum(), y.n_G.sum(), cross_GG.sum()))
     error = scale * _jackknife_error(x, y, cross_GG, paired)
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     interval = Interval(value, value - reach, value + reach, level, min(len(x.n_G), len(y.n_G)))
-    return KernelResult(value, error, interval, known.kernel, width, len(known.vectors_ND), len(y_MD), n_dims)
+    return KernelResult(value, error, interval, known.kernel, width, len(known.vectors_ND), len(y_ND), n_dims)
 
 
 def _bandwidth(kernel: str, given: float | None, reference_ND: Floats) -> float:
@@ -181,17 +181,17 @@ def _own(vectors: Floats, groups: NDArray[np.int64], bandwidth: float) -> _Sums:
 
 
 def _group_sums(
-    x_ND: Floats, x_groups: NDArray[np.int64], y_MD: Floats, y_groups: NDArray[np.int64], bandwidth: float
+    x_ND: Floats, x_groups: NDArray[np.int64], y_ND: Floats, y_groups: NDArray[np.int64], bandwidth: float
 ) -> Floats:
-    """Sums of the kernel over all pairs of groups, (G, H), block by block; a NaN bandwidth: polynomial."""
+    """Sums of the kernel over all pairs of groups, (G, G), block by block; a NaN bandwidth: polynomial."""
     starts = np.flatnonzero(np.diff(y_groups, prepend=-1))
     sums = np.zeros((int(x_groups[-1]) + 1, len(starts)))
     for first in range(0, len(x_ND), _BLOCK):
         part = x_ND[first : first + _BLOCK]
         if bandwidth > 0:
-            values = np.exp(_square_distances(part, y_MD) / (-2 * bandwidth**2))
+            values = np.exp(_square_distances(part, y_ND) / (-2 * bandwidth**2))
         else:
-            values = _polynomial(part @ y_MD.T, x_ND.shape[1])
+            values = _polynomial(part @ y_ND.T, x_ND.shape[1])
         np.add.at(sums, x_groups[first : first + _BLOCK], np.add.reduceat(values, starts, axis=1))
     return sums
 
@@ -200,6 +200,6 @@ def _polynomial(products: Floats, dim: int) -> Floats:
     return (products / dim + 1) ** 3
 
 
-def _square_distances(x_ND: Floats, y_MD: Floats) -> Floats:
-    squares = np.square(x_ND).sum(axis=1)[:, None] + np.square(y_MD).sum(axis=1) - 2 * (x_ND @ y_MD.T)
+def _square_distances(x_ND: Floats, y_ND: Floats) -> Floats:
+    squares = np.square(x_ND).sum(axis=1)[:, None] + np.square(y_ND).sum(axis=1) - 2 * (x_ND @ y_ND.T)
     return np.maximum(squares, 0.0)
