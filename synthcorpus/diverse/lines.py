@@ -7,7 +7,7 @@ import numpy as np
 from synthcorpus.compose.styles import MODES
 from synthcorpus.diverse.effects import log_uniform, random_curve, sway
 from synthcorpus.diverse.instruments import TunedVoice, draw_instrument
-from synthcorpus.diverse.palette import Palette, Sound
+from synthcorpus.diverse.palette import Palette, PaletteSound
 from synthcorpus.synth.notes import play_notes
 from synthcorpus.synth.voices import saw
 
@@ -17,10 +17,10 @@ TUNINGS = (12, 12, 12, 12, 12, 17, 19, 22, 24, 31)
 """Steps to the octave, as often as they are named."""
 
 
-def solo(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def solo(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """A line of one instrument, or one gliding tone."""
     if rng.random() < 0.12:
-        return Sound(glide(n_samples, palette.rate_hz, rng), (-1,), detail="glide")
+        return PaletteSound(glide(n_samples, palette.rate_hz, rng), (-1,), detail="glide")
     role = ROLES[int(rng.integers(len(ROLES)))]
     voice, program = draw_instrument(palette, role, rng)
     steps = TUNINGS[int(rng.integers(len(TUNINGS)))]
@@ -30,7 +30,7 @@ def solo(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     audio = play_notes(tuned, notes, palette.rate_hz, n_samples)
     if rng.random() < 0.35:
         audio = bend(audio, palette.rate_hz, rng)
-    return Sound(audio, (program,), detail=f"{name}, {steps} steps")
+    return PaletteSound(audio, (program,), detail=f"{name}, {steps} steps")
 
 
 def draw_notes(duration_s: float, steps: int, rng: np.random.Generator) -> tuple[str, list[Note]]:

@@ -9,7 +9,7 @@ import numpy as np
 from synthcorpus.compose.piece import ComposeConfig, Piece, Track, compose
 from synthcorpus.diverse.instruments import draw_instrument
 from synthcorpus.diverse.lines import solo
-from synthcorpus.diverse.palette import KITS, Palette, Sound
+from synthcorpus.diverse.palette import KITS, Palette, PaletteSound
 from synthcorpus.diverse.percussion import draw_kit
 from synthcorpus.diverse.song import song
 from synthcorpus.diverse.textures import texture
@@ -55,20 +55,20 @@ def draw_piece(palette: Palette, n_samples: int, rng: np.random.Generator) -> Pi
     return compose(int(rng.integers(2**62)), settings)
 
 
-def music(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def music(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """A composed piece, silent after its end."""
     piece = draw_piece(palette, n_samples, rng)
     return _mix(piece, palette, n_samples, rng)
 
 
-def _mix(piece: Piece, palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def _mix(piece: Piece, palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     orchestra = Orchestra(palette)
     settings = RenderConfig(palette.rate_hz, palette.soundfont)
     audio = mix_tracks(piece, n_samples, settings, rng, orchestra.play)
-    return Sound(audio, tuple(orchestra.programs), detail=piece.style)
+    return PaletteSound(audio, tuple(orchestra.programs), detail=piece.style)
 
 
-def dense(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def dense(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """A piece with its tracks doubled in octaves and unison, and layers of other material on it."""
     piece = draw_piece(palette, n_samples, rng)
     pitched = [track for track in piece.tracks if not track.is_drums]
@@ -86,9 +86,9 @@ def dense(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     return sound
 
 
-def over(ground: Sound, top: Sound, level_db: float) -> Sound:
+def over(ground: PaletteSound, top: PaletteSound, level_db: float) -> PaletteSound:
     """Two sounds together, the second at `level_db` against the first by their RMS."""
     sizes = [float(np.sqrt(np.mean(np.square(sound.audio)))) + 1e-6 for sound in (ground, top)]
     audio = ground.audio + top.audio * np.float32(sizes[0] / sizes[1] * db(level_db))
     detail = f"{ground.detail} + {top.detail}"
-    return Sound(audio, ground.programs + top.programs, ground.voices + top.voices, detail)
+    return PaletteSound(audio, ground.programs + top.programs, ground.voices + top.voices, detail)

@@ -99,7 +99,7 @@ class Palette:
 
 
 @dataclass(frozen=True)
-class Sound:
+class PaletteSound:
     """Something that was made, and of what."""
 
     audio: np.ndarray

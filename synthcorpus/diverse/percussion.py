@@ -9,7 +9,7 @@ import numpy as np
 from synthcorpus.compose.piece import ComposeConfig, compose
 from synthcorpus.diverse.effects import log_uniform
 from synthcorpus.diverse.instruments import ModalVoice
-from synthcorpus.diverse.palette import Palette, Sound
+from synthcorpus.diverse.palette import Palette, PaletteSound
 from synthcorpus.synth.drums import DrumVoice
 from synthcorpus.synth.notes import Voice, play_notes
 from synthcorpus.synth.soundfont import SoundFontVoice, load
@@ -61,7 +61,7 @@ def draw_kit(palette: Palette, rng: np.random.Generator) -> tuple[Voice, int]:
     return ModalDrums(palette.rate_hz, rng), -1
 
 
-def drums(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def drums(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """A groove, a solo, or strokes in silence."""
     voice, kit = draw_kit(palette, rng)
     duration_s = n_samples / palette.rate_hz
@@ -72,7 +72,7 @@ def drums(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
         notes = solo(duration_s, rng)
     else:
         notes = strokes(duration_s, rng)
-    return Sound(play_notes(voice, notes, palette.rate_hz, n_samples), (kit,), detail=kind)
+    return PaletteSound(play_notes(voice, notes, palette.rate_hz, n_samples), (kit,), detail=kind)
 
 
 def groove(duration_s: float, rng: np.random.Generator) -> list[Note]:

@@ -19,7 +19,7 @@ from synthcorpus.diverse.chains import random_chain
 from synthcorpus.diverse.levels import fade, level_curve
 from synthcorpus.diverse.lines import solo
 from synthcorpus.diverse.music import dense, music, over
-from synthcorpus.diverse.palette import Palette, Sound
+from synthcorpus.diverse.palette import Palette, PaletteSound
 from synthcorpus.diverse.percussion import drums
 from synthcorpus.diverse.song import song
 from synthcorpus.diverse.speech import installed_voices, speech
@@ -44,7 +44,7 @@ _SPOKEN = ("speech", "song")
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
 _DC_HZ = 12.0
 
-Maker = Callable[[Palette, int, np.random.Generator], Sound]
+Maker = Callable[[Palette, int, np.random.Generator], PaletteSound]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _finish(audio: np.ndarray, kind: str, rate_hz: int, rng: np.random.Generator
 def _spoken(maker: Maker) -> Maker:
     """Speech or song, four times in ten over something else."""
 
-    def make(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+    def make(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
         sound = maker(palette, n_samples, rng)
         if rng.random() < 0.6:
             return sound
@@ -153,7 +153,7 @@ def _spoken(maker: Maker) -> Maker:
     return make
 
 
-def _levels(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def _levels(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Any other kind; its level is cut up when it is finished."""
     makers = [
         maker for kind, maker in MAKERS.items() if kind != "levels" and (palette.has_speech or kind not in _SPOKEN)

@@ -14,7 +14,7 @@ import numpy as np
 from synthcorpus.diverse.effects import random_curve
 from synthcorpus.diverse.instruments import draw_instrument
 from synthcorpus.diverse.lines import chords, long_notes, melody
-from synthcorpus.diverse.palette import Palette, Sound
+from synthcorpus.diverse.palette import Palette, PaletteSound
 from synthcorpus.diverse.speech import draw_text, say, to_rate
 from synthcorpus.render.effects import pan_matrix
 from synthcorpus.synth.notes import play_notes
@@ -138,7 +138,7 @@ def sing(palette: Palette, notes: list[Note], n_samples: int, rng: np.random.Gen
     return _fit(to_rate(sung, from_hz, palette.rate_hz, rng), n_samples), voice
 
 
-def talking_instrument(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def talking_instrument(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Chords of an instrument as the source, speech as the filter: a vocoder."""
     voice = palette.voice(rng)
     spoken, from_hz = say(voice, draw_text(30, rng), 50, int(rng.integers(100, 180)))
@@ -153,14 +153,14 @@ def talking_instrument(palette: Palette, n_samples: int, rng: np.random.Generato
     path = np.arange(count // int(_HOP_S * from_hz)) % len(mouth.level_T)
     mono = drive_mouth(mouth, carrier, path, np.ones(len(path)), from_hz)
     mono = _fit(to_rate(mono, from_hz, palette.rate_hz, rng), n_samples)
-    return Sound(np.stack([mono, mono]), (program,), (voice,), "talking instrument")
+    return PaletteSound(np.stack([mono, mono]), (program,), (voice,), "talking instrument")
 
 
 def _fit(mono: np.ndarray, n_samples: int) -> np.ndarray:
     return np.pad(mono, (0, max(0, n_samples - len(mono))))[:n_samples]
 
 
-def song(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def song(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """A singer, a choir in unison or in chords, or an instrument that talks."""
     kind = ("solo", "choir", "talking")[int(rng.choice(3, p=(0.55, 0.3, 0.15)))]
     if kind == "talking":
@@ -178,4 +178,4 @@ def song(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
         mono, voice = sing(palette, moved, n_samples, rng)
         out += pan_matrix(0.0 if kind == "solo" else float(rng.uniform(-0.9, 0.9)), 1.0) @ np.stack([mono, mono])
         voices.append(voice)
-    return Sound(out, voices=tuple(voices), detail=kind)
+    return PaletteSound(out, voices=tuple(voices), detail=kind)

@@ -15,7 +15,7 @@ import soxr
 from scipy.ndimage import uniform_filter1d
 
 from synthcorpus.diverse.effects import log_uniform
-from synthcorpus.diverse.palette import LANGUAGES, VARIANTS, Palette, Sound
+from synthcorpus.diverse.palette import LANGUAGES, VARIANTS, Palette, PaletteSound
 from synthcorpus.errors import CompositionError
 from synthcorpus.render.effects import db, high_pass, low_pass, pan_matrix
 
@@ -122,7 +122,7 @@ def speaker(palette: Palette, n_samples: int, rng: np.random.Generator) -> tuple
     return out, voice
 
 
-def speech(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def speech(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """A speaker, two in turns, or several at once."""
     kind = ("one voice", "two voices", "crowd")[int(rng.choice(3, p=(0.65, 0.2, 0.15)))]
     count = {"one voice": 1, "two voices": 2, "crowd": int(rng.integers(3, 6))}[kind]
@@ -135,4 +135,4 @@ def speech(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
         position = 0.0 if count == 1 else float(rng.uniform(-0.8, 0.8))
         out += pan_matrix(position, 1.0) @ np.stack([mono, mono])
         voices.append(voice)
-    return Sound(out, voices=tuple(voices), detail=kind)
+    return PaletteSound(out, voices=tuple(voices), detail=kind)

@@ -12,7 +12,7 @@ import numpy as np
 
 from synthcorpus.diverse.effects import log_uniform, random_curve
 from synthcorpus.diverse.instruments import ModalVoice, draw_instrument
-from synthcorpus.diverse.palette import Palette, Sound
+from synthcorpus.diverse.palette import Palette, PaletteSound
 from synthcorpus.render.effects import db, filter_sections
 from synthcorpus.synth.notes import play_notes
 
@@ -47,7 +47,7 @@ def _curve(n_samples: int, rate: float, rate_hz: int, rng: np.random.Generator) 
     return random_curve(n_samples // _HOP + 1, rate, rate_hz // _HOP, rng)[:, None]
 
 
-def wind(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def wind(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Bands of noise that wander, over a tilted ground: wind, sea, jets, breath."""
     rate_hz = palette.rate_hz
     _, octaves = _surface(n_samples, rate_hz)
@@ -59,10 +59,10 @@ def wind(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
         level_db = rng.uniform(-30.0, 0.0) + rng.uniform(2.0, 10.0) * _curve(n_samples, speed, rate_hz, rng)
         width = log_uniform(rng, 0.03, 1.5)
         power = power + np.power(10.0, (level_db - 4.3 * ((octaves - center) / width) ** 2) / 10.0)
-    return Sound(shaped_noise(10.0 * np.log10(power + 1e-12), n_samples, rng), detail="wind")
+    return PaletteSound(shaped_noise(10.0 * np.log10(power + 1e-12), n_samples, rng), detail="wind")
 
 
-def coloured(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def coloured(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Steady or pulsing noise of any colour and band: hiss, rumble, static, steam, trains."""
     rate_hz = palette.rate_hz
     time_s, octaves = _surface(n_samples, rate_hz)
@@ -76,7 +76,7 @@ def coloured(palette: Palette, n_samples: int, rng: np.random.Generator) -> Soun
         surface = surface - depth_db * (time_s * rate % 1.0) ** float(rng.uniform(0.3, 3.0))
     else:
         surface = surface + np.zeros_like(time_s)
-    return Sound(shaped_noise(surface, n_samples, rng), detail="coloured noise")
+    return PaletteSound(shaped_noise(surface, n_samples, rng), detail="coloured noise")
 
 
 def _events(
@@ -110,7 +110,7 @@ def _burst(rate_hz: int, decay_s: float, low_hz: float, octaves: float, rng: np.
     return filter_sections(noise, np.asarray(butter(1, [low_hz, high_hz], "bandpass", fs=rate_hz, output="sos")))
 
 
-def droplets(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def droplets(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Many small bursts: rain, fire, gravel, applause, typing, by their rate and colour."""
     rate_hz = palette.rate_hz
     center_hz, decay_s = log_uniform(rng, 200.0, 8000.0), log_uniform(rng, 0.0006, 0.03)
@@ -123,10 +123,10 @@ def droplets(palette: Palette, n_samples: int, rng: np.random.Generator) -> Soun
     if ground is not None:
         level = float(np.sqrt(np.mean(audio**2)) + 1e-6) / float(np.sqrt(np.mean(ground**2)) + 1e-6)
         audio = audio + ground * np.float32(level * db(float(rng.uniform(-30.0, -3.0))))
-    return Sound(audio, detail="droplets")
+    return PaletteSound(audio, detail="droplets")
 
 
-def bubbles(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def bubbles(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Short sines that rise as they fade, as bubbles and birds do."""
     rate_hz = palette.rate_hz
     grains = []
@@ -138,10 +138,10 @@ def bubbles(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound
         cycles += trill * hertz * 0.002 * np.sin(2.0 * np.pi * float(rng.uniform(15.0, 40.0)) * time)
         wave = np.sin(2.0 * np.pi * cycles) * np.exp(-time / decay_s) * np.minimum(time / 0.001, 1.0)
         grains.append(np.stack([wave, wave]))
-    return Sound(_events(log_uniform(rng, 2.0, 120.0), n_samples, grains, 25.0, rate_hz, rng), detail="bubbles")
+    return PaletteSound(_events(log_uniform(rng, 2.0, 120.0), n_samples, grains, 25.0, rate_hz, rng), detail="bubbles")
 
 
-def sweeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def sweeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Sines, or harmonic tones, that sweep over octaves again and again, each side on its own course."""
     rate_hz = palette.rate_hz
     time = np.arange(n_samples) / rate_hz
@@ -161,10 +161,10 @@ def sweeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
         for harmonic in range(1, 1 + int(rng.choice((1, 1, 1, 3, 6)))):
             heard = (hertz * harmonic < 0.45 * rate_hz) * edge / harmonic
             out += heard * np.sin(2.0 * np.pi * (harmonic * cycles + np.array([[0.0], [0.1]])))
-    return Sound((0.2 * out).astype(np.float32), detail="sweeps")
+    return PaletteSound((0.2 * out).astype(np.float32), detail="sweeps")
 
 
-def bells(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def bells(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Struck bodies with partials at any ratio, near and far in time."""
     voice = ModalVoice("melody", palette.rate_hz, rng)
     voice.ring_s, voice.release_s = log_uniform(rng, 0.1, 6.0), 1.5
@@ -173,10 +173,10 @@ def bells(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     while time_s < duration_s:
         notes.append((time_s, 4.0, int(rng.choice(pitches)), int(rng.integers(30, 127))))
         time_s += step_s * log_uniform(rng, 0.4, 2.5)
-    return Sound(play_notes(voice, notes, palette.rate_hz, n_samples), detail="bells")
+    return PaletteSound(play_notes(voice, notes, palette.rate_hz, n_samples), detail="bells")
 
 
-def cluster(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def cluster(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Many sines that swell and fade each at its own rate: drones, beating, hum, feedback."""
     rate_hz = palette.rate_hz
     time = np.arange(n_samples) / rate_hz
@@ -190,10 +190,10 @@ def cluster(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound
         swell = 0.5 + 0.5 * np.sin(2.0 * np.pi * (log_uniform(rng, 0.05, 6.0) * time + rng.uniform()))
         wave = swell * np.sin(2.0 * np.pi * (base_hz * ratio * drift + rng.uniform())) / ratio ** rng.uniform(0.2, 1.0)
         out += (wave * rng.uniform(0.1, 1.0, size=(2, 1))).astype(np.float32)
-    return Sound(np.tanh(out * np.float32(rng.uniform(0.2, 2.0))), detail="cluster")
+    return PaletteSound(np.tanh(out * np.float32(rng.uniform(0.2, 2.0))), detail="cluster")
 
 
-def engine(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def engine(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Pulses at 4 to 200 Hz whose rate wanders, through resonances: motors, propellers, purring, clicking."""
     from scipy.signal import oaconvolve
 
@@ -209,10 +209,12 @@ def engine(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
     for _ in range(4):
         burst = _burst(rate_hz, log_uniform(rng, 0.002, 0.03), log_uniform(rng, 40.0, 4000.0), 0.7, rng)
         body[:, : burst.shape[1]] += burst[:, : body.shape[1]]
-    return Sound(np.asarray(oaconvolve(row[None], body, axes=-1))[:, :n_samples].astype(np.float32), detail="engine")
+    return PaletteSound(
+        np.asarray(oaconvolve(row[None], body, axes=-1))[:, :n_samples].astype(np.float32), detail="engine"
+    )
 
 
-def beeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def beeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Tones of one to three sines or squares with hard or soft edges, and silence: signals, alarms, dialling, Morse."""
     rate_hz = palette.rate_hz
     unit = int(log_uniform(rng, 0.03, 0.6) * rate_hz)
@@ -230,10 +232,10 @@ def beeps(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
             out[start : start + length] = (np.sign(wave) if square else wave) * ramp
         start += length
     mono = (0.2 * out).astype(np.float32)
-    return Sound(np.stack([mono, mono]), detail="beeps")
+    return PaletteSound(np.stack([mono, mono]), detail="beeps")
 
 
-def grains(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def grains(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Windows of an instrument's notes at random places, transposed: clouds, stutters, freezes."""
     rate_hz = palette.rate_hz
     voice, program = draw_instrument(palette, "melody", rng)
@@ -248,15 +250,15 @@ def grains(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
         first = int(focus[number % 4096])
         place = np.minimum(first + np.arange(length) * ratio, source.shape[1] - 1).astype(int)
         out[:, start : start + length] += source[:, place] * window * np.float32(rng.uniform(0.2, 1.0))
-    return Sound(out[:, :n_samples], (program,), detail="grains")
+    return PaletteSound(out[:, :n_samples], (program,), detail="grains")
 
 
-TEXTURES: tuple[Callable[[Palette, int, np.random.Generator], Sound], ...] = (
+TEXTURES: tuple[Callable[[Palette, int, np.random.Generator], PaletteSound], ...] = (
     *(wind, coloured, droplets, bubbles, sweeps, bells, cluster, engine, beeps, grains),
 )
 
 
-def texture(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound:
+def texture(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """One texture, or two at once."""
     first = TEXTURES[int(rng.integers(len(TEXTURES)))](palette, n_samples, rng)
     if rng.random() < 0.65:
@@ -264,4 +266,4 @@ def texture(palette: Palette, n_samples: int, rng: np.random.Generator) -> Sound
     second = TEXTURES[int(rng.integers(len(TEXTURES)))](palette, n_samples, rng)
     sizes = [float(np.sqrt(np.mean(sound.audio**2))) + 1e-6 for sound in (first, second)]
     audio = first.audio + second.audio * np.float32(sizes[0] / sizes[1] * db(float(rng.uniform(-18.0, 6.0))))
-    return Sound(audio, first.programs + second.programs, detail=f"{first.detail} + {second.detail}")
+    return PaletteSound(audio, first.programs + second.programs, detail=f"{first.detail} + {second.detail}")

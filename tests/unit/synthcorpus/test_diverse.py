@@ -19,7 +19,7 @@ from synthcorpus.diverse import lines, palette, speech
 from synthcorpus.diverse.chains import EFFECTS, STAGES
 from synthcorpus.diverse.instruments import SYNTHESISERS, TunedVoice
 from synthcorpus.diverse.levels import fade, level_curve
-from synthcorpus.diverse.palette import KITS, PROGRAMS, Palette, Sound
+from synthcorpus.diverse.palette import KITS, PROGRAMS, Palette, PaletteSound
 from synthcorpus.diverse.pieces import MAKERS, SHARES, DiverseConfig
 from synthcorpus.diverse.song import analyse, drive_mouth, frame_path, sing
 from synthcorpus.diverse.textures import TEXTURES
@@ -236,7 +236,7 @@ def test_silent_speech_and_empty_lines_are_no_error():
 
 def test_a_silent_piece_has_no_loudness(monkeypatch):
     def nothing(palette, n_samples, rng):
-        return Sound(np.zeros((2, n_samples), dtype=np.float32))
+        return PaletteSound(np.zeros((2, n_samples), dtype=np.float32))
 
     for kind in SHARES:
         monkeypatch.setitem(MAKERS, kind, nothing)
