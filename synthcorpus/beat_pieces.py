@@ -32,7 +32,7 @@ class BeatPiece:
     """Number of the piece in its split."""
     piece: Piece
     drifts: bool
-    """Whether its tempo sways."""
+    """True if its tempo sways."""
     seed: tuple[int, ...]
 
     def render(self, settings: RenderConfig) -> np.ndarray:

@@ -31,7 +31,7 @@ _SETTINGS_NAME = "corpus.json"
 
 
 class PieceSource(Protocol):
-    """What a corpus consists of: a frozen dataclass of settings that makes pieces."""
+    """Source of a corpus's pieces: a frozen dataclass of settings that makes them."""
 
     @property
     def sample_rate_hz(self) -> int:
@@ -65,9 +65,9 @@ class CorpusConfig:
     """All that decides the pieces of composed music, apart from split and seed."""
 
     compose: ComposeConfig = field(default_factory=ComposeConfig)
-    """What is composed."""
+    """Settings of the composer."""
     render: RenderConfig = field(default_factory=RenderConfig)
-    """How it is played."""
+    """Settings of rendering."""
 
     @property
     def sample_rate_hz(self) -> int:
@@ -247,7 +247,7 @@ def _make_piece(job: _PieceJob) -> dict[str, Any]:
 
 
 def describe(piece: Piece) -> dict[str, Any]:
-    """What the index says about a piece's music."""
+    """Entry of the index about a piece's music."""
     return {
         "tempo_bpm": piece.tempo_bpm,
         "metre": piece.metre,

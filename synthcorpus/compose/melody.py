@@ -11,7 +11,7 @@ from synthcorpus.compose.harmony import Chord, Key, chord_at, scale_pitches
 from synthcorpus.compose.styles import Metre
 
 _FORMS = ("aaba", "abac", "aabb", "abab", "aaab", "abcb", "a.a.", "ab..", "aab.")
-"""Which motif each unit of a phrase has; a full stop is a rest."""
+"""Motif of each unit of a phrase; a full stop is a rest."""
 
 _CELLS = (
     (4,),

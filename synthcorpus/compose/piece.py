@@ -26,7 +26,7 @@ Note = tuple[float, float, int, int]
 
 @dataclass(frozen=True)
 class ComposeConfig:
-    """What may be composed."""
+    """Settings of the composer: lengths, styles, share of public-domain tunes."""
 
     min_duration_s: float = 20.0
     """Shortest piece, seconds."""
@@ -106,7 +106,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class BeatGrid:
-    """The way from sixteenths to seconds."""
+    """Conversion of positions in sixteenths to seconds, with swing."""
 
     step_s: float
     swing: float

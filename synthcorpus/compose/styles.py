@@ -153,7 +153,7 @@ class Style:
     metres: tuple[str, ...] = ("4/4",)
     swing: tuple[float, float] = (0.5, 0.5)
     swing_steps: int = 2
-    """Which note is delayed: 2 swings eighths, 1 swings sixteenths."""
+    """Note value that is delayed: 2 swings eighths, 1 swings sixteenths."""
     loops: tuple[str, ...] = ("pop",)
     """Names of progression pools in compose_harmony."""
     sevenths: float = 0.2

@@ -1,4 +1,4 @@
-"""What each split may use: programs and kits of a sound font, and languages and voices of espeak-ng, all disjoint.
+"""Sounds of each split: programs and kits of a sound font, languages and voices of espeak-ng, all disjoint.
 
 Test and validation material thus consists of instruments and voices that training never had. Programs are held out one
 per General MIDI family of eight for each, so every family stays in all splits.
@@ -61,7 +61,7 @@ PROGRAMS = _programs()
 
 @dataclass(frozen=True)
 class Palette:
-    """What a piece of one split may be made of."""
+    """Sounds that a piece of one split may use."""
 
     split: str
     """train, validation or test."""
@@ -74,7 +74,7 @@ class Palette:
 
     @property
     def has_speech(self) -> bool:
-        """Whether there is a voice."""
+        """True if there is a voice."""
         return bool(self.voices[0] and self.voices[1])
 
     def program(self, rng: np.random.Generator) -> int:
@@ -100,7 +100,7 @@ class Palette:
 
 @dataclass(frozen=True)
 class PaletteSound:
-    """Something that was made, and of what."""
+    """Rendered audio with the programs and voices that made it."""
 
     audio: np.ndarray
     """float32 (2, samples)."""
@@ -109,4 +109,4 @@ class PaletteSound:
     voices: tuple[str, ...] = ()
     """Voices of espeak-ng."""
     detail: str = ""
-    """What it is, within its kind."""
+    """Kind of sound in detail."""

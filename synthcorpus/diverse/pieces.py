@@ -171,4 +171,4 @@ MAKERS: dict[str, Maker] = {
     "song": _spoken(song),
     "levels": _levels,
 }
-"""What makes each kind."""
+"""Maker function of each kind."""

@@ -37,7 +37,7 @@ class Mouth:
     level_T: np.ndarray
     """Gain of the source in each frame."""
     voiced_T: np.ndarray
-    """How voiced a frame is, 0..1."""
+    """Voicing of each frame, 0 to 1."""
 
 
 def analyse(samples: np.ndarray, rate_hz: int) -> Mouth:
@@ -67,7 +67,7 @@ def analyse(samples: np.ndarray, rate_hz: int) -> Mouth:
 
 
 def frame_path(mouth: Mouth, notes: list[Note], n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which frame of the speech sounds in each frame of the song, and how loud (0 between notes)."""
+    """Frame of the speech that sounds in each frame of the song, and its level (0 between notes)."""
     path, level = np.zeros(n_frames, dtype=int), np.zeros(n_frames)
     total = len(mouth.level_T)
     for number, (start_s, length_s, _, force) in enumerate(notes):

@@ -41,7 +41,7 @@ Player = Callable[[Track, int, "RenderConfig", np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """How pieces are played and mixed."""
+    """Settings of rendering and mixing."""
 
     sample_rate_hz: int = 44100
     """Sample rate, Hz."""

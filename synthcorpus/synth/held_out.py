@@ -28,7 +28,7 @@ def drone_hz(step: int) -> float:
 
 
 class _Console:
-    """What the four channels share."""
+    """Base class of the four console channels."""
 
     one_shot_s = 0.0
     release_s = 0.004
@@ -96,7 +96,7 @@ class ConsoleNoise(_Console):
 
 
 class _Drone:
-    """What the drones share: a long swell in and out, detuned sides, a slow drift of pitch."""
+    """Base class of the drones: a long swell in and out, detuned sides, a slow drift of pitch."""
 
     one_shot_s = 0.0
     release_s = 1.2

@@ -10,7 +10,7 @@ import numpy as np
 from synthcorpus.errors import CompositionError
 
 DEBIAN_SOUNDFONT = "/usr/share/sounds/sf2/FluidR3_GM.sf2"
-"""Where Debian's package fluid-soundfont-gm (MIT licence) puts its General MIDI sound font."""
+"""Path of the General MIDI sound font of Debian's package fluid-soundfont-gm (MIT licence)."""
 
 _DRUM_BANK = 128
 _CHANNEL = 0

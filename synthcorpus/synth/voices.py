@@ -28,7 +28,7 @@ def pitch_hz(pitch: float) -> float:
 
 
 class Patch:
-    """What all pitched voices share: envelope, vibrato, detuning, velocity layers."""
+    """Base class of pitched voices: envelope, vibrato, detuning, velocity layers."""
 
     one_shot_s = 0.0
     layers = (60, 100)
@@ -47,7 +47,7 @@ class Patch:
         self.detune = float(rng.uniform(0.0, 0.008)) if role != "bass" else float(rng.uniform(0.0, 0.003))
         self.width = float(rng.uniform(0.0, 0.6)) if role != "bass" else 0.0
         self.seed = int(rng.integers(2**31))
-        """Of noise inside notes, so that a note is a function of the patch and its arguments."""
+        """Seed of the noise inside notes, so that a note is a function of the patch and its arguments."""
 
     def envelope(self, n_samples: int) -> np.ndarray:
         """Attack, then decay towards the sustain level; float32 (n_samples,)."""

@@ -34,7 +34,7 @@ COUNTER, ROTARY = "num_batches_tracked", "rotary_embed.freqs"
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the shapes of the weights say; the defaults are the paper's."""
+    """Sizes of the network, read from the shapes of the weights; the defaults are the paper's."""
 
     width: int = 512
     n_layers: int = 6
@@ -43,9 +43,9 @@ class Sizes:
     feed: int = 4
     """Width of the transformer's feed-forward layers, in widths."""
     has_partial: bool = True
-    """Whether the front end attends."""
+    """True if the front end has attention."""
     sums: bool = True
-    """Whether the downbeat's logit is added to the beat's."""
+    """True if the downbeat's logit is added to the beat's."""
 
 
 class BeatThisNetwork(nn.Module):

@@ -1,4 +1,4 @@
-"""Where the beats of a recording are, or what finds them."""
+"""Settings of beat tracking, and beats that are given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class BeatsConfig:
     """Beats for prompts and bars that follow them: tracked, read from a file, or even ones at a tempo."""
 
     tracker: str = setting("", flag="beat-tracker")
-    """What finds beats: learned (default), librosa, or a Beat This checkpoint (.ckpt)."""
+    """Beat tracker: learned (default), librosa, or a Beat This checkpoint (.ckpt)."""
     file: str = setting("", flag="beats")
     """File of beat times: JSON, or lines of TIME [NUMBER IN THE BAR]."""
     bpm: float | None = setting(None, low=10.0, high=1000.0)

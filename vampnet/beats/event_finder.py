@@ -1,4 +1,4 @@
-"""What prompts and loops hear in a recording: events that are known already, or looked for when first asked."""
+"""Beats, downbeats and onsets of a source: given by the caller, or tracked on first use."""
 
 from __future__ import annotations
 

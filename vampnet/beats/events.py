@@ -12,7 +12,7 @@ from vampnet.config import check
 from vampnet.errors import AudioError, SettingsError
 
 TRACKERS = ("learned", "librosa")
-"""What finds beats, the default first."""
+"""Names of beat trackers, the default first."""
 
 
 MAX_TIME_S = 1e7
@@ -34,7 +34,7 @@ class Events:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """How beats are found where nobody says where they are."""
+    """Choice of the beat tracker."""
 
     tracker: str = TRACKERS[0]
     """"learned", "librosa", or the path of a checkpoint of Beat This (a file that ends in .ckpt)."""

@@ -1,4 +1,4 @@
-"""What beat trackers listen to: mel spectra of a recording that arrives in blocks."""
+"""Mel spectra for beat trackers, from a recording that arrives in blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ N_BANDS, MIN_HZ, MAX_HZ = 72, 30.0, 10000.0
 """Mel bands and their range."""
 FRAMES_PER_S = RATE_HZ / HOP
 GAIN = 10.0
-"""How far above the recording's mean a magnitude must rise for its logarithm to count, inverted."""
+"""Gain on magnitudes relative to the recording's mean, before the logarithm."""
 
 
 class Framer:

@@ -15,13 +15,13 @@ import numpy as np
 from vampnet.beats.features import RATE_HZ
 
 FFT, HOP, N_MELS = 2048, 512, 128
-"""What librosa's tracker is tuned to: 43 spectra per second."""
+"""Frame rate that librosa's tracker is tuned to: 43 spectra per second."""
 BASS_MELS = 8
 """Lowest mel bands (below about 200 Hz), whose onsets mark the bar."""
 BAR_LENGTHS = (4, 3)
 """Beats per bar that are considered."""
 FOUR_BIAS = 1.15
-"""How much stronger a bar of three must be marked than one of four: most music counts four."""
+"""Factor by which a bar of three must be marked more strongly than one of four: most music counts four."""
 
 
 def mel_powers(chunk: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def decibels(mel: np.ndarray) -> np.ndarray:
 
 
 def onset_strength(mel_db: np.ndarray) -> np.ndarray:
-    """How strongly notes begin in each frame (frames,), from spectra (bands, frames)."""
+    """Onset strength per frame (frames,), from spectra (bands, frames)."""
     return librosa.onset.onset_strength(S=mel_db, sr=RATE_HZ, hop_length=HOP)
 
 

@@ -1,4 +1,4 @@
-"""From probabilities per frame to beats and bars.
+"""Beats and bars from probabilities per frame.
 
 The best path through the frames under a semi-Markov model. A beat scores the log odds of its frame, a downbeat those of
 a downbeat too. Beats follow one another in bars of a pattern (even ones of 2 to 5 beats, and 2 + 2 + 3 and 3 + 2 + 2),
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Search:
-    """What the search prefers; tuned on the composer's validation pieces."""
+    """Costs of the search for the best path; tuned on the composer's validation pieces."""
 
     min_gap: int = 13
     """Shortest gap between beats, frames at 50 per second (231 beats per minute)."""
@@ -26,7 +26,7 @@ class Search:
     widest_change: int = 8
     """Most that neighbouring gaps differ, frames."""
     pause_cost: float = 15.0
-    """What it costs to stop and to begin again after more than `max_gap`, nats."""
+    """Cost of a pause longer than `max_gap`, nats."""
     floor: float = 0.01
     """Probabilities are kept this far from 0 and 1."""
     patterns: tuple[tuple[tuple[float, ...], float], ...] = (
@@ -39,11 +39,11 @@ class Search:
     )
     """Lengths of the beats of a bar, and what each such bar costs, nats."""
     downbeat_weight: float = 1.0
-    """How much a downbeat's log odds count beside a beat's."""
+    """Weight of a downbeat's log odds beside a beat's."""
     bar_costs: tuple[tuple[int, float], ...] = ((4, 0.0), (3, 0.0), (2, 0.4), (5, 1.0), (6, 2.0), (7, 2.0))
     """Beats per bar that are considered for given beats, and the cost of each such bar, nats."""
     bar_change_cost: float = 8.0
-    """What a change of the bar's length, or a bar cut short, costs, nats."""
+    """Cost of a change of the bar's length or of a bar cut short, nats."""
 
 
 BEGINS = 255
@@ -130,7 +130,7 @@ def _traced(
 
 
 def beat_gains(probability_T: np.ndarray, floor: float) -> np.ndarray:
-    """What a beat at each frame adds to the logarithm of a path's probability (T,).
+    """Log odds that a beat at each frame adds to a path (T,).
 
     A beat is expected to raise the probabilities of both neighbours too, so that these do not count against it.
     """

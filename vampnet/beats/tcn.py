@@ -1,4 +1,4 @@
-"""The learned tracker's network: spectra -> how likely each frame holds a beat and a downbeat.
+"""Network of the learned tracker: spectra -> logits of beat and downbeat per frame.
 
 A temporal convolution network after Davies and Böck (2019): a few detectors slide over time and frequency, then
 residual layers of growing dilation see about 20 s to each side. 50 frames per second, 0.14 M parameters.
@@ -79,7 +79,7 @@ def save_network(network: BeatNetwork, path: str | os.PathLike[str], facts: dict
 
 
 def load_network(path: str | os.PathLike[str]) -> BeatNetwork:
-    """The network of a file that `save_network` wrote."""
+    """Read a network that `save_network` wrote."""
     network = BeatNetwork()
     network.load_state_dict({name: t.float() for name, t in safetensors.torch.load_file(path).items()})
     return network.eval()
@@ -87,6 +87,6 @@ def load_network(path: str | os.PathLike[str]) -> BeatNetwork:
 
 @functools.cache
 def shipped_network() -> BeatNetwork:
-    """The network inside the package."""
+    """Network with the weights that come with the package."""
     with resources.as_file(resources.files("vampnet") / "bundles/beats/beats.safetensors") as path:
         return load_network(path)

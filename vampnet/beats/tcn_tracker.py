@@ -18,7 +18,7 @@ def track(magnitudes: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def downbeats_among(beats_s: Sequence[float], magnitudes: np.ndarray) -> tuple[float, ...]:
-    """Which of the given beats, seconds ascending, are downbeats, from mel magnitudes (frames, bands)."""
+    """Downbeats among the given beats (seconds, ascending), from mel magnitudes (frames, bands)."""
     probabilities = probabilities_of(magnitudes)
     frames = np.clip(np.round(np.asarray(beats_s) * FRAMES_PER_S).astype(int), 0, len(probabilities) - 1)
     numbers = bar_numbers(downbeat_at(probabilities, frames), Search())

@@ -60,7 +60,7 @@ def track_events(
 
 
 def _network(tracker: str) -> _Network | None:
-    """What a tracker that is a network listens with, and how it goes on; None for librosa's, which needs onsets."""
+    """Feature collector and tracking function of a network tracker; None for librosa's, which needs onsets."""
     if tracker == "librosa":
         return None
     if tracker == "learned":

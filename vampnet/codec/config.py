@@ -31,7 +31,7 @@ class MagnitudeConfig:
     high_hop: int = 192
     """Its hop, samples; divides `hop`."""
     crossover_hz: float = 1900.0
-    """Where the two transforms meet, each with half of the magnitude, Hz."""
+    """Crossover frequency of the two transforms, each with half of the magnitude, Hz."""
     crossover_width_hz: float = 150.0
     """Width of the fade between them (a hyperbolic tangent), Hz."""
     long_fft: int = 4096

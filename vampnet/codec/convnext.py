@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = math.sqrt(8 / math.pi)
-"""Of GELU's tanh form, written with a sigmoid."""
+"""Slope of the tanh form of GELU, written with a sigmoid."""
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ PIECE_ELEMENTS = 1 << 20
 _DECODER_CONVOLUTION = r"decoder\.stages\..*\.(dilated|last)\.(weight|bias)"
 """Names in the state dict."""
 FADE_SHARE = 8
-"""Where a silent frame meets a sounding one, the sound fades over 1 / FADE_SHARE of the silent frame."""
+"""Inverse share of a silent frame over which the sound of its neighbour fades."""
 
 
 class Snake(nn.Module):
@@ -74,7 +74,7 @@ class ResidualUnit(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many samples to each side a sample depends on."""
+        """Number of samples to each side that a sample depends on."""
         return self.dilated.dilation[0] * (self.dilated.kernel_size[0] // 2) + self.last.kernel_size[0] // 2
 
 
@@ -102,7 +102,7 @@ def plain_units(width: int) -> nn.Sequential:
 
 
 def in_pieces(units: Branches | nn.Sequential, x_BDS: Tensor) -> Tensor:
-    """What a stage's residual units give, computed in pieces that stay in the processor's cache.
+    """Run a stage's residual units piece by piece, so that the data stays in the processor's cache.
 
     The units see so few samples around each one that the pieces' overlap costs next to nothing. The result is that of
     one pass, up to rounding.
@@ -266,7 +266,7 @@ def silence_gate(silent_BT: Tensor, hop: int) -> Tensor:
 
 
 def encoder_reach_frames(config: DacConfig) -> int:
-    """How many frames to each side a frame's codes depend on."""
+    """Number of frames to each side that a frame's codes depend on."""
     reach, rate = ENTER_KERNEL // 2, 1  # samples; samples per step of the layer's output
     for stride in config.encoder_rates:
         reach += rate * sum(UNIT_DILATIONS) * (UNIT_KERNEL // 2)
@@ -276,7 +276,7 @@ def encoder_reach_frames(config: DacConfig) -> int:
 
 
 def decoder_reach_frames(config: DacConfig) -> int:
-    """How many frames to each side a frame's waveform depends on."""
+    """Number of frames to each side that a frame's waveform depends on."""
     reach, rate = float(ENTER_KERNEL // 2), 1  # frames; steps of the layer's output per frame
     for stride in config.decoder_rates:
         reach += 2 / rate  # the transposed convolution's kernel spans two steps of its input

@@ -40,7 +40,7 @@ def load_dac(path: str | os.PathLike[str]) -> DacCodec:
 
 
 def is_transformers_dac(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder is that of a transformers DacModel."""
+    """True if a folder holds a DacModel of the transformers library."""
     try:
         config = read_json(Path(folder) / "config.json", most=_MAX_CONFIG_BYTES)
     except StorageError:

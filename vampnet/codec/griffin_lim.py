@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MOMENTUM = 0.99
-"""How far each round goes on in the direction of the last one (Perraudin et al.: 0.99)."""
+"""Momentum of the phase iteration (Perraudin et al.: 0.99)."""
 CACHED_BINS = 120_000
 """Bins that each core works on at once, with their copies about what its cache holds: on one core three quarters of the
 time that the search above 2 kHz takes in one piece of 10 s."""
@@ -53,7 +53,7 @@ def magnitude(spectrum: Tensor) -> Tensor:
 
 
 def overlap_gain(window_S: Tensor, hop: int, n_windows: int) -> Tensor:
-    """What windows, squared, overlapped and added, are to be multiplied with to give 1: as long as they reach."""
+    """Gain that makes squared, overlapped and added windows sum to 1, one value per sample."""
     weight_S = _overlap_add(window_S.square().expand(1, n_windows, -1), hop)[0]
     # At the ends too few windows overlap; a floor turns that into a short fade instead of a blown-up edge.
     return 1 / weight_S.clamp_min(0.5 * weight_S.max())

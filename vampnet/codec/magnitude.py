@@ -33,7 +33,7 @@ from vampnet.config import to_dict
 MAX_LOG_MAGNITUDE = 6.5
 """Natural log of the largest magnitude that the decoder emits: random codes cannot make it explode."""
 START_LOG_MAGNITUDE = -2.0
-"""What an untrained decoder emits, about the level of normalised music."""
+"""Initial log magnitude of the decoder, about the level of normalised music."""
 
 
 class MagnitudeEncoder(nn.Module):

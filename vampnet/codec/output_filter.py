@@ -1,4 +1,4 @@
-"""What a decoder's waveform goes through last, so that any codes, generated or random ones too, give a sane one.
+"""Output filter of a decoder: removes DC and rumble, and bounds peaks, for any codes.
 
 Found phases leave an offset and a rumble below all music, and nothing else bounds the sum of two transforms
 (`benchmarks/codec/decoder_safety.py` shows both). Axis letters: B batch, S samples, N mean.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DC_WINDOW_S = 0.093
-"""What is taken away is the mean over a Hann window of this length: -6 dB at 10.8 Hz, 0.2 dB at most above 21.5."""
+"""Length of the Hann window whose mean is removed: -6 dB at 10.8 Hz, 0.2 dB at most above 21.5 Hz."""
 KNEE = 10 ** (-1 / 20)
 """Amplitude from which peaks are bent: 1 dB below full scale."""
 _STEP = 96
@@ -50,7 +50,7 @@ def _smooth(mean_BN: Tensor, n_taps: int) -> Tensor:
 
 
 def dc_reach(sample_rate_hz: int, hop: int) -> int:
-    """How many samples to each side `without_dc` looks at, at most."""
+    """Largest number of samples to each side that `without_dc` depends on."""
     step, n_taps = _grid(sample_rate_hz, hop)
     return step * (n_taps // 2 + 2)
 

@@ -21,7 +21,7 @@ GROUP = 32
 
 @dataclass(frozen=True)
 class Quantized:
-    """What one pass of the quantiser yields."""
+    """Result of one pass of the quantiser."""
 
     latent_BTL: Tensor
     """Sum of the quantised levels; gradients pass straight through."""
@@ -38,7 +38,7 @@ def nearest(vectors_NK: Tensor, codebook_VK: Tensor) -> Tensor:
 
 
 def _argmax(values_NV: Tensor) -> Tensor:
-    """As `values_NV.argmax(dim=1)`. Of groups of entries the best one first, then the best in it: a CPU finds maxima in
+    """Argmax over entries, as `values_NV.argmax(dim=1)`: best group first, then the best in it. A CPU finds maxima in
     a tenth of the time that it takes to say where they are."""
     if values_NV.shape[1] % GROUP or values_NV.device.type != "cpu":
         return values_NV.argmax(dim=1)

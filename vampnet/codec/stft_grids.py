@@ -52,7 +52,7 @@ class StftGrid(nn.Module):
         return self.own(stft(audio_BS, self.window_S, self.hop).abs())
 
     def own(self, magnitude_BFU: Tensor) -> Tensor:
-        """Of the magnitudes of all bins those of this grid's own, weighted."""
+        """Select this grid's bins from the magnitudes of all bins, weighted."""
         return magnitude_BFU[:, self.first : self.stop] * self.weight_F[:, None]
 
     def all_bins(self, magnitude_BFU: Tensor, n_fft: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""How far outputs are from inputs, file by file and as sets, and what that is worth (docs/metrics.md lists all)."""
+"""Evaluation: metrics of files and of sets of files, the paper's experiments, listening tests (docs/metrics.md)."""

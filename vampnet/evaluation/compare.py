@@ -28,16 +28,16 @@ SET_METRICS = ("fad", "kad")
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What to measure and how."""
+    """Settings of a comparison of two folders."""
 
     metrics: tuple[str, ...] = ("mel", "fad")
     """Names of METRICS (pairs) and SET_METRICS."""
     embedding: str = "mel"
-    """What fad and kad compare; see `open_embedding`."""
+    """Embedding for fad and kad; see `open_embedding`."""
     bundle: str = "default"
     """Model of the embeddings "codec" and "hidden" and of the token metrics."""
     device: str = "auto"
-    """Where networks run."""
+    """Device of the networks: auto, cpu, cuda, cuda:N or mps."""
     rate_hz: int = 44100
     """Sample rate at which pairs are compared, 8000 to 192000; token metrics take the codec's."""
     lufs: float | None = None
@@ -47,7 +47,7 @@ class CompareConfig:
     kernel: str = "rbf"
     """Kernel of kad."""
     seed: int = 0
-    """Of everything that is resampled."""
+    """Seed of all resampling."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in (*METRICS, *SET_METRICS)]
@@ -62,13 +62,13 @@ class CompareConfig:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether a metric of pairs is among them."""
+        """True if a metric of pairs is among them."""
         return any(name not in SET_METRICS for name in self.metrics)
 
 
 @dataclass(frozen=True, eq=False)
 class FolderComparison:
-    """All that was found."""
+    """Result of comparing two folders."""
 
     reference: str
     evaluated: str
@@ -85,7 +85,7 @@ class FolderComparison:
     frechet: FrechetResult | None = None
     kernel: KernelResult | None = None
     paired_sets: bool = False
-    """Whether both sets hold the same excerpts by name, so that they were resampled together."""
+    """True if both sets hold the same excerpts by name, so that they were resampled together."""
     unreadable: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -96,7 +96,7 @@ def compare(
     settings: CompareConfig = CompareConfig(),
     progress: Progress | None = None,
 ) -> FolderComparison:
-    """Measure. Files that cannot be read are named in the result and left out.
+    """Compare two folders of audio. Files that cannot be read are named in the result and left out.
 
     Raises CorpusError for a folder without audio, AudioError when nothing is left to compare, and SettingsError,
     BundleError or DependencyError for what the settings ask and is not there.

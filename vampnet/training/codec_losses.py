@@ -1,4 +1,4 @@
-"""What the codec's decoder is judged by: magnitudes of both grids, bin by bin and in mel bands.
+"""Reconstruction losses of the codec: log magnitudes of both grids, per bin and per mel band.
 
 Axis letters: B batch, F bin, U window, M mel band.
 """

@@ -86,7 +86,7 @@ class CodecNetwork(nn.Module):
 
 
 class CodecObjective:
-    """What the loop trains for a codec recipe."""
+    """Objective of a codec recipe: reconstruction, commitment and adversarial losses."""
 
     module: CodecNetwork
 

@@ -19,7 +19,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from vampnet.training.codec_losses import floored_log
 
 SLOPE = 0.1
-"""Of the leaky rectifiers."""
+"""Negative slope of the leaky rectifiers."""
 
 
 class GridDiscriminator(nn.Module):

@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FinetuneReport:
-    """What fine-tuning did to each model ("coarse", "c2f").
+    """Result of fine-tuning, per model ("coarse", "c2f").
 
     Without held-out files (a single file was given) the changes are those of the training file.
     """
@@ -200,7 +200,7 @@ class _AdapterTask(MaskedObjective):
 
 
 def _about(loaded: Bundle, settings: FinetuneConfig, report: FinetuneReport) -> dict[str, Any]:
-    """What the file says of itself: the weights it belongs to, how it was made, and under which licence they are."""
+    """Metadata of the adapter file: base weights, settings, licence."""
     licence = loaded.config.get("about", {}).get("licence")
     return {
         "base": {f"{part}.safetensors": loaded.weight_digests()[f"{part}.safetensors"] for part in ("coarse", "c2f")},

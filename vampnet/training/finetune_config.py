@@ -13,7 +13,7 @@ LORA_TARGETS = ("query", "key", "value", "out", "up", "down", "project", "classi
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """How adapters are trained."""
+    """Settings of fine-tuning with LoRA adapters."""
 
     rank: int = 16
     """Rank of each adapter, 1 to 256."""

@@ -27,8 +27,8 @@ MASK_STD = 0.05
 FARTHEST = 128.0
 """Frames from which on a head's slope falls no further, so that the widest heads look at whole crops."""
 SQUARED_LENGTH = 8.0
-"""Of entries, on average, when logits are made of distances: how sharp the first predictions are. Entries of eight
-dimensions and unit power have it; those of more dimensions are shortened, or neighbours would be trusted too much."""
+"""Mean squared length of codebook entries in the first logits (squared distances): decides how sharp these are. Entries
+of eight dimensions and unit power have it; longer ones are scaled down, or neighbours would be trusted too much."""
 
 
 @torch.no_grad()

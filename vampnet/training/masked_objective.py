@@ -83,7 +83,7 @@ def masked_loss(
 
 
 class MaskedObjective:
-    """What the loop trains for a masked recipe."""
+    """Objective of a masked recipe: cross-entropy of masked tokens."""
 
     module: MaskedTransformer
     steps_before: int = 0

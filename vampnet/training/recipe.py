@@ -17,7 +17,7 @@ from vampnet.models.config import ModelConfig
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """What the loop does, whatever it trains."""
+    """Settings of the trainer: optimiser, schedule, logging."""
 
     steps: int = 10000
     """Optimiser steps."""
@@ -86,7 +86,7 @@ class CodecRecipe:
     quantize_from_step: int = 700
     """Step at which the quantiser is initialised and switched on (before it the latent passes through)."""
     requantize_every: int = 0
-    """Steps after which the quantiser is set anew from the latents, which move faster than codebooks; 0: never."""
+    """Re-initialise the codebooks from encoder latents every N steps, since latents move faster; 0: never."""
     encoder_rate: float = 1.0
     """Learning rate of encoder and quantiser as a share of the decoder's: codebooks follow slow latents only."""
     codebook_decay: float = 0.99
@@ -100,7 +100,7 @@ class CodecRecipe:
     adversarial_weight: float = 0.0
     """Weight of the adversarial part of the loss, feature matching at twice that; 0: no discriminators."""
     adversarial_from_step: int = 100
-    """Step from which the decoder hears of it; the discriminators learn from the first step on."""
+    """First step with the adversarial loss; the discriminators learn from step 0 on."""
     discriminator_width: int = 24
     """Channels of the discriminators."""
     gain_jitter_db: float = 8.0

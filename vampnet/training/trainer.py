@@ -27,7 +27,7 @@ from vampnet.training.recipe import TrainerConfig
 
 
 class Objective(Protocol):
-    """What the loop trains."""
+    """Interface of a training objective: network, loss, validation and state."""
 
     @property
     def module(self) -> nn.Module:
@@ -39,7 +39,7 @@ class Objective(Protocol):
         ...
 
     def begin_step(self, step: int) -> bool:
-        """Called before each step; True when the weights jumped and the average must start anew."""
+        """Prepare a step; True when the weights were set anew, so that their average (EMA) must restart."""
         ...
 
     def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class Objective(Protocol):
 
     @property
     def work(self) -> dict[str, float]:
-        """What a step of one device amounts to, in units that the log gives per second, such as "tokens"."""
+        """Work of one step on one device, in units that the log gives per second, such as "tokens"."""
         ...
 
     def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
@@ -193,7 +193,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done, or the recipe's time is over."""
+        """True if all steps are done, or the recipe's time is over."""
         return self.step >= self.settings.steps or 0 < self.settings.seconds <= self._since_begun()
 
     def _since_begun(self) -> float:
@@ -201,7 +201,7 @@ class Trainer:
 
     @property
     def stalled(self) -> bool:
-        """Whether the monitored figure has not fallen for `patience` looks."""
+        """True if the monitored metric has not fallen for `patience` validations."""
         return 0 < self.patience <= self.looks_since_best
 
     def best_weights(self) -> dict[str, Tensor]:

@@ -161,7 +161,7 @@ def _pooled(output: Any) -> Tensor:
 
 
 def _accepted(function: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of an extractor's outputs those that the model takes."""
+    """Select the outputs of an extractor that the model accepts."""
     names = inspect.signature(function).parameters
     return {name: value for name, value in inputs.items() if name in names}
 

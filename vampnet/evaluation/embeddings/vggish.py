@@ -33,7 +33,7 @@ EXAMPLE_FRAMES = 96
 CONVOLUTIONS = ((0, 1, 64), (3, 64, 128), (6, 128, 256), (8, 256, 256), (11, 256, 512), (13, 512, 512))
 """(number in the file's names, channels in, channels out) of the 3 x 3 convolutions, each followed by a ReLU."""
 POOLED_AFTER = (0, 3, 8, 13)
-"""Those that a 2 x 2 maximum follows."""
+"""Convolutions that are followed by 2 x 2 max pooling."""
 LINEARS = ((0, 512 * 6 * 4, 4096), (2, 4096, 4096), (4, 4096, 128))
 _NOT_USED = ("pproc.pca_eigen_vectors", "pproc.pca_means")
 

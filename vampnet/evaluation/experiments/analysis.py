@@ -103,7 +103,7 @@ class Analysis:
     n_pieces: int
     n_resamples: int
     vectors: tuple[tuple[str, int, int], ...]
-    """Of each embedding: id, vectors of the reference set, dimensions."""
+    """(id, vectors of the reference set, dimensions) of each embedding."""
 
 
 def analyse(
@@ -141,7 +141,7 @@ def analyse(
 
 
 def piece_weights(run: RunResult, n_resamples: int, seed: int) -> tuple[Floats, int]:
-    """How often each excerpt counts in each resample of pieces (R, E), and the number of pieces."""
+    """Weight of each excerpt in each resample of pieces (R, E), and the number of pieces."""
     digests = [excerpt.digest for excerpt in run.excerpts]
     pieces = {digest: k for k, digest in enumerate(dict.fromkeys(digests))}
     counts_RN = resample_counts(len(pieces), n_resamples, np.random.default_rng(seed))
@@ -251,14 +251,14 @@ def matched_diversity(experiment: Experiment, scores: dict[str, Scores], embeddi
 
 @dataclass(frozen=True)
 class SamplerChoice:
-    """The setting that a sampler experiment speaks for."""
+    """Setting that a sampler experiment recommends."""
 
     name: str
     reason: str
 
 
 def choose(ranking: Sequence[MatchedCondition]) -> SamplerChoice:
-    """Of conditions ranked by `matched_diversity`: the best of those that are surely below the temperature curve.
+    """Choose the best condition of a ranking by `matched_diversity` that is surely below the temperature curve.
 
     "Surely": the whole interval of the difference. With none, the point of the curve with the lowest FAD.
     """

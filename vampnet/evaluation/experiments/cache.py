@@ -1,4 +1,4 @@
-"""Results on disk: one file per condition and batch of excerpts, named by the content that it is a function of.
+"""Cache of results on disk: one file per condition and batch of excerpts, named by a digest of its inputs.
 
 So a run that was interrupted goes on where it was, a changed condition alone is done again, more excerpts only add, and
 two experiments with a condition in common share it.
@@ -28,14 +28,14 @@ from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate
 
 @dataclass(frozen=True, eq=False)
 class BatchResult:
-    """What one condition gave for a batch of excerpts."""
+    """Measurements of one condition on a batch of excerpts."""
 
     metrics: dict[str, Floats]
     """Name of the metric -> (B,)."""
     embedded: tuple[tuple[Embedded, ...], ...]
     """For each embedding one entry per excerpt."""
     seconds: float
-    """Time that it took, metrics included."""
+    """Run time, metrics included."""
 
 
 def content_key(content: Any) -> str:

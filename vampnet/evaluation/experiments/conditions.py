@@ -31,7 +31,7 @@ OPUS_RATE_HZ = 48000
 
 @dataclass(frozen=True, eq=False)
 class ConditionOutputs:
-    """What a condition made of B excerpts."""
+    """Outputs of a condition for B excerpts."""
 
     audio_BAS: Samples
     """Waveforms at the codec's rate and the excerpts' loudness and length."""
@@ -40,7 +40,7 @@ class ConditionOutputs:
     mask_BACT: Tensor | None
     """bool, True where tokens were generated, or replaced by noise; None for Opus."""
     bits_B: np.ndarray
-    """What was kept of the excerpt, or sent, in bits: kept tokens, those of generated frames not counted."""
+    """Bits of the kept tokens, or of the Opus stream."""
 
 
 def make(

@@ -1,4 +1,4 @@
-"""Which excerpts an evaluation uses: chosen by seed, a few from each piece, none from a piece that was trained on."""
+"""Choice of excerpts for an evaluation: by seed, spread over pieces, none from a piece that was trained on."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from vampnet.errors import AudioError, CorpusError
 from vampnet.models.weights import sha256_of
 
 SILENT = 1e-3
-"""An excerpt whose highest sample is below this (-60 dBFS) says nothing and is left out."""
+"""Peak amplitude below which an excerpt counts as silent and is left out (-60 dBFS)."""
 INDEX = "index.jsonl"
 PIECE_KEYS, ARTIST_KEYS = ("piece", "title"), ("artist", "composer")
-"""Names in a line of an index that say what a file is and whose."""
+"""Keys in a line of an index for the piece and its artist."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A stretch of a file."""
+    """Excerpt of a file."""
 
     path: str
     digest: str
@@ -45,7 +45,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Disjointness:
-    """What was compared with the training music."""
+    """Result of the check that no evaluated piece was trained on."""
 
     training: str
     """The list or folder; empty: nothing was given, so nothing was checked."""
@@ -54,7 +54,7 @@ class Disjointness:
     n_pieces: int = 0
     """Pieces that are evaluated."""
     compared: tuple[str, ...] = ()
-    """Kinds of marks that both sides have, such as "sha256" and "seed"."""
+    """Kinds of marks that were compared, such as "sha256" and "seed"."""
 
     def __str__(self) -> str:
         if not self.training:
@@ -142,7 +142,7 @@ def _n_pieces(known: dict[str, int]) -> int:
 
 
 def _marks_of_training(path: Path) -> dict[str, int]:
-    """What identifies each training piece -> number of the piece."""
+    """Mark that identifies a training piece (digest, name, seed) -> number of the piece."""
     if path.is_dir():
         lines = _index(path / INDEX)
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))

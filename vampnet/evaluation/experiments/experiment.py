@@ -1,4 +1,4 @@
-"""Experiments as data: what is made of an excerpt, under which name, with which settings.
+"""Experiments and their conditions, read from YAML recipes.
 
 An experiment is a YAML file (`vampnet/evaluation/experiments/recipes/`, linked as `recipes/evaluation/`):
 
@@ -96,9 +96,9 @@ class Experiment:
     name: str
     title: str
     view: str
-    """How the report draws it, one of VIEWS."""
+    """Kind of plot in the report, one of VIEWS."""
     about: str
-    """What is asked, in a sentence or two."""
+    """Question of the experiment, in a sentence or two."""
     conditions: tuple[Condition, ...]
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class BitRates:
-    """What a prompt that keeps N_k codebooks of every P-th frame would cost to send, bits per second."""
+    """Bit rates of a prompt that keeps N_k codebooks of every P-th frame, bits per second."""
 
     paper: float
     """B / (P (N - N_k)): the paper's labels, B being the codec's rate. NaN for N_k = N."""

@@ -37,7 +37,7 @@ class Claim:
     """One number that a finding rests on."""
 
     text: str
-    """What has to be above 0, in words."""
+    """Quantity that has to be above 0, in words."""
     interval: Interval
     verdict: str
     numbers: str
@@ -66,7 +66,7 @@ def judge(
 
 @dataclass(frozen=True)
 class CodecFacts:
-    """What rates are counted with."""
+    """Frame rate and codebooks of the codec, from which bit rates follow."""
 
     frames_per_s: float
     n_codebooks: int

@@ -1,4 +1,4 @@
-"""What is measured of every output: distances to its input, rhythm and harmony, and embeddings for the set distances.
+"""Measurements of every output: distances to its input, rhythm, harmony, and embeddings for the set distances.
 
 Per excerpt and condition a handful of numbers and one small matrix per embedding are kept, no audio.
 Axis letters: B excerpt, A variation, S sample, N vector, D dimension, Y row of a factor.
@@ -35,7 +35,7 @@ KERNEL_VECTORS = 24
 
 @dataclass(frozen=True)
 class ReportedMetric:
-    """A number per excerpt."""
+    """A metric that gives a number per excerpt."""
 
     name: str
     label: str
@@ -67,7 +67,7 @@ METRICS = (
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Excerpts and what is known of them, found once for all conditions."""
+    """Excerpts with their codes, rhythm, onsets and harmony, found once for all conditions."""
 
     audio_BS: Samples
     """Mono at the codec's rate and -24 LUFS, as the codec hears it."""
@@ -96,7 +96,7 @@ class Embedded:
 
 
 def refer(audio_BS: Samples, codes_BCT: Tensor, rate_hz: int) -> Reference:
-    """What is to be known of excerpts before outputs can be measured against them."""
+    """Analyse excerpts once, so that outputs can be measured against them."""
     chromas = tuple(chroma_of(mono[None], rate_hz) for mono in audio_BS)
     return Reference(
         audio_BS,

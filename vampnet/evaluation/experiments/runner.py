@@ -47,7 +47,7 @@ class RunResult:
     """Measurements of all conditions on all excerpts of a run."""
 
     excerpts: tuple[Excerpt, ...]
-    """Those that every condition was run on: all, unless time ran out."""
+    """Excerpts that every condition was run on: all, unless time ran out."""
     embeddings: tuple[str, ...]
     """Ids."""
     results: dict[str, BatchResult]

@@ -27,7 +27,7 @@ from vampnet.evaluation.experiments.measures import Reference, embed, measure_ou
 from vampnet.generation.pipeline import VampNet, load
 
 PREPARE_WEIGHT = 8
-"""What preparing, decoding and measuring cost, in passes of the networks, for the estimate of time left."""
+"""Cost of preparing, decoding and measuring an excerpt, in network passes, for the estimate of the time left."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class BatchTask:
     first: int
     """Number of the batch's first excerpt."""
     path: str
-    """Where the result goes."""
+    """Path of the result."""
     prepared: str
-    """Where the batch's preparation is."""
+    """Path of the batch's preparation."""
 
     @property
     def weight(self) -> int:
@@ -51,7 +51,7 @@ class BatchTask:
 
 
 def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
-    """Do a task and write its result."""
+    """Run a task and write its result."""
     started = time.perf_counter()
     worker = _worker(settings)
     reference = worker.reference(task.batch, task.prepared)
@@ -78,7 +78,7 @@ def example_paths(path: Path, settings: EvaluationConfig, n: int) -> list[str]:
 
 
 class _Worker:
-    """What a process loads once."""
+    """Model and embeddings that a process loads once."""
 
     def __init__(self, settings: EvaluationConfig) -> None:
         self.model: VampNet = load(settings.bundle, settings.device, settings.lora, backend=settings.backend)

@@ -23,16 +23,16 @@ from vampnet.evaluation.listening.mushra import MushraAnalysis, Rating, analyse_
 
 @dataclass(frozen=True)
 class ListeningAnalysis:
-    """What the results of a test say."""
+    """Analysis of the results of a listening test."""
 
     test: str
     """Id of the test."""
     title: str
     kind: str
     n_results: int
-    """Submissions that fit the test."""
+    """Number of submissions that fit the test."""
     n_listeners: int
-    """Submissions with the same participant id are one listener."""
+    """Number of listeners; submissions with the same participant id are one listener."""
     found: MushraAnalysis | AbxAnalysis | PreferenceAnalysis
     answers: tuple[Rating, ...] | tuple[ForcedChoice, ...]
     """Every answer, with the conditions that the participant did not see."""

@@ -25,7 +25,7 @@ class ForcedChoice:
     chosen: str | None
     """Condition that was chosen; None for no preference."""
     chose_a: bool
-    """Whether the answer was A, the first on the screen."""
+    """True if the answer was A, the first on the screen."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class AbxAnalysis:
 
 @dataclass(frozen=True)
 class Share:
-    """How often a condition was chosen."""
+    """Number of times that a condition was chosen."""
 
     condition: str
     n_chosen: int
@@ -103,7 +103,7 @@ class PreferenceAnalysis:
     overall: tuple[Share, ...]
     """Each condition over all its trials, most often chosen first."""
     chose_a_share: float
-    """Of answers with a preference: far from a half means that listeners favour a side."""
+    """Share of answers A among those with a preference; far from a half means that listeners favour a side."""
 
 
 def choices_of(test: ListeningTest, results: Sequence[dict[str, Any]], listeners: Sequence[str]) -> list[ForcedChoice]:

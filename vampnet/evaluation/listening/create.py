@@ -40,13 +40,13 @@ MAX_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Created:
-    """What was made."""
+    """Result of creating a listening test."""
 
     test: ListeningTest
     n_bytes: int
     """Size of the audio scripts."""
     loudness_lufs: float
-    """What all stimuli were brought to; NaN if levels were left alone."""
+    """Loudness of all stimuli, LUFS; NaN if levels were left alone."""
 
 
 def create_test(conditions: str | Path, output: str | Path, settings: ListeningConfig) -> Created:

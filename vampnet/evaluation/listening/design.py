@@ -1,4 +1,4 @@
-"""What a listening test consists of: settings, stimuli and trials, and `test.json`, the file that holds them.
+"""Settings, stimuli and trials of a listening test, and `test.json`, the file that holds them.
 
 | kind | a trial | answer |
 |---|---|---|
@@ -41,18 +41,18 @@ _ABX_REPEATS = 4
 
 @dataclass(frozen=True)
 class ListeningConfig:
-    """How a listening test is made."""
+    """Settings of a listening test."""
 
     kind: str = "mushra"
     """mushra, abx or preference."""
     title: str = "Listening test"
     """Heading of the page."""
     instructions: str = ""
-    """What participants should know, shown on the first page."""
+    """Instructions for participants, shown on the first page."""
     question: str = ""
     """The question above every trial; empty: that of the kind."""
     repeats: int = 0
-    """How often each trial comes, 1 to 100; 0: 4 times for abx, else once."""
+    """Repetitions of each trial, 1 to 100; 0: 4 for abx, else 1."""
     anchors: bool = True
     """For mushra: add the reference low-passed at 3.5 and at 7 kHz."""
     allow_tie: bool = True
@@ -62,7 +62,7 @@ class ListeningConfig:
     loudness_lufs: float = -23.0
     """Loudness to bring them to, -60 to -10 LUFS; all get less if a peak would clip."""
     start_s: float = 0.0
-    """Where the excerpt taken from every file begins, seconds."""
+    """Start of the excerpt in every file, seconds."""
     length_s: float = 0.0
     """Its length, seconds; 0: to the end. BS.1534-3 advises about 10 s, 60 is the limit."""
     bits: int = 16
@@ -72,7 +72,7 @@ class ListeningConfig:
     ask_participant: bool = False
     """Ask for a participant id."""
     submit_url: str = ""
-    """Where results are sent by POST; empty: they are downloaded as a file (`vampnet listen serve` sets its own)."""
+    """Address for results (POST); empty: they are downloaded as a file (`vampnet listen serve` sets its own)."""
     seed: int = 0
     """Seed of the ids of stimuli, 0 to 2**63 - 1."""
 
@@ -91,7 +91,7 @@ class ListeningConfig:
 
     @property
     def times(self) -> int:
-        """How often each trial comes."""
+        """Repetitions of each trial, with 0 resolved."""
         return self.repeats or (_ABX_REPEATS if self.kind == "abx" else 1)
 
     @property
@@ -111,11 +111,11 @@ class Stimulus:
     condition: str
     """Folder of that file, or the name of an anchor."""
     sha256: str
-    """Of the FLAC data in the page."""
+    """SHA-256 of the FLAC data in the page."""
     loudness_lufs: float | None
-    """As read, before the gain; None for silence."""
+    """Loudness before the gain, LUFS; None for silence."""
     gain_db: float
-    """Applied to it."""
+    """Gain that was applied, dB."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Trial:
     reference: str | None
     """Id of the open reference; None where there is none."""
     duration_s: float
-    """Of each stimulus, seconds."""
+    """Length of each stimulus, seconds."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ class ListeningTest:
     conditions: tuple[str, ...]
     """Names of the conditions, anchors last."""
     sample_rate_hz: int
-    """Of all stimuli."""
+    """Sample rate of all stimuli, Hz."""
     stimuli: tuple[Stimulus, ...]
     trials: tuple[Trial, ...]
-    """In a fixed order; each participant gets an own one."""
+    """Trials in a fixed order; each participant gets another one."""
     training: Trial
-    """Shown before the others, its answer is not kept."""
+    """Trial shown before the others; its answer is not kept."""
 
     @property
     def by_id(self) -> dict[str, Stimulus]:
@@ -157,11 +157,11 @@ class ListeningTest:
         return {stimulus.id: stimulus for stimulus in self.stimuli}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, the key included."""
+        """The whole test as plain data, with the key (the condition of each stimulus)."""
         return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
 
     def for_page(self) -> dict[str, Any]:
-        """What the page may know: no items, no conditions."""
+        """The part of the test that the page may know: no items, no conditions."""
 
         def shown(trial: Trial) -> dict[str, Any]:
             return {key: value for key, value in dataclasses.asdict(trial).items() if key != "item"}

@@ -34,7 +34,7 @@ class Rating:
     score: int
     """0 to 100."""
     plays: int
-    """How often it was played."""
+    """Number of times that it was played."""
 
 
 @dataclass(frozen=True)
@@ -65,29 +65,29 @@ class ConditionScore:
     """95 % interval by bootstrap, over listeners."""
     bootstrap_high: float
     median: float
-    """Of all ratings, as are the quartiles."""
+    """Median of all ratings; the quartiles are of all ratings, too."""
     quartile_1: float
     quartile_3: float
 
 
 @dataclass(frozen=True)
 class ConditionContrast:
-    """Two conditions, paired by listener."""
+    """Comparison of two conditions, paired by listener."""
 
     one: str
     other: str
     n_listeners: int
     mean_difference: float
-    """Of `one` minus `other`, over the mean scores of listeners."""
+    """Mean difference `one` minus `other` of the listeners' mean scores."""
     p: float
     """Wilcoxon signed-rank test, two-sided."""
     p_holm: float
-    """Corrected for the number of comparisons."""
+    """p value corrected for the number of comparisons (Holm)."""
 
 
 @dataclass(frozen=True)
 class MushraAnalysis:
-    """Everything that is said about a MUSHRA test."""
+    """Scores, comparisons and screening of a MUSHRA test."""
 
     screening: tuple[Screened, ...]
     scores: tuple[ConditionScore, ...]

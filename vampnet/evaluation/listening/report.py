@@ -42,7 +42,7 @@ _NOTES = {
 
 
 def tables(analysis: ListeningAnalysis) -> list[Table]:
-    """What both the text and the report show."""
+    """Figures that the text and the report share."""
     found = analysis.found
     if isinstance(found, MushraAnalysis):
         return _mushra_tables(found)

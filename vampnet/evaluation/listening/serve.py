@@ -106,7 +106,7 @@ class ListeningServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the test is."""
+        """Address of the test."""
         host, port = self.server_address[:2]
         return f"http://{host if isinstance(host, str) else host.decode()}:{port}/"
 

@@ -188,7 +188,7 @@ def _anchors(audio: dict[tuple[str, str], Samples], rate_hz: int) -> dict[tuple[
 def _common_loudness(
     audio: dict[tuple[str, str], Samples], deciding: dict[tuple[str, str], float], rate_hz: int, wanted_lufs: float
 ) -> float:
-    """What is wanted, or the loudness at which the first true peak comes to the ceiling."""
+    """The wanted loudness, or a lower one at which no true peak exceeds the ceiling, LUFS."""
     reachable = [wanted_lufs]
     for key, samples in audio.items():
         if math.isfinite(deciding[key]):

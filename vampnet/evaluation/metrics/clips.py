@@ -1,4 +1,4 @@
-"""Whether a clip is alive: level, onsets, spectral flux, and the signs of collapse into silence or a drone.
+"""Statistics of a single clip: level, onsets, spectral flux, and signs of collapse into silence or a drone.
 
 For one clip at a time and without a reference; what is normal is what real music of the same kind shows.
 """
@@ -25,7 +25,7 @@ DRONE_DB = 1.5
 
 @dataclass(frozen=True)
 class ClipStatistics:
-    """What a clip is like."""
+    """Statistics of a clip."""
 
     duration_s: float
     loudness_lufs: float

@@ -75,7 +75,7 @@ def mel_distance_natural(audio_BS: Tensor, reference_BS: Tensor, sample_rate_hz:
 
 
 def mel_distance_audiotools(audio_BS: Tensor, reference_BS: Tensor, sample_rate_hz: int) -> Tensor:
-    """What audiotools' MelSpectrogramLoss reports with its defaults: the sum over FFT 2048 (150 mels) and 512 (80).
+    """Mel loss of audiotools (MelSpectrogramLoss with its defaults): the sum over FFT 2048 (150 mels) and 512 (80).
 
     Each scale adds mean |log10 X^2 - log10 Y^2| + mean |X - Y|, mel magnitudes clamped at 1e-5 in the logarithm. So it
     is four times the paper's distance, plus a linear term that depends on level.

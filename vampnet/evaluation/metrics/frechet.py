@@ -123,7 +123,7 @@ class Extrapolation:
     """Intercept: the distance at infinite N."""
     slope: float
     standard_error: float
-    """Of the intercept, from the residuals of the fit; the excerpts' own variation is not in it."""
+    """Standard error of the intercept, from the residuals of the fit; the excerpts' own variation is not in it."""
     r_squared: float
     """Share of the variance over the sizes that the line explains, at most 1."""
     sizes: tuple[int, ...]
@@ -281,7 +281,7 @@ def fit_inverse(sizes: Sequence[int], values: Sequence[float]) -> Extrapolation:
 
 
 def rank_warnings(moments: Moments, name: str) -> list[str]:
-    """What is doubtful about a set of this size."""
+    """Warnings about the size of a set."""
     if moments.n <= moments.dim:
         return [
             f"the {name} set has {moments.n} vectors in {moments.dim} dimensions: its covariance is singular and the "

@@ -1,4 +1,4 @@
-"""What a musician means by "keeps the key": chroma and key of an output against its input.
+"""Harmony metrics: chroma similarity and key agreement of an output with its input.
 
 Chroma: the energy of the twelve pitch classes (C first) in short frames, from an STFT at 22050 Hz (FFT 8192, hop 2048:
 93 ms steps, 372 ms windows), equal temperament at A = 440 Hz, the five octaves from E2 (82 Hz) to Eb7 (2489 Hz). A bin
@@ -122,7 +122,7 @@ def key_agreement(output: KeyEstimate, reference: KeyEstimate) -> float:
 
 @functools.lru_cache(maxsize=1)
 def _filters_QF() -> Floats:
-    """How much each bin counts for each pitch class."""
+    """Weight of each frequency bin for each pitch class."""
     bins_hz = np.arange(FFT // 2 + 1) * RATE_HZ / FFT
     pitch_F = 69 + 12 * np.log2(np.maximum(bins_hz, 1.0) / 440)
     semitones = LOWEST_PITCH + np.arange(12 * OCTAVES)

@@ -39,7 +39,7 @@ class KernelResult:
     value: float
     """SCALE * MMD^2 for the Gaussian kernel (KAD), MMD^2 for the polynomial one."""
     standard_error: float
-    """Of `value`: jackknife over groups; NaN with fewer than 2 groups."""
+    """Standard error of `value` by jackknife over groups; NaN with fewer than 2 groups."""
     interval: Interval
     """Normal interval from the standard error."""
     kernel: str

@@ -57,13 +57,13 @@ class Pair:
 
     @functools.cached_property
     def rhythms(self) -> tuple[Events, Events]:
-        """Of evaluated and reference."""
+        """Pair (evaluated, reference)."""
         one, other = (rhythm.rhythm_of(x, self.sample_rate_hz) for x in (self.evaluated, self.reference))
         return one, other
 
     @functools.cached_property
     def chromas(self) -> tuple[harmony.Chroma, harmony.Chroma]:
-        """Of evaluated and reference."""
+        """Pair (evaluated, reference)."""
         one, other = (harmony.chroma_of(x, self.sample_rate_hz) for x in (self.evaluated, self.reference))
         return one, other
 

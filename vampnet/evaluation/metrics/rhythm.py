@@ -1,4 +1,4 @@
-"""What a musician means by "keeps the beat": beats, tempo and onset density of an output against its input.
+"""Rhythm metrics: beats, tempo and onset density of an output against its input.
 
 Both sides are tracked by the same tracker (`vampnet.beats.tracking`), or the input's beats are given. Where the input
 has no beat a measure is NaN: it says nothing, and averages leave it out.
@@ -28,7 +28,7 @@ TEMPO_RATIOS = (2.0, 0.5, 3.0, 1 / 3)
 
 @dataclass(frozen=True)
 class RhythmAgreement:
-    """How well an output keeps the input's rhythm."""
+    """Agreement of an output's rhythm with its input's."""
 
     beat_f: float
     """F-measure of its beats, 0 to 1."""

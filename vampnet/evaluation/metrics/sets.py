@@ -36,10 +36,10 @@ MIN_GROUPS_KEPT = 32
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedSet:
-    """What the set distances need to know about a set of audio."""
+    """Embeddings and metadata of a set of audio, for the set distances."""
 
     name: str
-    """What the audio is, such as its folder."""
+    """Name of the set, such as its folder."""
     embedding: str
     """Id of the embedding."""
     n_excerpts: int
@@ -54,7 +54,7 @@ class EmbeddedSet:
         return int(self.moments.n_G.sum())
 
     def describe(self) -> dict[str, str | int | float]:
-        """What every report must say about a set."""
+        """Facts that every report states about a set."""
         about = {"name": self.name, "embedding": self.embedding, "excerpts": self.n_excerpts}
         return about | {"vectors": self.n_vectors, "duration_s": round(self.duration_s, 3)}
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a figure would move with other excerpts of the same kind.
+"""Bootstrap intervals of a mean.
 
 Resampling units are independent of each other (excerpts, files, listeners), never frames of one excerpt. Everything is
 a function of the values and the seed. NaN values (a metric that is not defined for an item) are left out and counted.
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and how sure it is."""
+    """An estimate with its interval."""
 
     value: float
     """The estimate from all values."""
@@ -33,7 +33,7 @@ class Interval:
     high: float
     """Upper end."""
     level: float
-    """Share of intervals made so that hold the truth, 0 to 1."""
+    """Confidence level, 0 to 1."""
     n: int
     """Values that count."""
     n_undefined: int = 0
@@ -56,7 +56,7 @@ def bootstrap_mean(values: ArrayLike, *, level: float = LEVEL, n_resamples: int 
 
 
 def resample_counts(n: int, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each of `n` units is drawn in each resample: (n_resamples, n), rows sum to n."""
+    """Draw counts of each of `n` units in each resample: (n_resamples, n), rows sum to n."""
     return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
 
 

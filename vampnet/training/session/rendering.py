@@ -32,7 +32,7 @@ KINDS = ("validation", "diverse", "music")
 N_VALIDATION = 24
 """Held-out pieces of music; they are rendered first."""
 SEED = 11
-"""Of the training pieces; corpora of other seeds hold other pieces."""
+"""Seed of the training pieces; corpora of other seeds hold other pieces."""
 EARLY_S = 90.0
 """For so long every second piece is diverse, later every fifth: codecs train first, and on diverse material."""
 LEFT = "left"
@@ -158,7 +158,7 @@ class GrowingWaves:
             self.grow()
 
     def batch(self, seed: tuple[int, ...], batch_size: int, n_samples: int, jitter_db: float) -> Tensor:
-        """As `DeviceWaves.batch`."""
+        """A batch of crops, see `DeviceWaves.batch`."""
         return self._set.batch(seed, batch_size, n_samples, jitter_db)
 
 

@@ -161,7 +161,7 @@ def _keep_tokens_new(task: MaskedObjective, work: Path, device: torch.device, ev
 
 
 def finished(run: Path, seconds: float) -> bool:
-    """Whether a run of a session has had its time."""
+    """True if a run of a session has used up its time."""
     return (run / "last.ckpt").exists() and read_run(run)[2].get("elapsed_s", 0.0) >= seconds
 
 

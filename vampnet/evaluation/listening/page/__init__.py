@@ -10,9 +10,9 @@ from importlib.resources import files
 from vampnet.evaluation.listening.design import ListeningTest
 
 SCRIPTS = ("random.js", "player.js", "timeline.js", "parts.js", "mushra.js", "choice.js", "state.js", "app.js")
-"""In the order in which they are joined."""
+"""Scripts of the page, in the order in which they are joined."""
 SUBMIT_META = '<meta name="submit-url" content="{}">'
-"""Where the page looks up the address for results; the server puts its own there."""
+"""Tag that holds the address for results; the server fills in its own."""
 
 
 def page_html(test: ListeningTest) -> str:
