@@ -9,6 +9,8 @@ import torch
 from vampnet.errors import SettingsError
 
 DEVICE_NAMES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Number formats that networks can be run in."""
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -45,6 +47,18 @@ def inference_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cpu" and _cpu_has_bf16():
         return torch.bfloat16
     return torch.float32
+
+
+def select_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format called `name`: "float32", "bfloat16", or "auto", the fastest that `device` computes natively.
+
+    Raises SettingsError for an unknown name.
+    """
+    if name == "auto":
+        return inference_dtype(device)
+    if name not in PRECISIONS:
+        raise SettingsError(f"precision is {name!r}, but must be auto, float32 or bfloat16")
+    return PRECISIONS[name]
 
 
 def _has_cuda() -> bool:

@@ -49,6 +49,10 @@ class VampFileError(VampnetError):
     """A compressed file (.vamp) that is damaged, cut short, of another version or made with another model."""
 
 
+class Cancelled(VampnetError):
+    """A job that was stopped on request."""
+
+
 class BatchError(VampnetError):
     """Some files of several could not be done; the others were."""
 

@@ -20,46 +20,69 @@ MAX_CORRECTION_DB = 12.0
 
 
 @dataclass(frozen=True)
-class Target:
+class OutputFormat:
     """Rate, length and level that decoded audio is brought to."""
 
     sample_rate_hz: int
     channels: int
-    """Of the result; a single decoded channel is copied to all of them."""
+    """Channels of the result; a single decoded channel is copied to all of them."""
     n_samples: int
     gain: float = 1.0
     """Factor that was applied before encoding, undone here."""
     lufs: float | None = None
-    """Loudness that the result gets; -inf (silence) and None leave it as it comes."""
+    """Output loudness in LUFS; None or -inf (silence): unchanged."""
     limited: bool = True
     """Change the level by MAX_CORRECTION_DB at most."""
     meter: LoudnessMeter | None = None
     """What measured the input, for the loudness of its beginning."""
 
-    def first(self, n_samples: int) -> Target:
-        """The target of a result that stops early: as loud as the input is up to there."""
+    def first(self, n_samples: int) -> OutputFormat:
+        """The format of a result that stops early: as loud as the input is up to there."""
         lufs = self.lufs if self.meter is None else self.meter.lufs_of_first(n_samples)
         return dataclasses.replace(self, n_samples=n_samples, lufs=lufs)
 
+    def untouched(self) -> OutputFormat:
+        """The same without matching the loudness: what was kept comes out as loud as it went in."""
+        return dataclasses.replace(self, lufs=None)
 
-def restored(spool: Spool, codec_hz: int, target: Target) -> Iterator[Samples]:
-    """What was spooled at the target's rate, length and loudness, its peaks limited to 1 dB below full scale."""
 
-    def blocks() -> Iterator[Samples]:
-        return to_rate(spool.blocks(), codec_hz, target.sample_rate_hz, target.n_samples)
+class RestoredSource:
+    """Spooled decoded audio at an output's rate, length and loudness, its peaks limited to -1 dBFS."""
 
-    base = 1.0 / target.gain
-    correction = 1.0
-    if target.lufs is not None and math.isfinite(target.lufs):
-        meter = LoudnessMeter(target.sample_rate_hz, spool.channels)
-        for block in blocks():
-            meter.add(block)
-        heard_lufs = meter.integrated_lufs + 20 * math.log10(base)
-        limit = 10 ** (MAX_CORRECTION_DB / 20) if target.limited else math.inf
-        correction = min(max(gain_to(heard_lufs, target.lufs), 1 / limit), limit)
-    gain = np.float32(base * correction)
-    for block in limited((block * gain for block in blocks()), target.sample_rate_hz):
-        yield np.repeat(block, target.channels // spool.channels, axis=0)
+    def __init__(self, spool: Spool, codec_hz: int, output: OutputFormat) -> None:
+        """`spool` holds audio at the codec's rate `codec_hz`, as much as `output` is long or more."""
+        self._spool, self._codec_hz, self._output = spool, codec_hz, output
+        self.sample_rate_hz, self.channels, self.n_samples = output.sample_rate_hz, output.channels, output.n_samples
+        self._gain: np.float32 | None = None
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, n) from sample `first` on, float32."""
+        if self._gain is None:
+            self._gain = self._measured_gain()
+        gain, repeats = self._gain, self.channels // self._spool.channels
+        place = 0
+        for block in limited((block * gain for block in self._at_rate()), self.sample_rate_hz):
+            if place + block.shape[1] > first:
+                yield np.repeat(block[:, max(first - place, 0) :], repeats, axis=0)
+            place += block.shape[1]
+
+    def close(self) -> None:
+        """Give the spool's file back, where nobody will read the source any more."""
+        self._spool.close()
+
+    def _at_rate(self) -> Iterator[Samples]:
+        return to_rate(self._spool.blocks(), self._codec_hz, self.sample_rate_hz, self.n_samples)
+
+    def _measured_gain(self) -> np.float32:
+        output, base, correction = self._output, 1.0 / self._output.gain, 1.0
+        if output.lufs is not None and math.isfinite(output.lufs):
+            meter = LoudnessMeter(self.sample_rate_hz, self._spool.channels)
+            for block in self._at_rate():
+                meter.add(block)
+            own_lufs = meter.integrated_lufs + 20 * math.log10(base)
+            limit = 10 ** (MAX_CORRECTION_DB / 20) if output.limited else math.inf
+            correction = min(max(gain_to(own_lufs, output.lufs), 1 / limit), limit)
+        return np.float32(base * correction)
 
 
 def to_rate(decoded: Iterable[Samples], codec_hz: int, rate_hz: int, n_samples: int) -> Iterator[Samples]:

@@ -1,7 +1,6 @@
-"""An input with new audio laid over parts of it, or around it, in bounded memory: what editing tasks give.
+"""Splices: an input with crossfaded overlays of new audio on it or around it, in bounded memory.
 
-Samples that no patch covers are those of the input, bit for bit. At the ends of a patch that say so, it is crossfaded
-with what lies beneath.
+Samples that no overlay covers are those of the input, bit for bit.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from vampnet.audio.spool import Spool
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
+class Overlay:
     """New audio for samples `start` to `stop` - 1."""
 
     start: int
     stop: int
     spool: Spool
-    """The audio, at the canvas's rate."""
+    """The audio, at the output's rate."""
     fade_in: int = 0
     """Samples at its beginning over which it is crossfaded, linearly."""
     fade_out: int = 0
 
     def weight(self, first: int, stop: int) -> Samples:
-        """Share of the patch in samples `first` to `stop` - 1 of the canvas, which it covers."""
+        """Share of the overlay in samples `first` to `stop` - 1 of the output, which it covers."""
         place = np.arange(first - self.start, stop - self.start)
         weight = np.ones(len(place), np.float32)
         for n_fade, from_edge in ((self.fade_in, place), (self.fade_out, self.stop - self.start - 1 - place)):
@@ -39,29 +38,29 @@ class Patch:
         return weight
 
 
-class Canvas:
-    """A source of the input's rate and channels; silent where there is neither input nor patch."""
+class Splice:
+    """A source of the input's rate and channels; silent where there is neither input nor overlay."""
 
     def __init__(self, source: Source, n_before: int = 0, n_after: int = 0) -> None:
         """`n_before`, `n_after`: samples that are added around the input."""
         self.source, self.n_before = source, n_before
         self.sample_rate_hz, self.channels = source.sample_rate_hz, source.channels
         self.n_samples = n_before + source.n_samples + n_after
-        self.patches: list[Patch] = []
+        self.overlays: list[Overlay] = []
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
         for start, block in self._beneath(first, exact):
             stop = start + block.shape[1]
-            for patch in self.patches:
-                if patch.start < stop and start < patch.stop:
-                    block = _laid_over(block, start, patch)
+            for overlay in self.overlays:
+                if overlay.start < stop and start < overlay.stop:
+                    block = _laid_over(block, start, overlay)
             yield block
 
     def excerpt(self, first: int, stop: int) -> Excerpt:
         return Excerpt(self, first, stop)
 
     def _beneath(self, first: int, exact: bool) -> Iterator[tuple[int, Samples]]:
-        """Places and blocks without patches."""
+        """Places and blocks without overlays."""
         end_of_input = self.n_before + self.source.n_samples
         yield from self._silence(first, self.n_before)
         place = max(first, self.n_before)
@@ -94,11 +93,28 @@ class Excerpt:
                 return
 
 
-def _laid_over(block: Samples, start: int, patch: Patch) -> Samples:
-    """A block whose first sample is `start` of the canvas, with the part of the patch that falls on it."""
-    first, stop = max(start, patch.start), min(start + block.shape[1], patch.stop)
-    new = patch.spool.read(first - patch.start, stop - patch.start)
-    weight, place = patch.weight(first, stop), slice(first - start, stop - start)
+def _laid_over(block: Samples, start: int, overlay: Overlay) -> Samples:
+    """A block whose first sample is `start` of the output, with the part of the overlay that falls on it."""
+    first, stop = max(start, overlay.start), min(start + block.shape[1], overlay.stop)
+    new = overlay.spool.read(first - overlay.start, stop - overlay.start)
+    weight, place = overlay.weight(first, stop), slice(first - start, stop - start)
     result = block.copy()
     result[:, place] = np.where(weight < 1, block[:, place] * (1 - weight) + new * weight, new)
     return result
+
+
+class Joined:
+    """Sources one after the other, all of one rate and number of channels."""
+
+    def __init__(self, *parts: Source) -> None:
+        self.parts = parts
+        self.sample_rate_hz, self.channels = parts[0].sample_rate_hz, parts[0].channels
+        self.n_samples = sum(part.n_samples for part in parts)
+
+    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, n) from sample `first` on."""
+        place = 0
+        for part in self.parts:
+            if first < place + part.n_samples:
+                yield from part.blocks(max(first - place, 0), exact)
+            place += part.n_samples

@@ -25,7 +25,6 @@ from vampnet.audio.loudness import INPUT_LUFS, k_weighting
 from vampnet.audio.sources import Source
 from vampnet.codec.base import Codec
 from vampnet.errors import SettingsError
-from vampnet.generation.spans import Window
 from vampnet.generation.tokens import Encoded
 
 COMPATS = ("", "reference")
@@ -120,11 +119,6 @@ def _lufs(power: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 # Chunks -----------------------------------------------------------------------------------------------------------
-
-
-def reference_windows(n_frames: int, chunk_frames: int) -> list[Window]:
-    """Chunks one after the other, none with context; the last one is as short as it comes out."""
-    return [Window(start, min(start + chunk_frames, n_frames), 0) for start in range(0, n_frames, chunk_frames)]
 
 
 def reference_chunk(

@@ -1,7 +1,8 @@
-"""Token streams: audio encoded block by block, when a window needs it."""
+"""Token streams: audio that is encoded block by block, when a window needs it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,27 +12,49 @@ from torch import Tensor
 
 from vampnet.audio.files import Samples, resample_blocks
 from vampnet.audio.loudness import LoudnessMeter, gain_to
-from vampnet.audio.output_format import Target, to_rate
+from vampnet.audio.output_format import OutputFormat, to_rate
 from vampnet.audio.sources import Source
 from vampnet.audio.units import resampled_length, samples_to_frames
 from vampnet.codec.base import Codec
 from vampnet.codec.chunked import BLOCK_FRAMES
 
 
-@dataclass(frozen=True, eq=False)
-class Material:
-    """Codes to begin with, as a stream, and what their result is brought to."""
+class TokenStream:
+    """Codes of some material, in blocks, and the output format that their result is brought to.
 
-    n_frames: int
-    n_items: int
-    """Channels N that are encoded: one item of codes each."""
-    codes: Callable[[int], Iterator[Tensor]]
-    """Given a number of blocks to leave out: the others, int32 (N, C, t), in order."""
-    target: Target
+    Several readers share one encoding: each gets all blocks, and a block is let go when all have read it.
+    """
+
+    def __init__(
+        self,
+        n_frames: int,
+        n_items: int,
+        encode: Callable[[], Iterator[Tensor]],
+        output: OutputFormat,
+        n_readers: int = 1,
+    ) -> None:
+        """`encode` begins an encoding: int32 blocks (B, C, t) of `n_items` channels, `n_frames` frames in all."""
+        self.n_frames, self.n_items, self.output = n_frames, n_items, output
+        self._encode, self._n_readers = encode, n_readers
+        self._copies: list[Iterator[Tensor]] = []
+
+    def blocks(self) -> Iterator[Tensor]:
+        """The codes from the start, int32 (B, C, t)."""
+        if not self._copies:
+            self._copies = list(itertools.tee(self._encode(), self._n_readers))
+        return self._copies.pop()
+
+    def with_output(self, output: OutputFormat) -> TokenStream:
+        """The same tokens, whose result is brought to another format."""
+        return TokenStream(self.n_frames, self.n_items, self.blocks, output)
+
+    def codes(self) -> Tensor:
+        """All codes at once, int32 (B, C, T)."""
+        return torch.cat(list(self.blocks()), dim=2)
 
 
-def material_of(source: Source, codec: Codec) -> Material:
-    """Measure a source; its codes are computed as they are asked for."""
+def tokens_of(source: Source, codec: Codec, n_readers: int = 1) -> TokenStream:
+    """The tokens of a source, one item per channel: measured now, encoded as they are asked for."""
     meter, peak = LoudnessMeter(source.sample_rate_hz, source.channels), 0.0
     for block in source.blocks():
         meter.add(block)
@@ -40,19 +63,19 @@ def material_of(source: Source, codec: Codec) -> Material:
     gain = min(gain_to(lufs), 1.0 / peak) if peak > 0 else 1.0
     n_codec = resampled_length(source.n_samples, source.sample_rate_hz, codec.sample_rate_hz)
 
-    def codes(skip_blocks: int) -> Iterator[Tensor]:
+    def encode() -> Iterator[Tensor]:
         resampled = resample_blocks(source.blocks(), source.sample_rate_hz, codec.sample_rate_hz, n_codec)
         levelled = (torch.from_numpy(np.ascontiguousarray(block)) * gain for block in resampled)
-        return (part.to("cpu", torch.int32) for part in codec.encode_blocks(levelled, skip_blocks))
+        return (part.to("cpu", torch.int32) for part in codec.encode_blocks(levelled))
 
-    target = Target(source.sample_rate_hz, source.channels, source.n_samples, gain, lufs, meter=meter)
-    return Material(samples_to_frames(n_codec, codec.hop), source.channels, codes, target)
+    output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples, gain, lufs, meter=meter)
+    return TokenStream(samples_to_frames(n_codec, codec.hop), source.channels, encode, output, n_readers)
 
 
-def material_of_codes(codes_NCT: Tensor, target: Target) -> Material:
-    """Material whose codes, int32, are known."""
-    blocks = codes_NCT.split(BLOCK_FRAMES, dim=2)
-    return Material(codes_NCT.shape[2], len(codes_NCT), lambda skip_blocks: iter(blocks[skip_blocks:]), target)
+def tokens_of_codes(codes_BCT: Tensor, output: OutputFormat, n_readers: int = 1) -> TokenStream:
+    """Tokens that are known already, int32."""
+    blocks = codes_BCT.split(BLOCK_FRAMES, dim=2)
+    return TokenStream(codes_BCT.shape[2], len(codes_BCT), lambda: iter(blocks), output, n_readers)
 
 
 @dataclass(frozen=True)
@@ -71,12 +94,12 @@ class Encoded:
 
 def encode(source: Source, codec: Codec, progress: Callable[[int, int], None] | None = None) -> Encoded:
     """Encode every channel of a source. `progress` is told (frames done, of all)."""
-    material, parts = material_of(source, codec), []
-    for codes in material.codes(0):
+    tokens, parts = tokens_of(source, codec), []
+    for codes in tokens.blocks():
         parts.append(codes)
         if progress is not None:
-            progress(sum(p.shape[2] for p in parts), material.n_frames)
-    lufs, gain = material.target.lufs, material.target.gain
+            progress(sum(p.shape[2] for p in parts), tokens.n_frames)
+    lufs, gain = tokens.output.lufs, tokens.output.gain
     assert lufs is not None
     return Encoded(torch.cat(parts, dim=2), source.sample_rate_hz, source.n_samples, lufs, gain)
 

@@ -1,0 +1,64 @@
+"""Decoding of frames as they become final, into a spool on disk, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vampnet.audio.spool import Spool
+from vampnet.codec.base import Codec
+from vampnet.generation.progress import Clock
+
+
+class DecodeStream:
+    """Takes final frames in order and decodes them in the blocks that the codec would cut."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        spool: Spool,
+        n_frames: int,
+        clock: Clock,
+        report: Callable[[int], None] | None = None,
+        keep_codes: bool = False,
+    ) -> None:
+        """`report` is told how many of the `n_frames` frames are decoded. `keep_codes` collects all codes."""
+        self._codec, self._spool, self._n_frames, self._clock, self._report = codec, spool, n_frames, clock, report
+        self._held_BCT: Tensor | None = None
+        self._first = 0
+        self._kept: list[Tensor] | None = [] if keep_codes else None
+        self.n_decoded = 0
+        """Frames that are in the spool."""
+
+    def add(self, codes_BCT: Tensor) -> None:
+        """Take the next final frames, one item per channel."""
+        if self._kept is not None:
+            self._kept.append(codes_BCT.to(torch.int16))
+        self._held_BCT = codes_BCT if self._held_BCT is None else torch.cat([self._held_BCT, codes_BCT], dim=2)
+        with self._clock.stage("decode"):
+            self._decode(self._held_BCT)
+
+    def codes(self) -> Tensor:
+        """All codes (B, C, T), int32, of a stream that keeps them."""
+        assert self._kept is not None
+        return torch.cat(self._kept, dim=2).to(torch.int32) & 0xFFFF
+
+    def _decode(self, held_BCT: Tensor) -> None:
+        context, known = self._codec.decoder_context, self._first + held_BCT.shape[2]
+        while self.n_decoded < self._n_frames:
+            stop = min(self.n_decoded + self._codec.decoder_block, self._n_frames)
+            right = min(stop + context, self._n_frames)
+            if right > known:
+                break
+            left = max(self.n_decoded - context, 0)
+            codes_BCT = held_BCT[:, :, left - self._first : right - self._first].long()
+            audio_BS = self._codec.decode_part(codes_BCT, self.n_decoded - left, stop - self.n_decoded)
+            self._spool.add(audio_BS.float().cpu().numpy())
+            self.n_decoded = stop
+            if self._report is not None:
+                self._report(stop)
+        used = max(self.n_decoded - context, 0)
+        if used > self._first:
+            self._held_BCT, self._first = held_BCT[:, :, used - self._first :].clone(), used

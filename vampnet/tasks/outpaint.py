@@ -1,0 +1,107 @@
+"""Outpaint: new music before and after a recording, in its tempo and key; `continue` is one that adds after it."""
+
+from __future__ import annotations
+
+from vampnet.audio.sources import Source
+from vampnet.audio.splice import Excerpt, Joined, Overlay, Splice
+from vampnet.audio.units import seconds_to_samples
+from vampnet.config import check
+from vampnet.errors import SettingsError
+from vampnet.generation.run import Run
+from vampnet.prompts.parts import Nothing, Prompt
+from vampnet.seeds import stream_seed
+from vampnet.tasks.inpaint import CONTEXT_S, CROSSFADE_S, Span, keep_of_spans, keep_outside
+from vampnet.tasks.task import Session, Variation
+from vampnet.tasks.theme import ThemedSource, find_theme
+
+MAX_NEW_S = 3600.0
+"""Longest stretch of new audio, seconds."""
+
+
+def outpaint(
+    session: Session,
+    source: Source,
+    before_s: float,
+    after_s: float,
+    theme: Prompt = Nothing(),
+    *,
+    seed: int | None = None,
+) -> Run[Variation]:
+    """Generate music after a source, then before it.
+
+    `theme` says what new music keeps of the source's last (or first) bars, looped; `Nothing()` lets it go its own way.
+    """
+    check("seconds before", before_s, 0.0, MAX_NEW_S)
+    check("seconds after", after_s, 0.0, MAX_NEW_S)
+    rate_hz, own = source.sample_rate_hz, session.seed if seed is None else seed
+    n_before, n_after = (seconds_to_samples(s, rate_hz) for s in (before_s, after_s))
+    if n_before + n_after == 0:
+        raise SettingsError("nothing to do: give seconds to add before or after the audio")
+    splice, known = Splice(source, n_before, n_after), min(seconds_to_samples(CONTEXT_S, rate_hz), source.n_samples)
+    # The crossfades lie in the input's first and last samples, where both are known.
+    fade = min(seconds_to_samples(CROSSFADE_S, rate_hz), source.n_samples // 2)
+    shown = _themed(session, source, splice, theme, n_before, n_after)
+    end, n_parts = n_before + source.n_samples, bool(n_before) + bool(n_after)
+    if n_after:
+        session.span(0, n_parts)
+        excerpt = Excerpt(shown, end - known, splice.n_samples)
+        if not n_before:
+            session.draft = lambda: source
+        made = yield from _extend(
+            session, excerpt, (known, known + n_after), end - known, theme, own, None if n_before else (source, fade)
+        )
+        new = session.spooled(made.sound, known - fade, known + n_after)
+        splice.overlays.append(Overlay(end - fade, splice.n_samples, new.spool, fade_in=fade))
+    if n_before:
+        session.span(n_parts - 1, n_parts)
+        excerpt = Excerpt(shown, 0, n_before + known)
+        made = yield from _extend(session, excerpt, (0, n_before), 0, theme, stream_seed(own, "before"), None)
+        new = session.spooled(made.sound, 0, n_before + fade)
+        splice.overlays.append(Overlay(0, n_before + fade, new.spool, fade_out=fade))
+    return session.variation(
+        splice, keep_of_spans(session.model, splice, [(0, n_before), (end, splice.n_samples)]), seed=own
+    )
+
+
+def _themed(
+    session: Session, source: Source, splice: Splice, theme: Prompt, n_before: int, n_after: int
+) -> Splice | ThemedSource:
+    """What the models see: the source with its own bars looped around it, where a theme is to be kept."""
+    if isinstance(theme, Nothing):
+        return splice
+    first_bars = find_theme(source, at_end=False) if n_before else None
+    last_bars = find_theme(source, at_end=True) if n_after else None
+    session.workspace.note_tempo(last_bars or first_bars)
+    return ThemedSource(source, first_bars, n_before, last_bars, n_after)
+
+
+def _extend(
+    session: Session,
+    excerpt: Excerpt,
+    span: Span,
+    first: int,
+    theme: Prompt,
+    seed: int,
+    known: tuple[Source, int] | None,
+) -> Run[Variation]:
+    """Generate a span of an excerpt that begins with sample `first` of what the models see.
+
+    `known`: the source that the result goes on from and the length of the crossfade, where they begin the output.
+    """
+    rate_hz, shown = excerpt.sample_rate_hz, excerpt.source
+    tokens = session.excerpt_tokens(excerpt)
+    keep_CT = keep_outside(session.model, tokens.n_frames, span, excerpt.n_samples, rate_hz, touching=False)
+    if isinstance(shown, ThemedSource):
+        start_frame = round(first / rate_hz * session.model.codec.frames_per_s)
+        keep_CT |= session.keep(theme, tokens.n_frames, find=shown.events, start_frame=start_frame, seed=seed)
+
+    def draft(so_far: Source) -> Source:
+        assert known is not None
+        source, fade = known
+        start = span[0] - fade
+        if so_far.n_samples <= start:
+            return source
+        return Joined(Excerpt(source, 0, source.n_samples - fade), Excerpt(so_far, start, so_far.n_samples))
+
+    output = tokens.output.untouched()
+    return (yield from session.generate(tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None))

@@ -1,0 +1,379 @@
+"""What all tasks share: the workspace of a job, the session of one variation, and the variation that comes out."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import html
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vampnet.audio.files import Audio, AudioWriter, write
+from vampnet.audio.output_format import OutputFormat, RestoredSource
+from vampnet.audio.sources import MemorySource, Source
+from vampnet.audio.spool import Spool, SpoolSource
+from vampnet.audio.units import resampled_length
+from vampnet.beats.event_finder import EventFinder
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.errors import Cancelled
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.decoding import DecodeStream
+from vampnet.generation.pipeline import Pipeline
+from vampnet.generation.progress import Clock, Progress, Report
+from vampnet.generation.run import Run, WindowRequest
+from vampnet.generation.tokens import TokenStream, tokens_of_codes
+from vampnet.generation.windows import Plan, count_steps, generate_codes
+from vampnet.prompts.context import PromptContext
+from vampnet.prompts.parts import Prompt
+from vampnet.seeds import stream_seed, variation_seed
+
+GENERATE_SHARE = 0.9
+"""Share of a generation's progress that decoding steps make up; the rest is encoding and decoding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """What a task made: audio, and how it was drawn."""
+
+    sound: Source
+    """The audio, as a source; of a job that is still open it may lie in a temporary file."""
+    seed: int
+    """Seed that it was drawn with."""
+    keep_CT: Tensor
+    """bool, True where the input's tokens were kept; its frames begin with the sound."""
+    codes_NCT: Tensor | None = None
+    """Its tokens, int32, one item per channel; None where the task does not make all of them (inpaint, outpaint)."""
+    number: int = 1
+    """Number among the job's variations, from 1."""
+    frames_per_s: float = 0.0
+    """Token frames per second."""
+
+    @functools.cached_property
+    def audio(self) -> Audio:
+        """The audio in memory."""
+        if isinstance(self.sound, MemorySource):
+            return self.sound.audio
+        return Audio(np.concatenate(list(self.sound.blocks()), axis=1), self.sound.sample_rate_hz)
+
+    @property
+    def codes(self) -> Tensor | None:
+        """Its tokens, int32 (channels, codebooks, frames); None where the task does not make all of them."""
+        return self.codes_NCT
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the tokens that were kept, 0 to 1."""
+        return float(self.keep_CT.float().mean()) if self.keep_CT.numel() else 0.0
+
+    def save(self, path: str | os.PathLike[str], *, subtype: str | None = None) -> None:
+        """Write the audio; the ending names the format. Raises AudioError."""
+        write(path, self.audio, subtype)
+
+    def in_memory(self) -> Variation:
+        """The same with its audio in memory, so that it outlives its job."""
+        return Variation(
+            MemorySource(self.audio), self.seed, self.keep_CT, self.codes_NCT, self.number, self.frames_per_s
+        )
+
+    def __repr__(self) -> str:
+        sound = self.sound
+        seconds = sound.n_samples / sound.sample_rate_hz
+        return (
+            f"Variation({seconds:.2f} s, {sound.channels} channels, {sound.sample_rate_hz} Hz, seed {self.seed}, "
+            f"{100 * self.kept_share:.1f} % of tokens kept)"
+        )
+
+    def _repr_html_(self) -> str:
+        """A player and the kept tokens, for notebooks."""
+        wave = io.BytesIO()
+        with AudioWriter(wave, self.sound.sample_rate_hz, self.sound.channels, subtype="PCM_16") as writer:
+            for block in self.sound.blocks():
+                writer.write(block)
+        player = base64.b64encode(wave.getvalue()).decode()
+        return (
+            f"<figure><figcaption>{html.escape(repr(self))}</figcaption>"
+            f'<audio controls src="data:audio/wav;base64,{player}"></audio>{_draw_keep(self.keep_CT)}</figure>'
+        )
+
+
+def _draw_keep(keep_CT: Tensor, width: int = 600) -> str:
+    """Kept tokens as a small SVG: one row per codebook, dark where a column's frames keep it."""
+    n_codebooks, n_frames = keep_CT.shape
+    columns = min(width, max(n_frames, 1))
+    edges = torch.linspace(0, n_frames, columns + 1).long()
+    rectangles = []
+    for c in range(n_codebooks):
+        row = [bool(keep_CT[c, edges[k] : max(int(edges[k + 1]), int(edges[k]) + 1)].any()) for k in range(columns)]
+        start = None
+        for k, kept in enumerate([*row, False]):
+            if kept and start is None:
+                start = k
+            elif not kept and start is not None:
+                rectangles.append(f'<rect x="{start}" y="{6 * c}" width="{k - start}" height="5"/>')
+                start = None
+    height = 6 * n_codebooks
+    return (
+        f'<svg viewBox="0 0 {columns} {height}" width="{width}" height="{height}" preserveAspectRatio="none" '
+        f'role="img" aria-label="kept tokens" fill="#334">{"".join(rectangles)}</svg>'
+    )
+
+
+class Workspace(contextlib.ExitStack):
+    """One job at work: a model, scratch files that go when the `with` block ends, time, progress and cancelling."""
+
+    def __init__(
+        self,
+        model: Pipeline,
+        sampling: SamplingConfig,
+        n_variations: int = 1,
+        *,
+        report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """`cancelled` is asked after every decoding step; `folder` is where scratch files lie."""
+        super().__init__()
+        self.model, self.sampling, self.folder, self.clock = model, sampling, folder, Clock()
+        self.n_variations = n_variations
+        self._report, self._cancelled = report, cancelled
+        self._shares: dict[int, float] = {}
+        self._told = 0.0
+        self._tokens: dict[int, TokenStream] = {}
+        self._events: dict[int, EventFinder] = {}
+
+    def session(self, number: int) -> Session:
+        """The session of variation `number`, from 1."""
+        return Session(self, variation_seed(self.sampling.seed, number - 1), number)
+
+    def spool(self, channels: int) -> Spool:
+        """A temporary file for decoded audio."""
+        return self.enter_context(Spool(channels, folder=self.folder))
+
+    def tokens(self, source: Source) -> TokenStream:
+        """The tokens of a source, encoded on demand, once for all variations."""
+        if id(source) not in self._tokens:
+            with self.clock.stage("encode"):
+                self._tokens[id(source)] = self.model.tokens(source, self.n_variations)
+        return self._tokens[id(source)]
+
+    def events(self, source: Source, beats: Events | TrackerConfig | None) -> EventFinder:
+        """Beats, downbeats and onsets of a source, tracked on first use, once for all variations."""
+        return self._events.setdefault(id(source), EventFinder(source, beats))
+
+    def tell(self, number: int, stage: str, done: int, total: int, share: float) -> None:
+        """Report the share of variation `number` that is done. Raises Cancelled when the job is to stop."""
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("cancelled")
+        self._shares[number] = max(share, self._shares.get(number, 0.0))
+        if self._report is not None:
+            self._told = max(self._told, sum(self._shares.values()) / self.n_variations)
+            self._report(Progress(stage, done, total, min(self._told, 1.0)))
+
+
+class Session:
+    """One variation at work: tokens, prompts and generation with its own seed."""
+
+    def __init__(self, workspace: Workspace, seed: int, number: int) -> None:
+        self.workspace, self.model, self.sampling = workspace, workspace.model, workspace.sampling
+        self.seed, self.number = seed, number
+        self.draft: Callable[[], Source | None] = lambda: None
+        """Gives what is final of the output so far, from its start; None while there is nothing."""
+        self._span = (0.0, 1.0)
+
+    def span(self, part: int, n_parts: int) -> None:
+        """Say that what comes is part `part` (from 0) of `n_parts` equal parts of the work."""
+        self._span = (part / n_parts, (part + 1) / n_parts)
+
+    def tokens(self, source: Source) -> TokenStream:
+        """Audio -> codec tokens, block by block, on demand."""
+        return self.workspace.tokens(source)
+
+    def excerpt_tokens(self, source: Source) -> TokenStream:
+        """The tokens of audio that this variation alone has."""
+        with self.workspace.clock.stage("encode"):
+            return self.model.tokens(source)
+
+    def events(self, source: Source, beats: Events | TrackerConfig | None = None) -> EventFinder:
+        """Beats, downbeats and onsets of a source: those given, or tracked on first use."""
+        return self.workspace.events(source, beats)
+
+    def keep(
+        self,
+        prompt: Prompt,
+        n_frames: int,
+        events: EventFinder | None = None,
+        *,
+        find: Callable[[str], object] | None = None,
+        start_frame: int = 0,
+        seed: int | None = None,
+    ) -> Tensor:
+        """keep_CT (C, T), bool: what a prompt keeps of material of `n_frames` frames.
+
+        `start_frame` is the material's first frame within the file that times and periods count from.
+        """
+        return keep_of(
+            prompt,
+            self.model,
+            n_frames,
+            self.seed if seed is None else seed,
+            find or (events.events if events is not None else None),
+            start_frame,
+        )
+
+    def generate(
+        self,
+        tokens: TokenStream,
+        keep_CT: Tensor,
+        *,
+        seed: int | None = None,
+        draft: Callable[[Source], Source] | None = None,
+    ) -> Run[Variation]:
+        """Coarse, then coarse-to-fine, window by window, decoded as frames become final.
+
+        `draft` turns what is decoded so far into the beginning of the job's output, for a job that is interrupted; None
+        leaves `self.draft` alone.
+        """
+        space, model, drawn = self.workspace, self.model, self.seed if seed is None else seed
+        spool = space.spool(tokens.n_items)
+        watcher = _SessionWatcher(self, count_steps(model.stages(self.sampling), tokens.n_frames))
+        decoder = DecodeStream(
+            model.codec, spool, tokens.n_frames, space.clock, lambda done: watcher.decoded(done, tokens.n_frames), True
+        )
+        if draft is not None:
+            so_far = _DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)
+            self.draft = lambda: draft(so_far) if so_far.n_samples else None
+        plan = Plan(model.stages(self.sampling), self.sampling, keep_CT, drawn, watcher)
+        yield from generate_codes(_Timed(tokens, space.clock, watcher), plan, decoder.add)
+        sound = RestoredSource(spool, model.codec.sample_rate_hz, tokens.output)
+        return self.variation(sound, keep_CT, decoder.codes(), seed=drawn)
+
+    def generate_codes(self, codes_NCT: Tensor, keep_CT: Tensor, *, seed: int) -> Run[Tensor]:
+        """New codes, int32 (channels, C, T), of known ones, not decoded."""
+        codec, n_frames, parts = self.model.codec, codes_NCT.shape[2], list[Tensor]()
+        output = OutputFormat(codec.sample_rate_hz, len(codes_NCT), n_frames * codec.hop)
+        stages = self.model.stages(self.sampling)
+        plan = Plan(stages, self.sampling, keep_CT, seed, _SessionWatcher(self, count_steps(stages, n_frames)))
+        yield from generate_codes(tokens_of_codes(codes_NCT.int(), output), plan, parts.append)
+        return torch.cat(parts, dim=2)
+
+    def variation(
+        self, sound: Source, keep_CT: Tensor, codes_NCT: Tensor | None = None, *, seed: int | None = None
+    ) -> Variation:
+        """A finished variation of this session."""
+        own = self.seed if seed is None else seed
+        return Variation(sound, own, keep_CT, codes_NCT, self.number, self.model.codec.frames_per_s)
+
+    def spooled(self, sound: Source, first: int = 0, stop: int | None = None) -> SpoolSource:
+        """Samples `first` to `stop` - 1 of a source, on disk, for reading from anywhere."""
+        spool, place = self.workspace.spool(sound.channels), first
+        last = sound.n_samples if stop is None else stop
+        for block in sound.blocks(first):
+            if place >= last:
+                break
+            spool.add(block[:, : last - place])
+            place += block.shape[1]
+        return SpoolSource(spool, sound.sample_rate_hz)
+
+    def tell(self, stage: str, done: int, total: int, share: float) -> None:
+        """Report progress within the present part of the work."""
+        start, stop = self._span
+        self.workspace.tell(self.number, stage, done, total, start + (stop - start) * share)
+
+
+class _SessionWatcher:
+    """Turns steps, encoded and decoded frames of one generation into progress and seconds."""
+
+    def __init__(self, session: Session, n_steps: int) -> None:
+        self._session, self._n_steps = session, n_steps
+        self._done = self._within = 0
+
+    def step(self, request: WindowRequest, done: int) -> None:
+        n_frames = request.codes_BCT.shape[2]
+        self._within = done * n_frames
+        self._tell(request.stage.name, done, request.stage.steps)
+
+    def filled(self, request: WindowRequest, seconds: float) -> None:
+        self._session.workspace.clock.seconds[request.stage.name] += seconds
+
+    def advanced(self, request: WindowRequest) -> None:
+        self._done += request.stage.steps * request.codes_BCT.shape[2]
+        self._within = 0
+        self._tell(request.stage.name, request.stage.steps, request.stage.steps)
+
+    def encoded(self, done: int, total: int) -> None:
+        self._tell("encode", done, total)
+
+    def decoded(self, done: int, total: int) -> None:
+        self._tell("decode", done, total)
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        share = min((self._done + self._within) / max(self._n_steps, 1), 1.0)
+        self._session.tell(stage, done, total, share)
+
+
+class _Timed(TokenStream):
+    """A token stream whose encoding is timed and reported."""
+
+    def __init__(self, tokens: TokenStream, clock: Clock, watcher: _SessionWatcher) -> None:
+        def encode() -> object:
+            blocks, done = tokens.blocks(), 0
+            while True:
+                with clock.stage("encode"):
+                    block = next(blocks, None)
+                if block is None:
+                    return
+                done += block.shape[2]
+                watcher.encoded(done, tokens.n_frames)
+                yield block
+
+        super().__init__(tokens.n_frames, tokens.n_items, encode, tokens.output)  # type: ignore[arg-type]
+
+
+class _DecodedSoFar:
+    """The part of an output that is decoded, as a source."""
+
+    def __init__(self, decoder: DecodeStream, spool: Spool, codec_hz: int, hop: int, output: OutputFormat) -> None:
+        self._decoder, self._spool, self._codec_hz, self._hop, self._output = decoder, spool, codec_hz, hop, output
+        self.sample_rate_hz, self.channels = output.sample_rate_hz, output.channels
+
+    @property
+    def n_samples(self) -> int:
+        n_codec = self._decoder.n_decoded * self._hop
+        if not n_codec:
+            return 0
+        return min(resampled_length(n_codec, self._codec_hz, self.sample_rate_hz), self._output.n_samples)
+
+    def blocks(self, first: int = 0, exact: bool = False):
+        output = self._output.first(self.n_samples)
+        return RestoredSource(self._spool, self._codec_hz, output).blocks(first, exact)
+
+
+def keep_of(
+    prompt: Prompt,
+    model: Pipeline,
+    n_frames: int,
+    seed: int,
+    find_events: Callable[[str], object] | None = None,
+    start_frame: int = 0,
+) -> Tensor:
+    """keep_CT (C, T), bool: what a prompt keeps of material of `n_frames` frames, drawn with a seed."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "prompt"))
+    codec = model.codec
+    context = PromptContext(
+        codec.n_codebooks,
+        n_frames,
+        codec.sample_rate_hz,
+        codec.hop,
+        generator=generator,
+        start_frame=start_frame,
+        find_events=find_events,  # type: ignore[arg-type]
+    )
+    return prompt.keep(context)

@@ -1,0 +1,39 @@
+"""Telephone: the vamp of the vamp of the vamp."""
+
+from __future__ import annotations
+
+from vampnet.audio.output_format import RestoredSource
+from vampnet.audio.sources import Source
+from vampnet.audio.spool import SpoolSource
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.config import check
+from vampnet.generation.run import Run
+from vampnet.prompts.parts import Prompt
+from vampnet.seeds import variation_seed
+from vampnet.tasks.task import Session, Variation
+
+
+def telephone(
+    session: Session, source: Source, rounds: int, prompt: Prompt, beats: Events | TrackerConfig | None = None
+) -> Run[Variation]:
+    """Vamp a source, then the result, and so on; round k (from 0) is drawn with the variation's seed + k.
+
+    `beats` are those of the source; later rounds track their own input.
+    """
+    check("rounds", rounds, 1, 1000)
+    made: Variation | None = None
+    for number in range(rounds):
+        session.span(number, rounds)
+        tokens = session.tokens(source) if number == 0 else session.excerpt_tokens(source)
+        seed = variation_seed(session.seed, number)
+        events = session.events(source, beats if number == 0 else None)
+        keep_CT = session.keep(prompt, tokens.n_frames, events, seed=seed)
+        made = yield from session.generate(tokens, keep_CT, seed=seed)
+        before, source = source, session.spooled(made.sound)
+        if isinstance(made.sound, RestoredSource):
+            made.sound.close()
+        if isinstance(before, SpoolSource) and number:
+            before.spool.close()
+        session.draft = lambda source=source: source
+    assert made is not None
+    return session.variation(source, made.keep_CT, made.codes_NCT)

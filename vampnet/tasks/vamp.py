@@ -1,0 +1,22 @@
+"""Vamp: a variation of a recording (paper, section 3.4)."""
+
+from __future__ import annotations
+
+from vampnet.audio.sources import Source
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.generation.run import Run
+from vampnet.prompts.parts import Prompt
+from vampnet.tasks.task import Session, Variation
+
+
+def vamp(
+    session: Session, source: Source, prompt: Prompt, beats: Events | TrackerConfig | None = None
+) -> Run[Variation]:
+    """Regenerate the tokens of `source` that `prompt` does not keep.
+
+    The result has the source's rate, channels, number of samples and loudness.
+    """
+    tokens = session.tokens(source)  # audio -> codec tokens, block by block, on demand
+    keep_CT = session.keep(prompt, tokens.n_frames, session.events(source, beats))
+    # Coarse, then coarse-to-fine, window by window; tokens -> audio as they become final.
+    return (yield from session.generate(tokens, keep_CT, draft=lambda so_far: so_far))
