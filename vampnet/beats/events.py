@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from vampnet.config import check
@@ -114,3 +115,9 @@ def _lines(text: str) -> tuple[list[float], list[float]]:
         if place == 1:
             downbeats.append(time_s)
     return beats, downbeats
+
+
+def tempo_of(events: Events) -> float | None:
+    """Beats per minute by the middle gap between beats; None for fewer than two beats."""
+    gaps_s = sorted(later - earlier for earlier, later in pairwise(events.beats_s))
+    return 60.0 / gaps_s[len(gaps_s) // 2] if gaps_s and gaps_s[len(gaps_s) // 2] > 0 else None

@@ -1,26 +1,20 @@
-"""Settings of a compressed file: what it keeps and how that is coded."""
+"""Settings of a compressed file: what it keeps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vampnet.config import check
-from vampnet.errors import SettingsError
+from vampnet.config import check_settings, setting
 
 
 @dataclass(frozen=True)
 class CompressionConfig:
-    """What a compressed file keeps, and how it is coded."""
+    """Which tokens a compressed file keeps."""
 
-    codebooks: int = 4
+    codebooks: int = setting(4, low=1, high=64)
     """Kept codebooks, the coarsest first, 1 to 64; all of the codec's keep its full quality."""
-    period: int = 1
-    """Every so many frames one is kept, 1 to 65535; with 1 all are."""
-    entropy: str = "auto"
-    """Coder of the kept tokens: adaptive, static, flat, or auto for the one with the smallest file."""
+    period: int = setting(1, low=1, high=65535)
+    """Keep one frame in so many, 1 to 65535; 1 keeps all."""
 
     def __post_init__(self) -> None:
-        check("codebooks", self.codebooks, 1, 64)
-        check("period", self.period, 1, 65535)
-        if self.entropy not in ("auto", "adaptive", "static", "flat"):
-            raise SettingsError(f"entropy is {self.entropy!r}; known: auto, adaptive, static, flat")
+        check_settings(self)

@@ -5,10 +5,9 @@ Axis letters: N channel, C codebook of the codec, K kept codebook, T frame, F ke
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor
 from vampnet.audio.units import resampled_length, samples_to_frames
 from vampnet.codec.base import Codec
 from vampnet.compression.adaptive import MAX_VOCAB, AdaptiveCoder
-from vampnet.compression.container import ENTROPIES, MAX_BLOCK_TOKENS, Header, VampReader, VampWriter
+from vampnet.compression.container import MAX_BLOCK_TOKENS, Header, VampReader, VampWriter
 from vampnet.compression.entropy import Codes, FlatCoder, StaticCoder, TokenCoder, levels_of, pack_levels, unpack_levels
 from vampnet.errors import VampFileError
 
@@ -45,25 +44,16 @@ def write_tokens(
     header: Header,
     codes_NCT: Tensor,
     codec: Codec,
-    entropies: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
-) -> Header:
-    """Write the tokens that the header keeps of all codes (N, C, T); returns the header as written.
-
-    With `entropies` all of these coders are tried, and the one that gives the smallest file takes the place of the
-    header's. `progress` is told (kept frames coded, of all), for every coder anew.
-    """
+) -> None:
+    """Write the tokens that the header keeps of all codes (N, C, T). `progress` is told (kept frames coded, of all)."""
     kept_FNK = kept_tokens(codes_NCT, header)
-    tried = [dataclasses.replace(header, entropy=name) for name in entropies] or [header]
-    coded = [_encoded(kept_FNK, one, codec, progress) for one in tried]
-    best = min(range(len(tried)), key=lambda i: sum(map(len, coded[i])) + 6 * len(coded[i]))
-    _write(file, tried[best], coded[best], kept_FNK)
-    return tried[best]
+    _write(file, header, _encoded(kept_FNK, header, codec, progress), kept_FNK)
 
 
-def possible_entropies(codec: Codec) -> tuple[str, ...]:
-    """The coders that a codec's tokens can be coded with."""
-    return tuple(name for name in ENTROPIES if name != "adaptive" or codec.codebook_size <= MAX_VOCAB)
+def choose_entropy(codec: Codec) -> str:
+    """The coder of new files: adaptive, or flat for codebooks that are too large for it."""
+    return "adaptive" if codec.codebook_size <= MAX_VOCAB else "flat"
 
 
 def read_tokens(reader: VampReader, codec: Codec, progress: Callable[[int, int], None] | None = None) -> Tensor:

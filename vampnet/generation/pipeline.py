@@ -113,7 +113,7 @@ class Pipeline:
                 if request.watcher is not None:
                     request.watcher.step(request, done)
 
-        filled_BCT = fill(stage.model, codes_BCT, ~keep_BCT, settings, seeds, stage.steps, report).cpu()
+        filled_BCT = fill(stage.model, codes_BCT, keep_BCT, settings, seeds, stage.steps, report).cpu()
         share_s = (time.perf_counter() - started) / len(requests)
         for request in requests:
             if request.watcher is not None:

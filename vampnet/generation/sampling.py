@@ -48,18 +48,18 @@ class TokenNetwork(Protocol):
 def fill(
     model: TokenNetwork,
     codes_BCT: Tensor,
-    mask_BCT: Tensor,
+    keep_BCT: Tensor,
     settings: SamplingConfig,
     seeds: Sequence[int],
     steps: int,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Regenerate the masked tokens; returns new codes (B, C, T), int64, 0..V-1, on the device of `codes_BCT`.
+    """Generate the tokens that are not kept; returns new codes (B, C, T), int64, 0..V-1, on the device of `codes_BCT`.
 
     model: network in evaluation mode, on the same device.
-    codes_BCT: int64 codes. Where the mask is False they must lie in 0..V-1 and are returned unchanged; where it is
-        True they are ignored.
-    mask_BCT: bool, True = regenerate. The network's conditioning codebooks are never regenerated, whatever it says.
+    codes_BCT: int64 codes. Where they are kept they must lie in 0..V-1 and are returned unchanged; elsewhere they are
+        ignored.
+    keep_BCT: bool, True = keep. The network's conditioning codebooks are always kept, whatever it says.
     settings: all but seed, steps and c2f_steps are used here; seeds and steps are arguments of their own, as they
         differ between items and between the two models.
     seeds: one per item of the batch, 0..2**63-1.
@@ -70,12 +70,12 @@ def fill(
     Raises SettingsError for arguments that do not fit, BundleError when the network's logits are not finite.
     """
     config = model.config
-    _check_arguments(model, codes_BCT, mask_BCT, seeds, steps)
-    mask_BCT = _without_conditioning(mask_BCT, config.n_conditioning_codebooks)
-    _check_kept(codes_BCT, mask_BCT, config.vocab_size)
-    codes_BCT = mask_codes(codes_BCT, ~mask_BCT, config.mask_token)
+    _check_arguments(model, codes_BCT, keep_BCT, seeds, steps)
+    keep_BCT = _with_conditioning(keep_BCT, config.n_conditioning_codebooks)
+    _check_kept(codes_BCT, keep_BCT, config.vocab_size)
+    codes_BCT = mask_codes(codes_BCT, keep_BCT, config.mask_token)
     places = config.n_predicted, codes_BCT.shape[2]
-    schedules = [masked_after_each_step(n_masked, steps) for n_masked in mask_BCT.sum((1, 2)).tolist()]
+    schedules = [masked_after_each_step(n_masked, steps) for n_masked in (~keep_BCT).sum((1, 2)).tolist()]
     n_masked = [schedule[0] for schedule in schedules]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     for step in range(steps):
@@ -108,10 +108,10 @@ def masked_after_each_step(n_masked: int, steps: int) -> list[int]:
     return [*left, 0]
 
 
-def _without_conditioning(mask_BCT: Tensor, n_conditioning: int) -> Tensor:
-    mask_BCT = mask_BCT.clone()
-    mask_BCT[:, :n_conditioning] = False
-    return mask_BCT
+def _with_conditioning(keep_BCT: Tensor, n_conditioning: int) -> Tensor:
+    keep_BCT = keep_BCT.clone()
+    keep_BCT[:, :n_conditioning] = True
+    return keep_BCT
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ def most_confident(confidence_BN: Tensor, n_commit: Sequence[int]) -> Tensor:
 
 
 def _check_arguments(
-    model: TokenNetwork, codes_BCT: Tensor, mask_BCT: Tensor, seeds: Sequence[int], steps: int
+    model: TokenNetwork, codes_BCT: Tensor, keep_BCT: Tensor, seeds: Sequence[int], steps: int
 ) -> None:
     if getattr(model, "training", False):
         raise SettingsError("the network is in training mode, in which dropout is random; call its eval() first")
@@ -252,9 +252,9 @@ def _check_arguments(
             f"codes are {codes_BCT.dtype} of shape {tuple(codes_BCT.shape)}, but must be int64 of shape "
             f"(batch, {n_codebooks}, frames)"
         )
-    if mask_BCT.shape != codes_BCT.shape or mask_BCT.dtype != torch.bool:
+    if keep_BCT.shape != codes_BCT.shape or keep_BCT.dtype != torch.bool:
         raise SettingsError(
-            f"the mask is {mask_BCT.dtype} of shape {tuple(mask_BCT.shape)}, but must be bool of the codes' shape "
+            f"the keep mask is {keep_BCT.dtype} of shape {tuple(keep_BCT.shape)}, but must be bool of the codes' shape "
             f"{tuple(codes_BCT.shape)}"
         )
     if len(seeds) != len(codes_BCT):
@@ -263,11 +263,11 @@ def _check_arguments(
         check("seed", seed, 0, 2**63 - 1)
 
 
-def _check_kept(codes_BCT: Tensor, mask_BCT: Tensor, vocab_size: int) -> None:
-    wrong_BCT = ~mask_BCT & ((codes_BCT < 0) | (codes_BCT >= vocab_size))
+def _check_kept(codes_BCT: Tensor, keep_BCT: Tensor, vocab_size: int) -> None:
+    wrong_BCT = keep_BCT & ((codes_BCT < 0) | (codes_BCT >= vocab_size))
     if wrong_BCT.any():
         value = int(codes_BCT[wrong_BCT][0])
         raise SettingsError(
             f"a kept code is {value}, but must lie in 0 to {vocab_size - 1}; codes of the conditioning codebooks "
-            "are always kept, all others are where the mask is False"
+            "are always kept, all others where the keep mask is True"
         )

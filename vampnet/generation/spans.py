@@ -55,5 +55,5 @@ def windows(n_frames: int, window_frames: int, overlap_frames: int) -> list[Wind
 
 
 def reference_windows(n_frames: int, chunk_frames: int) -> list[Window]:
-    """Chunks as the authors cut them: one after the other, without context; the last one is as short as it comes out."""
+    """Chunks as the authors cut them: one after the other, without context; the last one may be shorter."""
     return [Window(start, min(start + chunk_frames, n_frames), 0) for start in range(0, n_frames, chunk_frames)]

@@ -1,87 +1,109 @@
-"""Jobs from file to file: outputs that appear whole or not at all, and unfinished work that can be gone on with."""
+"""A job from a file to files: what a request means as runs of a task, and how its outputs are written."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 
-from vampnet.audio.files import AudioWriter
-from vampnet.audio.output_format import restored
-from vampnet.audio.sources import FileSource
-from vampnet.audio.spool import Spool
-from vampnet.audio.units import resampled_length, samples_to_seconds
-from vampnet.beats.events import Events, TrackerConfig
-from vampnet.config import to_dict
-from vampnet.errors import Interrupted
-from vampnet.generation.config import SamplingConfig
-from vampnet.generation.state import State
-from vampnet.generation.stream import Job
-from vampnet.generation.timings import Clock, Progress, Timings
-from vampnet.jobs.resume import WorkFolder, file_digest, part_path
-from vampnet.prompts.parts import Prompt
+from vampnet.audio.files import Audio, AudioWriter, read
+from vampnet.audio.loop_points import mark_loop
+from vampnet.audio.sources import FileSource, MemorySource, Source
+from vampnet.audio.units import samples_to_seconds
+from vampnet.beats.config import BeatsConfig
+from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
+from vampnet.compression.container import VampReader, open_vamp
+from vampnet.generation.progress import Report
+from vampnet.generation.run import Run
+from vampnet.jobs.check import subtype_of
+from vampnet.jobs.flags import command_of
+from vampnet.jobs.journal import WindowJournal, part_path
+from vampnet.jobs.request import (
+    DEFAULT_THEME,
+    LIKE_PROMPT,
+    DecompressRequest,
+    GenerateRequest,
+    InpaintRequest,
+    LoopRequest,
+    OutpaintRequest,
+    Request,
+    StretchRequest,
+    TelephoneRequest,
+    VampRequest,
+    request_to_json,
+)
+from vampnet.jobs.result import InputFacts, JobOutput, JobResult, JobTimings
+from vampnet.prompts.grammar import parse_prompt
+from vampnet.storage import sha256_of_file
+from vampnet.tasks.compress import decompress
+from vampnet.tasks.generate import generate, generate_like
+from vampnet.tasks.inpaint import inpaint
+from vampnet.tasks.loop import cut_bars, events_of, loop
+from vampnet.tasks.model import VampNet
+from vampnet.tasks.out_of_domain import warning
+from vampnet.tasks.outpaint import outpaint
+from vampnet.tasks.stretch import stretch
+from vampnet.tasks.task import Session, Variation, Workspace
+from vampnet.tasks.telephone import telephone
+from vampnet.tasks.vamp import vamp
 from vampnet.version import __version__
-
-if TYPE_CHECKING:
-    from vampnet.generation.pipeline import Drawn, VampNet
 
 log = logging.getLogger("vampnet")
 
 
 class FileJob:
-    """Variations of one file. `with FileJob(...) as file_job:` run `file_job.job` to its end, then `finish`.
+    """One request at work: `with FileJob(...) as job:` drive `job.runs` and give what they make to `job.write`.
 
-    Leaving it at Ctrl-C writes what is there to part files and raises Interrupted. Work that is worth it is kept, at
-    Ctrl-C as after an error (a full disk, say), for a job of the same settings made with `resume`.
+    Leaving it by an exception keeps the journal, so that the same request goes on with `resume`.
     """
 
     def __init__(
         self,
+        request: Request,
+        outputs: Sequence[Path],
         model: VampNet,
-        input_path: Path,
-        output_paths: list[Path],
-        prompt: Prompt,
-        sampling: SamplingConfig,
-        progress: Progress | None = None,
-        rhythm: Events | TrackerConfig | None = None,
+        *,
         resume: bool = False,
-        facts: dict[str, Any] | None = None,
+        report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """`facts`: what `job_facts` gives for the same arguments, where it is known."""
-        self.model, self.outputs, self.clock, self._progress = model, output_paths, Clock(), progress
-        self.source = FileSource(input_path)
-        self.material = model.prepare(self.source, self.clock)
-        self.drawn: list[Drawn] = model.draw(
-            self.source, self.material.n_frames, len(output_paths), prompt, sampling, rhythm
+        """Raises VampnetError for an input that cannot be read, SettingsError for unfinished work of another job."""
+        self.request, self.outputs, self.model = request, list(outputs), model
+        self._report = report
+        sampling = request.sampling
+        self._reader: VampReader | None = None
+        self.space = Workspace(
+            model,
+            sampling,
+            len(request.numbers),
+            report=report,
+            cancelled=cancelled,
+            folder=outputs[0].absolute().parent,
         )
-        masks_VCT, seeds = torch.stack([item.mask_CT for item in self.drawn]), [item.seed for item in self.drawn]
-        self._work: WorkFolder | None = None
-        # Only what takes several windows can be left off between two of them.
-        if model.takes_windows(self.material.n_frames) or resume:
-            facts = facts or job_facts(model, input_path, len(output_paths), prompt, sampling, rhythm)
-            self._work = WorkFolder(output_paths[0], facts)
-        state = self._work.load() if self._work is not None and resume else None
         with contextlib.ExitStack() as stack:
-            # Opened first: an output that cannot be written should fail before minutes of work.
-            self._writers = [
-                stack.enter_context(
-                    AudioWriter(p, self.source.sample_rate_hz, self.source.channels, like=self.source.info)
-                )
-                for p in output_paths
-            ]
-            if self._work is not None and state is None:
-                self._work.start()
-                stack.callback(self._work.remove_if_empty)
-            self._spools = [stack.enter_context(self._spool(k, state)) for k in range(len(self.drawn))]
+            stack.enter_context(self.space)
+            self._warnings = self.space.enter_context(_WarningCollector())
+            if isinstance(request, DecompressRequest):
+                self._reader = VampReader(self.space.enter_context(open_vamp(request.input)), request.input)
+                assert self._reader.header.generation is not None
+                sampling = self._reader.header.generation.sampling
+                if request.seed is not None:
+                    sampling = dataclasses.replace(sampling, seed=request.seed)
+                self.space.sampling = sampling
+            self.source = _open_source(request)
+            self.journal = WindowJournal(outputs[0], self._facts(), resume)
+            self.space.callback(self.journal.close)
+            self.sessions = [self.space.session(number) for number in request.numbers]
+            self.runs = self._make_runs()
             self._open = stack.pop_all()
-        generation = model.generation(masks_VCT, self.material.n_items, sampling, seeds, state)
-        self.job = Job(
-            self.material, generation, model.codec, self._spools, self.clock, progress, after_window=self._save
-        )
+        self.written: dict[int, JobOutput] = {}
 
     def __enter__(self) -> FileJob:
         return self
@@ -89,100 +111,211 @@ class FileJob:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is KeyboardInterrupt and self._worth_keeping:
-                self._leave_parts()
-        finally:
-            self.close(finished=kind is None)
-
-    def close(self, finished: bool = False) -> None:
-        """Let go of the files; of unfinished work, keep what is worth it."""
-        kind = None if finished else KeyboardInterrupt  # with an exception, writers discard
-        self._open.__exit__(kind, None, None)
-        if self._work is not None and (finished or not self._worth_keeping):
-            self._work.remove()
-
-    def finish(self) -> tuple[list[Drawn], Timings]:
-        """Write the outputs, once the job is done."""
-        with self.clock.stage("decode"):
-            for number, (spool, writer) in enumerate(zip(self._spools, self._writers, strict=True)):
-                self._write(spool, writer, number)
         self._open.close()
+
+    def check_domain(self) -> None:
+        """Warn when the input is out of the model's domain."""
+        if not self.request.domain_warning or not isinstance(self.source, FileSource):
+            return
+        if said := warning(self.model, self.source):
+            log.warning("%s: %s", self.request.input, said)
+
+    def write(self, variations: Sequence[Variation]) -> None:
+        """Write finished variations to their outputs."""
+        request = self.request
+        if isinstance(request, LoopRequest) and request.join:
+            variations = [_join(variations)]
+        for variation in variations:
+            place = 0 if len(self.outputs) == 1 else request.numbers.index(variation.number)
+            path = self.outputs[place]
+            with self.space.clock.stage("decode"):
+                self._write(path, variation.sound)
+            if isinstance(request, LoopRequest) and request.loop_points:
+                turn = variation.sound.n_samples // (len(request.numbers) if request.join else 1)
+                mark_loop(path, turn, variation.sound.sample_rate_hz)
+            single = request if isinstance(request, LoopRequest) and request.join else dataclasses.replace(
+                request, variation=variation.number
+            )  # fmt: skip
+            sound = variation.sound
+            self.written[place] = JobOutput(
+                str(path),
+                variation.seed,
+                variation.number,
+                round(samples_to_seconds(sound.n_samples, sound.sample_rate_hz), 6),
+                round(variation.kept_share, 4),
+                command_of(single, path),
+            )
+
+    def finish(self) -> JobResult:
+        """The result, once all outputs are written; the journal and parts of outputs go."""
+        self.journal.remove()
         for path in self.outputs:
             part_path(path).unlink(missing_ok=True)
-        return self.drawn, self.clock.timings(len(self.outputs) * self.duration_s)
+        outputs = tuple(self.written[place] for place in sorted(self.written))
+        timings = self.space.clock.timings(sum(output.seconds for output in outputs))
+        return JobResult(
+            self.request.task,
+            outputs,
+            self._input_facts(),
+            getattr(self.request, "prompt", ""),
+            self.model.precision,
+            self.model.id,
+            JobTimings(
+                *(round(s, 3) for s in (timings.encode_s, timings.coarse_s, timings.c2f_s, timings.decode_s)),
+                total_s=round(timings.total_s, 3),
+                real_time_factor=round(timings.real_time_factor, 3),
+            ),
+            facts=self.space.facts,
+            warnings=tuple(self._warnings.texts),
+        )
+
+    def write_parts(self) -> list[tuple[Path, float]]:
+        """Write what is final of unfinished outputs to part files; their paths and lengths in seconds."""
+        parts = []
+        for place, session in enumerate(self.sessions[: len(self.outputs)]):
+            if place in self.written:
+                continue
+            draft = session.draft()
+            if draft is None or not draft.n_samples:
+                continue
+            path = part_path(self.outputs[place])
+            self._write(path, draft, silent=True)
+            parts.append((path, samples_to_seconds(draft.n_samples, draft.sample_rate_hz)))
+        return parts
 
     @property
-    def share_done(self) -> float:
-        """0 to 1."""
-        return self.job.decoded / self.material.n_frames
+    def is_worth_keeping(self) -> bool:
+        """Whether the journal holds work that a later job can go on with."""
+        return self.journal.n_records > 0
 
-    @property
-    def _worth_keeping(self) -> bool:
-        return self._work is not None and self.job.decoded > 0
+    def _write(self, path: Path, sound: Source, silent: bool = False) -> None:
+        info = self.source.info if isinstance(self.source, FileSource) else None
+        subtype, done = subtype_of(self.request.output), 0
+        with AudioWriter(path, sound.sample_rate_hz, sound.channels, subtype, info) as writer:
+            for block in sound.blocks(exact=True):
+                writer.write(block)
+                done += block.shape[1]
+                if not silent:
+                    self.space.tell(0, "write", done, sound.n_samples, 0.0)
 
-    @property
-    def duration_s(self) -> float:
-        return samples_to_seconds(self.source.n_samples, self.source.sample_rate_hz)
+    def _facts(self) -> dict[str, Any]:
+        """All that the result depends on, by the names that a user knows."""
+        request = request_to_json(dataclasses.replace(self.request, domain_warning=True))
+        files = {name: getattr(self.request, name, "") for name in ("input", "like")}
+        digests = {name: sha256_of_file(path) for name, path in files.items() if path}
+        settings = {key: value for key, value in request.items() if key not in ("input", "like", "sampling", "beats")}
+        nested = {f"{key} {k}": v for key in ("sampling", "beats") for k, v in request.get(key, {}).items()}
+        return {
+            **digests,
+            "model": self.model.id,
+            **settings,
+            **nested,
+            "precision": self.model.precision,
+            "device": self.model.device.type,
+            "version": f"vampnet {__version__}, torch {torch.__version__}",
+        }
 
-    def _spool(self, number: int, state: State | None) -> Spool:
-        if self._work is None:
-            return Spool(self.material.n_items)
-        return self._work.spool(number, self.material.n_items, state.n_samples if state is not None else 0)
+    def _input_facts(self) -> InputFacts | None:
+        source = self.source
+        if not isinstance(source, FileSource):
+            return None
+        seconds = samples_to_seconds(source.n_samples, source.sample_rate_hz)
+        return InputFacts(
+            self.request.input, source.sample_rate_hz, source.channels, source.n_samples, round(seconds, 6)
+        )
 
-    def _save(self) -> None:
-        generation = self.job.generation
-        if self._work is not None and generation.held is not None and self.job.decoded:
-            state = State(generation.n_done, self._spools[0].n_samples, generation.first, generation.held)
-            self._work.save(state)
+    def _make_runs(self) -> list[Run[list[Variation]]]:
+        """The runs of the task: one per variation, or one for all of a loop."""
+        request = self.request
+        if isinstance(request, LoopRequest):
+            return [self._loop(request)]
+        return [_as_list(self._run(session)) for session in self.sessions]
 
-    def _write(self, spool: Spool, writer: AudioWriter, number: int) -> None:
-        done, total = number * self.source.n_samples, len(self.outputs) * self.source.n_samples
-        for block in restored(spool, self.model.codec.sample_rate_hz, self.material.target):
-            writer.write(block)
-            done += block.shape[1]
-            if self._progress is not None:
-                self._progress("write", done, total)
+    def _run(self, session: Session) -> Run[Variation]:
+        request, source = self.request, self.source
+        if isinstance(request, GenerateRequest):
+            if request.like:
+                return generate_like(
+                    session, read(request.like), request.seconds, parse_prompt(request.prompt or LIKE_PROMPT)
+                )
+            return generate(session, request.seconds, parse_prompt(request.theme or DEFAULT_THEME))
+        if isinstance(request, DecompressRequest):
+            assert self._reader is not None
+            return decompress(session, self._reader, any_model=request.any_model)
+        assert source is not None
+        if isinstance(request, VampRequest):
+            return vamp(session, source, parse_prompt(request.prompt), find_beats(request.beats, source))
+        if isinstance(request, InpaintRequest):
+            beats = find_beats(request.beats, source)
+            return inpaint(session, source, request.regions, parse_prompt(request.prompt), beats)
+        if isinstance(request, OutpaintRequest):
+            return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme))
+        if isinstance(request, StretchRequest):
+            return stretch(session, source, request.factor)
+        assert isinstance(request, TelephoneRequest)
+        beats = find_beats(request.beats, source)
+        return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
 
-    def _leave_parts(self) -> None:
-        """Write what is finished to part files; raises Interrupted."""
-        codec, target = self.model.codec, self.material.target
-        n_samples = resampled_length(self.job.decoded * codec.hop, codec.sample_rate_hz, target.sample_rate_hz)
-        target = target.first(min(n_samples, target.n_samples))
-        done_s = samples_to_seconds(target.n_samples, target.sample_rate_hz)
-        how = "the same command with --resume goes on from there"
-        log.warning("interrupted: writing the %.1f s that are finished", done_s)
-        try:
-            for path, spool in zip(self.outputs, self._spools, strict=True):
-                rate_hz, like = target.sample_rate_hz, self.source.info
-                with AudioWriter(part_path(path), rate_hz, target.channels, like=like) as writer:
-                    for block in restored(spool, codec.sample_rate_hz, target):
-                        writer.write(block)
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {done_s:.1f} s of {self.duration_s:.1f} s are kept, {how}") from None
-        names = ", ".join(str(part_path(path)) for path in self.outputs[:3]) + (", ..." if self.outputs[3:] else "")
-        raise Interrupted(f"interrupted; {names}: the first {done_s:.1f} s of {self.duration_s:.1f} s; {how}") from None
+    def _loop(self, request: LoopRequest) -> Run[list[Variation]]:
+        audio = read(request.input)
+        beats = find_beats(request.beats, MemorySource(audio))
+        if request.bars:
+            events = events_of(audio, beats)
+            self.space.note_tempo(events)
+            audio, beats = cut_bars(audio, events, request.bars), None
+            self.space.facts["bar_s"] = round(audio.duration_s / request.bars, 6)
+        self.space.facts["loop_s"] = round(audio.duration_s, 6)
+        return loop(self.space, audio, request.numbers, parse_prompt(request.prompt), beats)
 
 
-def job_facts(
-    model: VampNet,
-    input_path: Path,
-    n: int,
-    prompt: Prompt,
-    sampling: SamplingConfig,
-    rhythm: Events | TrackerConfig | None,
-) -> dict[str, Any]:
-    """All that the result of a job depends on, by the names that a user knows."""
-    return {
-        "input": file_digest(input_path),
-        "model": model.weights_digest,
-        "prompt": str(prompt),
-        "beats": repr(rhythm) if rhythm is not None else "",
-        **to_dict(sampling),
-        "number of variations": n,
-        "compat": model.compat,
-        "backend": model.backend,
-        "number format": str(model.dtype),
-        "device": model.device.type,
-        "version": f"vampnet {__version__}, torch {torch.__version__}",
-    }
+def find_beats(config: BeatsConfig, source: Source) -> Events | TrackerConfig | None:
+    """Beats that a request gives, or how to find them; None leaves that to the default."""
+    if config.tracker:
+        return TrackerConfig(config.tracker)
+    if config.file:
+        return read_events(config.file)
+    if config.bpm is None:
+        return None
+    duration_s = samples_to_seconds(source.n_samples, source.sample_rate_hz)
+    return steady_events(config.bpm, duration_s, config.downbeat_s, config.beats_per_bar)
+
+
+def _open_source(request: Request) -> FileSource | None:
+    """The input as a source; None for tasks that read it otherwise or have none."""
+    if isinstance(request, (GenerateRequest, DecompressRequest)):
+        return None
+    return FileSource(request.input)
+
+
+def _as_list(run: Run[Variation]) -> Run[list[Variation]]:
+    """The run of one variation as one that makes a list."""
+    variation = yield from run
+    return [variation]
+
+
+def _join(variations: Sequence[Variation]) -> Variation:
+    """Variations one after the other, as one."""
+    audios = [variation.audio for variation in variations]
+    joined = Audio(np.concatenate([audio.samples for audio in audios], axis=1), audios[0].sample_rate_hz)
+    keep_CT = torch.cat([variation.keep_CT for variation in variations], dim=1)
+    return dataclasses.replace(variations[0], sound=MemorySource(joined), keep_CT=keep_CT, codes_NCT=None)
+
+
+class _WarningCollector(logging.Handler):
+    """Collects what is logged as a warning while a job is at work."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self.texts:
+            self.texts.append(text)
+
+    def __enter__(self) -> _WarningCollector:
+        log.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)

@@ -8,36 +8,32 @@ a codec does. The result is a function of the file and the model alone, on one m
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vampnet.audio.files import Audio, AudioWriter
-from vampnet.audio.integrity import quoted, reason
-from vampnet.audio.output_format import Target, restored
-from vampnet.audio.sources import FileSource, MemorySource, Source
+from vampnet.audio.integrity import quoted
+from vampnet.audio.output_format import OutputFormat, RestoredSource
+from vampnet.audio.sources import Source
 from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
 from vampnet.compression.config import CompressionConfig
-from vampnet.compression.container import Generation, Header, VampReader, open_vamp
-from vampnet.compression.tokens import block_frames_of, n_frames_of, possible_entropies, read_tokens, write_tokens
+from vampnet.compression.container import Generation, Header, VampReader
+from vampnet.compression.tokens import block_frames_of, choose_entropy, n_frames_of, read_tokens, write_tokens
 from vampnet.errors import SettingsError, VampFileError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
-from vampnet.generation.stream import Job
-from vampnet.generation.timings import Clock, Progress
-from vampnet.generation.tokens import encode, material_of_codes
+from vampnet.generation.pipeline import Pipeline
+from vampnet.generation.progress import Progress, Report
+from vampnet.generation.run import Run
+from vampnet.generation.tokens import encode, tokens_of_codes
 from vampnet.prompts.parts import Codebooks, Periodic, Prompt
+from vampnet.tasks.task import Session, Variation
 
 ENDING = ".vamp"
 DEFAULT = CompressionConfig()
@@ -63,87 +59,86 @@ class CompressionReport:
 
 
 def compress(
-    audio: Audio,
-    model: VampNet | Codec,
-    settings: CompressionConfig = DEFAULT,
+    source: Source,
+    file: BinaryIO,
+    model: Pipeline | Codec,
+    config: CompressionConfig = DEFAULT,
     sampling: SamplingConfig = SamplingConfig(),
-) -> bytes:
-    """The bytes of a .vamp file. A codec instead of a model will do where `settings` keep all tokens."""
-    file = io.BytesIO()
-    _compress(MemorySource(audio), file, model, settings, sampling, None)
-    return file.getvalue()
-
-
-def decompress(
-    data: bytes, model: VampNet | Codec, seed: int | None = None, any_model: bool = False, variations: int = 1
-) -> list[Audio]:
-    """The audio of a .vamp file's bytes, one item per variation; see `decompress_file`."""
-    reader = VampReader(io.BytesIO(data), "the compressed data")
-    with contextlib.ExitStack() as stack:
-        spools = [stack.enter_context(Spool(reader.header.channels)) for _ in range(variations)]
-        target = _decompress(reader, spools, model, seed, any_model, None)
-        made = [list(restored(spool, _codec_of(model).sample_rate_hz, target)) for spool in spools]
-    return [Audio(np.concatenate(blocks, axis=1), target.sample_rate_hz) for blocks in made]
-
-
-def compress_file(
-    input_path: str | os.PathLike[str],
-    output_path: str | os.PathLike[str],
-    model: VampNet | Codec,
-    settings: CompressionConfig = DEFAULT,
-    sampling: SamplingConfig = SamplingConfig(),
-    progress: Progress | None = None,
+    report: Report | None = None,
 ) -> CompressionReport:
-    """Compress an audio file; the output appears whole or not at all. Memory does not grow with it, codes apart.
+    """Write a .vamp file of a source. A codec instead of a model will do where `config` keeps all tokens.
 
-    Raises AudioError for input that cannot be read, SettingsError for settings that do not fit the codec,
-    VampFileError for an output that cannot be written.
+    Memory does not grow with the source, codes apart. Raises SettingsError for settings that do not fit the codec.
     """
-    source, target = FileSource(Path(input_path)), Path(output_path)
-    check_ending(target)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            report = _compress(source, file, model, settings, sampling, progress)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise VampFileError(f"cannot write {quoted(target)}: {reason(error)}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return report
+    codec, generation = codec_of(model), None
+    if needs_model(config, codec):
+        generation = Generation(_require_model(model, "compressing with less than all tokens").id, sampling)
+    encoded = encode(source, codec, _staged(report, "encode", 0.0, 0.4))
+    header = Header(
+        choose_entropy(codec),
+        config.codebooks,
+        config.period,
+        source.sample_rate_hz,
+        source.n_samples,
+        source.channels,
+        float(np.float32(encoded.lufs)),
+        float(np.float32(encoded.gain)),
+        block_frames_of(codec, source.channels, config.codebooks, config.period),
+        codec.id,
+        generation,
+    )
+    write_tokens(file, header, encoded.codes_NCT, codec, _staged(report, "code", 0.4, 1.0))
+    return report_of(header, file.tell(), codec)
 
 
-def decompress_file(
-    path: str | os.PathLike[str],
-    output_paths: Sequence[Path],
-    model: VampNet | Codec,
-    seed: int | None = None,
-    any_model: bool = False,
-    progress: Progress | None = None,
-) -> Header:
-    """Open a .vamp file into one audio file per output path, of its rate, channels, length and loudness.
+def decompress(session: Session, reader: VampReader, *, any_model: bool = False) -> Run[Variation]:
+    """One variation of a .vamp file, of its rate, channels, length and loudness; its tokens are read once for all.
 
-    Variation k is generated with the file's seed + k, or `seed` + k. With `any_model` the models may be others than
-    those that the file was made for, as long as their codec is the same; the result then is another one.
-    Raises VampFileError for a file that is damaged, cut short or made with another codec or model, and SettingsError
-    for a seed or several variations where the file holds all tokens, so that there is nothing to vary.
+    With `any_model` the models may be others than those that the file was made for, as long as their codec is the same;
+    the result then is another one. Raises VampFileError for a file that is damaged or made with another model.
     """
-    with open_vamp(path) as file:
-        reader = VampReader(file, quoted(path))
-        header = reader.header
-        with contextlib.ExitStack() as stack:
-            # Opened first: an output that cannot be written should fail before minutes of work.
-            writers = [
-                stack.enter_context(AudioWriter(out, header.sample_rate_hz, header.channels)) for out in output_paths
-            ]
-            folder = Path(output_paths[0]).absolute().parent
-            spools = [stack.enter_context(Spool(header.channels, folder=folder)) for _ in writers]
-            target = _decompress(reader, spools, model, seed, any_model, progress)
-            for writer, spool in zip(writers, spools, strict=True):
-                for block in restored(spool, _codec_of(model).sample_rate_hz, target):
-                    writer.write(block)
-    return header
+    header, model = reader.header, session.model
+    generation = header.generation
+    assert generation is not None
+    if model.compat:
+        raise SettingsError(f"opening {reader.name} takes a model without compat: a file does not say how to cut")
+    if not any_model and model.id != generation.model_id:
+        raise reader.fail(
+            f"made for model {generation.model_id}, but the bundle has model {model.id}, which would generate another "
+            "result; choose its bundle and adapters, or accept that with --any-model"
+        )
+    codes_NCT = session.workspace.once("vamp tokens", lambda: _spread_tokens(reader, model.codec))
+    tokens = tokens_of_codes(codes_NCT, output_of(header))
+    keep_CT = session.keep(kept_prompt(header.codebooks, header.period), tokens.n_frames)
+    return (yield from session.generate(tokens, keep_CT, draft=lambda so_far: so_far))
+
+
+def decode_whole(reader: VampReader, codec: Codec, spool: Spool, report: Report | None = None) -> RestoredSource:
+    """The audio of a .vamp file that holds all tokens; nothing is generated, so a codec will do."""
+    header = reader.header
+    kept_NKF = read_tokens(reader, codec, _staged(report, "uncode", 0.0, 0.7))
+    if header.period > 1 or header.codebooks < codec.n_codebooks:
+        raise reader.fail("damaged: tokens are missing, but it does not say how to generate them")
+    tell = _staged(report, "decode", 0.7, 1.0)
+    for block in codec.decode_blocks(kept_NKF.long()):
+        spool.add(block.float().cpu().numpy())
+        if tell is not None:
+            tell(spool.n_samples // codec.hop, kept_NKF.shape[2])
+    return RestoredSource(spool, codec.sample_rate_hz, output_of(header))
+
+
+def output_of(header: Header) -> OutputFormat:
+    """Rate, length and loudness of a .vamp file's audio."""
+    return OutputFormat(header.sample_rate_hz, header.channels, header.n_samples, header.gain, header.lufs)
+
+
+def _spread_tokens(reader: VampReader, codec: Codec) -> Tensor:
+    """Codes (channels, C, T), int32, with those that the file holds in their places; all of it is checked."""
+    header = reader.header
+    kept_NKF = read_tokens(reader, codec)
+    codes_NCT = torch.zeros(header.channels, codec.n_codebooks, n_frames_of(header, codec), dtype=torch.int32)
+    codes_NCT[:, : header.codebooks, :: header.period] = kept_NKF
+    return codes_NCT
 
 
 def check_ending(path: Path) -> None:
@@ -152,16 +147,11 @@ def check_ending(path: Path) -> None:
         raise VampFileError(f"cannot write {quoted(path)}: compressed files end in {ENDING}")
 
 
-def needs_model(settings: CompressionConfig, codec: Codec) -> bool:
+def needs_model(config: CompressionConfig, codec: Codec) -> bool:
     """Whether tokens will have to be generated. Raises SettingsError where the codec has too few codebooks."""
-    if settings.codebooks > codec.n_codebooks:
-        raise SettingsError(f"codebooks is {settings.codebooks}, but the codec has {codec.n_codebooks}")
-    return settings.period > 1 or settings.codebooks < codec.n_codebooks
-
-
-def model_id(model: VampNet) -> str:
-    """What decides how tokens are generated: the beginning of a digest of all weights, 16 hexadecimal digits."""
-    return model.weights_digest[:16]
+    if config.codebooks > codec.n_codebooks:
+        raise SettingsError(f"codebooks is {config.codebooks}, but the codec has {codec.n_codebooks}")
+    return config.period > 1 or config.codebooks < codec.n_codebooks
 
 
 def report_of(header: Header, n_bytes: int, codec: Codec) -> CompressionReport:
@@ -173,106 +163,40 @@ def report_of(header: Header, n_bytes: int, codec: Codec) -> CompressionReport:
     return CompressionReport(n_bytes, header.duration_s, header, kept_bps, label_bps)
 
 
-def _compress(
-    source: Source,
-    file: BinaryIO,
-    model: VampNet | Codec,
-    settings: CompressionConfig,
-    sampling: SamplingConfig,
-    progress: Progress | None,
-) -> CompressionReport:
-    codec, generation = _codec_of(model), None
-    if needs_model(settings, codec):
-        generation = Generation(model_id(_required(model, "compressing with less than all tokens")), sampling)
-    encoded = encode(source, codec, _staged(progress, "encode"))
-    header = Header(
-        "flat" if settings.entropy == "auto" else settings.entropy,
-        settings.codebooks,
-        settings.period,
-        source.sample_rate_hz,
-        source.n_samples,
-        source.channels,
-        float(np.float32(encoded.lufs)),
-        float(np.float32(encoded.gain)),
-        block_frames_of(codec, source.channels, settings.codebooks, settings.period),
-        codec.id,
-        generation,
-    )
-    tried = possible_entropies(codec) if settings.entropy == "auto" else ()
-    header = write_tokens(file, header, encoded.codes_NCT, codec, tried, _staged(progress, "code"))
-    return report_of(header, file.tell(), codec)
-
-
-def _decompress(
-    reader: VampReader,
-    spools: Sequence[Spool],
-    model: VampNet | Codec,
-    seed: int | None,
-    any_model: bool,
-    progress: Progress | None,
-) -> Target:
-    """Decode one variation into each spool. All of the file is read and checked before anything is generated."""
-    header, codec = reader.header, _codec_of(model)
-    if header.generation is None and (seed is not None or len(spools) != 1):
-        raise SettingsError(f"{reader.name} holds all tokens, so a seed or variations would change nothing")
-    kept_NKF = read_tokens(reader, codec, _staged(progress, "uncode"))
-    target = Target(header.sample_rate_hz, header.channels, header.n_samples, header.gain, header.lufs)
-    if header.generation is not None:
-        _generate(reader, kept_NKF, spools, model, header.generation, seed, any_model, target, progress)
-        return target
-    if header.period > 1 or header.codebooks < codec.n_codebooks:
-        raise reader.fail("damaged: tokens are missing, but it does not say how to generate them")
-    for block in codec.decode_blocks(kept_NKF.long()):
-        spools[0].add(block.float().cpu().numpy())
-        if progress is not None:
-            progress("decode", spools[0].n_samples // codec.hop, kept_NKF.shape[2])
-    return target
-
-
-def _generate(
-    reader: VampReader,
-    kept_NKF: Tensor,
-    spools: Sequence[Spool],
-    model: VampNet | Codec,
-    generation: Generation,
-    seed: int | None,
-    any_model: bool,
-    target: Target,
-    progress: Progress | None,
-) -> None:
-    """Decode a file that holds some of the tokens."""
-    header, full = reader.header, _required(model, f"opening {reader.name}, which holds less than all tokens,")
-    if not any_model and (own := model_id(full)) != generation.model_id:
-        raise reader.fail(
-            f"made for model {generation.model_id}, but the bundle has model {own}, which would generate something "
-            "else; choose its bundle and adapters, or accept that with --any-model"
-        )
-    n_frames = n_frames_of(header, full.codec)
-    codes_NCT = torch.zeros(header.channels, full.codec.n_codebooks, n_frames, dtype=torch.int32)
-    codes_NCT[:, : header.codebooks, :: header.period] = kept_NKF
-    first = generation.sampling.seed if seed is None else seed
-    seeds = [(first + k) % 2**63 for k in range(len(spools))]
-    mask_CT = full.mask(kept_prompt(header.codebooks, header.period), n_frames, first)
-    filling = full.generation(mask_CT.repeat(len(spools), 1, 1), header.channels, generation.sampling, seeds)
-    job = Job(material_of_codes(codes_NCT, target), filling, full.codec, spools, Clock(), progress)
-    full.run(job, generation.sampling, Clock(), progress)
-
-
 def kept_prompt(codebooks: int, period: int) -> Prompt:
     """The prompt that keeps what a file keeps."""
     return Periodic(period) & Codebooks(codebooks)
 
 
-def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(stage, done, total)
+def rates_of(report: CompressionReport) -> dict[str, Any]:
+    """Size and rates of a file as plain data, for results."""
+    header, label = report.header, report.paper_label_bps
+    return {
+        "bytes": report.n_bytes,
+        "file_bps": round(report.file_bps, 1),
+        "kept_tokens_bps": round(report.kept_bps, 1),
+        "paper_label_bps": None if math.isinf(label) else round(label, 1),
+        "codebooks": header.codebooks,
+        "period": header.period,
+        "entropy": header.entropy,
+        "codec_id": header.codec_id,
+    }
 
 
-def _codec_of(model: VampNet | Codec) -> Codec:
-    return model.codec if isinstance(model, VampNet) else model
+def _staged(report: Report | None, stage: str, start: float, stop: float) -> Callable[[int, int], None] | None:
+    """A callback for (done, total) of one stage, which spans a part of the whole job."""
+    if report is None:
+        return None
+    return lambda done, total: report(Progress(stage, done, total, start + (stop - start) * done / max(total, 1)))
 
 
-def _required(model: VampNet | Codec, what: str) -> VampNet:
-    if not isinstance(model, VampNet):
+def codec_of(model: Pipeline | Codec) -> Codec:
+    """The codec of a model, or the codec itself."""
+    return model.codec if isinstance(model, Pipeline) else model
+
+
+def _require_model(model: Pipeline | Codec, what: str) -> Pipeline:
+    if not isinstance(model, Pipeline):
         raise SettingsError(f"{what} needs a model that can generate the others, not a codec alone")
     if model.compat:
         raise SettingsError(f"{what} takes a model without compat, since a file does not say how to cut")

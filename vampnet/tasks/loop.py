@@ -1,9 +1,9 @@
-"""Loops that loop: variations with exactly the loop's number of samples that join themselves and each other.
+"""Loop: variations of a loop with exactly its number of samples that join themselves and each other.
 
-The loop is brought to a whole number of token frames by a resampling that is undone at the end (at most half a frame in
-its whole length), so that time is a circle in tokens: it is encoded, generated and decoded with its own end before its
-beginning. The frames around the seam are generated last, with music on both sides in sight, and once for all
-variations: so any variation may follow any other.
+The loop is resampled to a whole number of token frames, which is undone at the end (at most half a frame in its whole
+length), so that time is a circle in tokens: it is encoded, generated and decoded with its own end before its beginning.
+The frames around the seam are generated last, with music on both sides in sight, and once for all variations: so any
+variation may follow any other.
 """
 
 from __future__ import annotations
@@ -14,71 +14,100 @@ import torch
 from torch import Tensor
 
 from vampnet.audio.files import Audio, Samples
-from vampnet.audio.loudness import gain_to, measure, soft_limit
+from vampnet.audio.limiter import limited
+from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.sources import MemorySource
 from vampnet.audio.units import resampled_length, seconds_to_frames, seconds_to_samples
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
 from vampnet.errors import AudioError
-from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import DEFAULT_PROMPT, VampNet
-from vampnet.generation.timings import Progress
-from vampnet.generation.windows import derive_seed
+from vampnet.generation.pipeline import Pipeline
+from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
-from vampnet.tasks.in_memory import Made
+from vampnet.seeds import stream_seed
+from vampnet.tasks.task import Session, Variation, Workspace
 
 SEAM_S = 0.3
 """How far from the seam, either way, tokens are shared by all variations of a loop, seconds."""
-
-
 MIN_LOOP_S, MAX_LOOP_S = 0.25, 120.0
-
-
 AROUND_FRAMES = 64
 """Frames of the loop's other end that encoder and decoder see; more than either reaches."""
 
 
 def loop(
-    model: VampNet,
+    workspace: Workspace,
     audio: Audio,
-    n: int = 1,
-    prompt: Prompt = DEFAULT_PROMPT,
-    sampling: SamplingConfig = SamplingConfig(),
-    progress: Progress | None = None,
-    rhythm: Events | TrackerConfig | None = None,
-) -> list[Made]:
-    """`n` variations of a loop (its samples from the first to the last are one turn of it).
+    numbers: tuple[int, ...],
+    prompt: Prompt,
+    beats: Events | TrackerConfig | None = None,
+) -> Run[list[Variation]]:
+    """Variations of a loop (its samples from the first to the last are one turn of it), by their numbers from 1.
 
-    Each has the loop's rate, channels, number of samples and loudness; the end of any leads into the start of any.
-    Raises SettingsError for audio too short or long to be a loop.
+    Each has the loop's rate, channels, number of samples and loudness. The end of any leads into any start,
+    since all share the seam of variation 1, which is always made. Raises SettingsError for audio too short or long to loop.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
-    check("number of variations", n, 1, 1000)
+    model = workspace.model
     hop, codec_hz = model.codec.hop, model.codec.sample_rate_hz
     n_frames = max(round(resampled_length(audio.n_samples, audio.sample_rate_hz, codec_hz) / hop), 1)
     lufs = measure(audio.samples, audio.sample_rate_hz)
     peak = float(np.abs(audio.samples).max())
     gain = min(gain_to(lufs), 1 / peak) if peak > 0 else 1.0
-    turn = _resampled_turn(audio.samples, n_frames * hop) * np.float32(gain)
-    codes_NCT = _encode_turn(model, turn, n_frames)
-    seeds = [(sampling.seed + k) % 2**63 for k in range(n)]
-    find = EventFinder(MemorySource(audio), rhythm)
-    masks_VCT = torch.stack([model.mask(prompt, n_frames, seed, find.events) for seed in seeds])
-    codes_VNCT = _generate_turns(model, codes_NCT, masks_VCT, sampling, seeds, progress)
-    made = []
-    for codes, mask_CT, seed in zip(codes_VNCT, masks_VCT, seeds, strict=True):
-        decoded = _decode_turn(model, codes)
-        samples = _resampled_turn(decoded, audio.n_samples)
-        samples = soft_limit(samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs)))
-        made.append(Made(Audio(samples, audio.sample_rate_hz), seed, mask_CT))
-    return made
+    with workspace.clock.stage("encode"):
+        turn = _resample_turn(audio.samples, n_frames * hop) * np.float32(gain)
+        codes_NCT = _encode_turn(model, turn, n_frames)
+    events = EventFinder(MemorySource(audio), beats)
+    first = workspace.session(1)
+    others = [workspace.session(number) for number in numbers if number != 1]
+    n_parts = 2 + len(others)
+    first_keep_CT = first.keep(prompt, n_frames, events)
+    first_NCT = yield from _generate_first(first, codes_NCT, first_keep_CT, n_parts)
+    made = {1: (first, first_keep_CT, first_NCT)}
+    seam_T = _seam(model, n_frames)
+    shared_NCT = torch.where(seam_T, first_NCT, codes_NCT)
+    for part, session in enumerate(others):
+        session.span(2 + part, n_parts)
+        keep_CT = session.keep(prompt, n_frames, events)
+        codes = yield from session.generate_codes(shared_NCT, keep_CT | seam_T, seed=session.seed)
+        made[session.number] = (session, keep_CT, codes)
+    variations = []
+    for number in numbers:
+        session, keep_CT, codes = made[number]
+        with workspace.clock.stage("decode"):
+            samples = _resample_turn(_decode_turn(model, codes), audio.n_samples)
+            samples = samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs))
+            sound = MemorySource(Audio(_limit_turn(samples, audio.sample_rate_hz), audio.sample_rate_hz))
+        variations.append(session.variation(sound, keep_CT, codes))
+    return variations
 
 
-def cut_bars(audio: Audio, rhythm: Events, bars: int) -> Audio:
+def _generate_first(session: Session, codes_NCT: Tensor, keep_CT: Tensor, n_parts: int) -> Run[Tensor]:
+    """Codes of the first variation: made whole, then its seam anew, half a turn round, with music on both sides."""
+    n_frames = codes_NCT.shape[2]
+    half, seam_T = n_frames // 2, _seam(session.model, n_frames)
+    session.span(0, n_parts)
+    whole_NCT = yield from session.generate_codes(codes_NCT, keep_CT, seed=session.seed)
+    session.span(1, n_parts)
+    turned_keep_CT = (keep_CT | ~seam_T).roll(half, dims=1)
+    seam_seed = stream_seed(session.seed, "seam")
+    turned_NCT = yield from session.generate_codes(whole_NCT.roll(half, dims=2), turned_keep_CT, seed=seam_seed)
+    return turned_NCT.roll(-half, dims=2)
+
+
+def _seam(model: Pipeline, n_frames: int) -> Tensor:
+    """seam_T, bool: the frames around the seam that all variations share."""
+    reach = min(seconds_to_frames(SEAM_S, model.codec.sample_rate_hz, model.codec.hop), n_frames // 4)
+    seam_T = torch.zeros(n_frames, dtype=torch.bool)
+    seam_T[:reach] = True
+    seam_T[n_frames - reach :] = True
+    return seam_T
+
+
+def cut_bars(audio: Audio, events: Events, bars: int) -> Audio:
     """The first `bars` bars from the first downbeat on. Raises AudioError when the audio has fewer."""
     check("bars", bars, 1, 1000)
-    downbeats_s = rhythm.downbeats_s
+    downbeats_s = events.downbeats_s
     if len(downbeats_s) < 2:
         raise AudioError("found fewer than two bars in the audio; give its tempo with --bpm, or cut the loop yourself")
     if len(downbeats_s) > bars:
@@ -91,42 +120,13 @@ def cut_bars(audio: Audio, rhythm: Events, bars: int) -> Audio:
     return Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
 
 
-def rhythm_of(audio: Audio, rhythm: Events | TrackerConfig | None = None) -> Events:
+def events_of(audio: Audio, beats: Events | TrackerConfig | None = None) -> Events:
     """Beats and bars of audio in memory: those given, or found."""
-    heard = EventFinder(MemorySource(audio), rhythm)
-    return Events(tuple(heard.events("beats")), tuple(heard.events("downbeats")))
+    found = EventFinder(MemorySource(audio), beats)
+    return Events(tuple(found.events("beats")), tuple(found.events("downbeats")))
 
 
-def _generate_turns(
-    model: VampNet,
-    codes_NCT: Tensor,
-    masks_VCT: Tensor,
-    sampling: SamplingConfig,
-    seeds: list[int],
-    progress: Progress | None = None,
-) -> Tensor:
-    """New codes (V, N, C, T) of which any variation may follow any other."""
-    n_frames = codes_NCT.shape[2]
-    reach = min(seconds_to_frames(SEAM_S, model.codec.sample_rate_hz, model.codec.hop), n_frames // 4)
-    half = n_frames // 2
-    at_seam_T = torch.zeros(n_frames, dtype=torch.bool)
-    at_seam_T[:reach] = True
-    at_seam_T[n_frames - reach :] = True
-    # The first variation is made whole, then its seam anew, half a turn round, so that it has music on both sides. The
-    # others keep that seam at both of their ends, so they lead out of it and back into it.
-    whole = model.generate(codes_NCT, masks_VCT[:1], sampling, seeds[:1], progress)[0]
-    seam_mask = (masks_VCT[0] & at_seam_T).roll(half, dims=1)
-    seam_seed = derive_seed(seeds[0], "seam", 0)
-    turned = model.generate(whole.roll(half, dims=2), seam_mask[None], sampling, [seam_seed], progress)[0]
-    first = turned.roll(-half, dims=2)
-    if len(seeds) == 1:
-        return first[None]
-    shared = torch.where(at_seam_T, first, codes_NCT)
-    others = model.generate(shared, masks_VCT[1:] & ~at_seam_T, sampling, seeds[1:], progress)
-    return torch.cat([first[None], others])
-
-
-def _resampled_turn(samples: Samples, n_samples: int) -> Samples:
+def _resample_turn(samples: Samples, n_samples: int) -> Samples:
     """One turn (channels, n) of a loop at another number of samples, as if it went on for ever."""
     n_old = samples.shape[1]
     if n_old == n_samples:
@@ -138,7 +138,14 @@ def _resampled_turn(samples: Samples, n_samples: int) -> Samples:
     return np.ascontiguousarray(result[:, start : start + n_samples])
 
 
-def _encode_turn(model: VampNet, turn: Samples, n_frames: int) -> Tensor:
+def _limit_turn(samples: Samples, sample_rate_hz: int) -> Samples:
+    """One turn with its peaks limited to -1 dBFS, as if it went on for ever; itself where no peak is higher."""
+    n_samples = samples.shape[1]
+    turns = np.concatenate(list(limited([samples] * 3, sample_rate_hz)), axis=1)
+    return np.ascontiguousarray(turns[:, n_samples : 2 * n_samples])
+
+
+def _encode_turn(model: Pipeline, turn: Samples, n_frames: int) -> Tensor:
     hop = model.codec.hop
     around = AROUND_FRAMES * hop
     padded = np.pad(turn, ((0, 0), (around, around)), mode="wrap")
@@ -146,7 +153,7 @@ def _encode_turn(model: VampNet, turn: Samples, n_frames: int) -> Tensor:
     return codes_NCT[:, :, AROUND_FRAMES : AROUND_FRAMES + n_frames].to("cpu", torch.int32)
 
 
-def _decode_turn(model: VampNet, codes_NCT: Tensor) -> Samples:
+def _decode_turn(model: Pipeline, codes_NCT: Tensor) -> Samples:
     hop, n_frames = model.codec.hop, codes_NCT.shape[2]
     index = torch.arange(-AROUND_FRAMES, n_frames + AROUND_FRAMES) % n_frames
     audio_NS = torch.cat(list(model.codec.decode_blocks(codes_NCT[:, :, index].long())), dim=1)

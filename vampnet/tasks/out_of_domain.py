@@ -18,7 +18,7 @@ from torch import Tensor
 from vampnet.audio.files import Samples, resample
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.sources import Source
-from vampnet.generation.pipeline import VampNet
+from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.sampling import TokenNetwork
 
 EXCERPT_S = 10.0
@@ -28,7 +28,7 @@ MASKED = 0.5
 """Share of the tokens that is masked."""
 
 
-def warning(model: VampNet, source: Source) -> str:
+def warning(model: Pipeline, source: Source) -> str:
     """One sentence for the user when the source is foreign to the model; empty when it is not, or cannot be known."""
     limit = surprise_limit(model)
     if limit is None:
@@ -43,14 +43,14 @@ def warning(model: VampNet, source: Source) -> str:
     )
 
 
-def surprise_limit(model: VampNet) -> float | None:
+def surprise_limit(model: Pipeline) -> float | None:
     """Nats per token above which the bundle calls a recording foreign; None where it does not say."""
     limit = model.bundle.config.get("about", {}).get("surprise_limit")
     return None if limit is None else float(limit)
 
 
 @torch.no_grad()
-def surprise(model: VampNet, source: Source) -> float:
+def surprise(model: Pipeline, source: Source) -> float:
     """Nats per masked coarse token of about 10 s of the source, its channels mixed; NaN for silence.
 
     The same tokens are masked at every call. 0 would be certainty, log(V) (6.9 for 1024 entries) chance.

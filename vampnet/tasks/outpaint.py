@@ -71,7 +71,9 @@ def _themed(
         return splice
     first_bars = find_theme(source, at_end=False) if n_before else None
     last_bars = find_theme(source, at_end=True) if n_after else None
-    session.workspace.note_tempo(last_bars or first_bars)
+    shown = last_bars or first_bars
+    if shown is not None:
+        session.workspace.note_tempo(shown.rhythm)
     return ThemedSource(source, first_bars, n_before, last_bars, n_after)
 
 

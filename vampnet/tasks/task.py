@@ -11,18 +11,20 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 
-from vampnet.audio.files import Audio, AudioWriter, write
+from vampnet.audio.files import Audio, write
 from vampnet.audio.output_format import OutputFormat, RestoredSource
 from vampnet.audio.sources import MemorySource, Source
 from vampnet.audio.spool import Spool, SpoolSource
 from vampnet.audio.units import resampled_length
 from vampnet.beats.event_finder import EventFinder
-from vampnet.beats.events import Events, TrackerConfig
+from vampnet.beats.events import Events, TrackerConfig, tempo_of
 from vampnet.errors import Cancelled
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.decoding import DecodeStream
@@ -35,8 +37,7 @@ from vampnet.prompts.context import PromptContext
 from vampnet.prompts.parts import Prompt
 from vampnet.seeds import stream_seed, variation_seed
 
-GENERATE_SHARE = 0.9
-"""Share of a generation's progress that decoding steps make up; the rest is encoding and decoding."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +95,7 @@ class Variation:
     def _repr_html_(self) -> str:
         """A player and the kept tokens, for notebooks."""
         wave = io.BytesIO()
-        with AudioWriter(wave, self.sound.sample_rate_hz, self.sound.channels, subtype="PCM_16") as writer:
-            for block in self.sound.blocks():
-                writer.write(block)
+        soundfile.write(wave, self.audio.samples.T.clip(-1, 1), self.sound.sample_rate_hz, "PCM_16", format="WAV")
         player = base64.b64encode(wave.getvalue()).decode()
         return (
             f"<figure><figcaption>{html.escape(repr(self))}</figcaption>"
@@ -148,6 +147,9 @@ class Workspace(contextlib.ExitStack):
         self._told = 0.0
         self._tokens: dict[int, TokenStream] = {}
         self._events: dict[int, EventFinder] = {}
+        self._shared: dict[str, object] = {}
+        self.facts: dict[str, Any] = {}
+        """What tasks found out on the way, for the job's result: tempo, bars, lengths."""
 
     def session(self, number: int) -> Session:
         """The session of variation `number`, from 1."""
@@ -167,6 +169,17 @@ class Workspace(contextlib.ExitStack):
     def events(self, source: Source, beats: Events | TrackerConfig | None) -> EventFinder:
         """Beats, downbeats and onsets of a source, tracked on first use, once for all variations."""
         return self._events.setdefault(id(source), EventFinder(source, beats))
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Something that all variations share, made when the first one asks for it."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]  # type: ignore[return-value]
+
+    def note_tempo(self, found: Events) -> None:
+        """Note tempo and bars that a task found, for the job's result."""
+        if (bpm := tempo_of(found)) is not None:
+            self.facts.setdefault("tempo_bpm", round(bpm, 2))
 
     def tell(self, number: int, stage: str, done: int, total: int, share: float) -> None:
         """Report the share of variation `number` that is done. Raises Cancelled when the job is to stop."""

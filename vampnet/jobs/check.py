@@ -1,0 +1,120 @@
+"""Checks of a job before the work, without a model and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vampnet.audio.files import AudioInfo, AudioWriter, probe
+from vampnet.audio.files import output_coding as coding_of
+from vampnet.compression.container import read_header
+from vampnet.errors import AudioError, SettingsError, VampFileError, require
+from vampnet.jobs.request import (
+    CompressRequest,
+    DecompressRequest,
+    GenerateRequest,
+    InpaintRequest,
+    LoopRequest,
+    OutputConfig,
+    Request,
+)
+
+NEW_HZ = 44100
+"""Rate that music made from nothing is assumed to have when its output is tried out, before a model is loaded."""
+VAMP_ENDING = ".vamp"
+PLOT_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def output_paths(output: Path, request: Request) -> list[Path]:
+    """One path per output: OUT itself, or OUT-1, OUT-2, ... before the ending for several variations."""
+    if isinstance(request, LoopRequest) and request.join:
+        return [output]
+    if len(request.numbers) == 1:
+        return [output]
+    return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in request.numbers]
+
+
+def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = None) -> None:
+    """Check all of a job that can be checked without the model; makes the outputs' folders.
+
+    Raises VampnetError for an input that cannot be read, regions outside it, outputs that cannot be written or that are
+    the input itself, and extras that are not installed.
+    """
+    info = _check_input(request)
+    _check_clash(request, outputs)
+    for path in outputs:
+        if path.parent != Path():
+            _make_folder(path.parent)
+        _check_output(request, path, info)
+    if plot is not None:
+        check_plot(plot)
+
+
+def check_plot(path: Path) -> None:
+    """Raise where a picture cannot be drawn: the extra is missing, the ending unknown, the folder not there."""
+    require("matplotlib", "plots")
+    if path.suffix.lower() not in PLOT_ENDINGS:
+        raise AudioError(f"{path}: a plot is written as {', '.join(PLOT_ENDINGS)}")
+    _make_folder(path.absolute().parent)
+
+
+def _check_input(request: Request) -> AudioInfo | None:
+    """What the input's header says; None where there is none."""
+    if isinstance(request, DecompressRequest):
+        header = read_header(request.input)
+        if header.generation is None and (request.model.lora or request.any_model or request.seed is not None):
+            raise SettingsError(f"{request.input} holds all tokens: a seed, adapters or any_model would change nothing")
+        return None
+    if isinstance(request, GenerateRequest):
+        return probe(request.like) if request.like else None
+    if not request.input:
+        raise SettingsError(f"input: {request.task} needs an audio file")
+    info = probe(request.input)
+    if isinstance(request, InpaintRequest):
+        for start_s, end_s in request.regions:
+            if start_s >= info.duration_s:
+                end = "" if end_s is None else f"{end_s:g}"
+                raise SettingsError(
+                    f"region {start_s:g}:{end} must begin within the {info.duration_s:.3f} s of audio and end later"
+                )
+    return info
+
+
+def _check_clash(request: Request, outputs: Sequence[Path]) -> None:
+    for source in (request.input, getattr(request, "like", "")):
+        if source and Path(source).exists() and any(p.exists() and p.samefile(source) for p in outputs):
+            raise AudioError(f"{source}: is the input itself; choose another output")
+    places = [str(path.absolute()).casefold() for path in outputs]
+    if len(set(places)) < len(places):
+        raise AudioError("two outputs have the same name; choose others")
+
+
+def _check_output(request: Request, path: Path, info: AudioInfo | None) -> None:
+    """Try an output out: its ending, coding and folder."""
+    if isinstance(request, CompressRequest):
+        if path.suffix.lower() != VAMP_ENDING:
+            raise VampFileError(f"cannot write '{path}': compressed files end in {VAMP_ENDING}")
+        return
+    rate_hz, channels = NEW_HZ, 1
+    if isinstance(request, DecompressRequest):
+        header = read_header(request.input)
+        rate_hz, channels = header.sample_rate_hz, header.channels
+    elif info is not None:
+        rate_hz, channels = info.sample_rate_hz, info.channels
+    like = None if isinstance(request, GenerateRequest) else info
+    subtype = subtype_of(request.output)
+    if isinstance(request, LoopRequest) and request.loop_points and coding_of(path, subtype, like)[0] != "WAV":
+        raise SettingsError("loop_points needs WAV files; choose an output that ends in .wav")
+    AudioWriter(path, rate_hz, channels, subtype, like).discard()
+
+
+def subtype_of(output: OutputConfig) -> str | None:
+    """libsndfile's name of the coding that is asked for; None for the default."""
+    return output.subtype.upper() or None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioError(f"{folder}: cannot be made ({error.strerror})") from None

@@ -1,0 +1,346 @@
+"""Runs jobs: a request becomes a task, outputs appear whole or not at all, unfinished work can be gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from vampnet.audio.files import AudioWriter
+from vampnet.audio.plot import plot_vamp
+from vampnet.audio.sources import FileSource
+from vampnet.audio.spool import Spool
+from vampnet.audio.units import samples_to_seconds
+from vampnet.codec.base import Codec
+from vampnet.compression.container import Header, VampReader, open_vamp, read_header
+from vampnet.device import select_device
+from vampnet.errors import Interrupted, VampnetError
+from vampnet.generation.progress import Progress, Report
+from vampnet.generation.run import Run, WindowRequest, drive
+from vampnet.jobs.check import check_job, subtype_of
+from vampnet.jobs.file_job import FileJob
+from vampnet.jobs.flags import command_of
+from vampnet.jobs.request import CompressRequest, DecompressRequest, InpaintRequest, OutpaintRequest, Request
+from vampnet.jobs.result import InputFacts, JobOutput, JobResult
+from vampnet.models.bundle import load_codec
+from vampnet.storage import whole_file
+from vampnet.tasks.compress import compress, decode_whole, needs_model, rates_of
+from vampnet.tasks.model import VampNet, load
+from vampnet.tasks.task import Variation
+
+log = logging.getLogger("vampnet")
+
+PLOT_LEAD_S = 10.0
+"""A picture of a long file begins so much before the first new audio, seconds."""
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """One of several jobs that could not be done."""
+
+    request: Request
+    error: VampnetError
+
+
+Job = tuple[Request, Sequence[Path]]
+"""A request and its outputs."""
+
+
+def load_model(request: Request) -> VampNet:
+    """The model that a request asks for."""
+    choice = request.model
+    return load(
+        choice.bundle,
+        device=choice.device,
+        lora=choice.lora,
+        backend=choice.backend,
+        precision=choice.precision,
+        compat=getattr(request, "compat", ""),
+    )
+
+
+def run_job(
+    request: Request,
+    outputs: Sequence[Path],
+    *,
+    model: VampNet | None = None,
+    resume: bool = False,
+    plot: Path | None = None,
+    report: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> JobResult:
+    """Do a job: read, generate, write each output whole or not at all.
+
+    model: a loaded model; None loads the one that the request asks for.
+    resume: go on with what an interrupted job of the same request kept beside the first output.
+    plot: PNG of input, first output and kept tokens.
+    report: hears Progress after every decoding step; what it raises ends the job.
+    cancelled: asked after every decoding step; the job then raises Cancelled.
+
+    Raises VampnetError; Interrupted at Ctrl-C, when what is finished was written to part files.
+    """
+    check_job(request, outputs, plot=plot)
+    if isinstance(request, CompressRequest):
+        return _compress(request, outputs[0], model, report)
+    if isinstance(request, DecompressRequest) and read_header(request.input).generation is None:
+        return _decode(request, outputs[0], model, report)
+    if model is None:
+        if report is not None:
+            report(Progress("load", 0, 1, 0.0))
+        model = load_model(request)
+    with FileJob(request, outputs, model, resume=resume, report=report, cancelled=cancelled) as job:
+        try:
+            job.check_domain()
+            for finished in drive(job.runs, model.fill, at_once=model.runs_at_once, journal=job.journal):
+                if finished.error is not None:
+                    raise finished.error
+                variations = finished.result or []
+                job.write(variations)
+                if plot is not None and finished.number == 0:
+                    draw_plot(job, plot, variations[0])
+        except KeyboardInterrupt:
+            raise _interrupted(job) from None
+        result = job.finish()
+    return result if plot is None else _with_plot(result, plot)
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    *,
+    model: VampNet,
+    resume: bool = False,
+    report: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    n_jobs: int | None = None,
+    plot_of: Callable[[Request, Sequence[Path]], Path | None] = lambda request, outputs: None,
+) -> Iterator[JobResult | JobFailure]:
+    """Do many jobs of one model; a failure does not stop the others. Yields each result as it is finished.
+
+    On accelerators, windows of several jobs are filled as one batch; on a CPU that gains nothing. `n_jobs` is how many
+    there are, for progress. Close the iterator to stop early.
+    """
+    batch = _Batch(model, resume, report, cancelled, n_jobs)
+    with contextlib.closing(batch):
+        for finished in drive(batch.runs(jobs), model.fill, at_once=model.runs_at_once, journal=batch):
+            place = batch.places.pop(finished.number)
+            if isinstance(place, JobFailure):
+                yield place
+                continue
+            entry, _ = place
+            try:
+                if finished.error is not None:
+                    raise finished.error
+                entry.job.write(finished.result or [])
+                plot = plot_of(entry.job.request, entry.job.outputs)
+                if plot is not None and not entry.is_plotted and finished.result:
+                    draw_plot(entry.job, plot, finished.result[0])
+                    entry.is_plotted, entry.plot = True, plot
+            except VampnetError as error:
+                batch.end(entry)
+                if not entry.has_failed:
+                    entry.has_failed = True
+                    yield JobFailure(entry.job.request, error)
+                continue
+            entry.n_left -= 1
+            if not entry.n_left and not entry.has_failed:
+                result = entry.job.finish()
+                batch.end(entry)
+                yield result if entry.plot is None else _with_plot(result, entry.plot)
+
+
+@dataclass(eq=False)
+class _Entry:
+    """One job of a batch."""
+
+    job: FileJob
+    n_left: int
+    """Runs that are not finished."""
+    has_failed: bool = False
+    is_plotted: bool = False
+    plot: Path | None = None
+
+
+class _Batch:
+    """Many jobs as one sequence of runs, with a journal each."""
+
+    def __init__(
+        self,
+        model: VampNet,
+        resume: bool,
+        report: Report | None,
+        cancelled: Callable[[], bool] | None,
+        n_jobs: int | None,
+    ) -> None:
+        self._model, self._resume, self._report, self._cancelled = model, resume, report, cancelled
+        self._n_jobs, self._n_done = n_jobs or 1, 0
+        self._shares: dict[int, float] = {}
+        self._entries: list[_Entry] = []
+        self.places: dict[int, tuple[_Entry, int] | JobFailure] = {}
+        """What each run belongs to: a job and the run's number within it, or a job that failed before it began."""
+
+    def runs(self, jobs: Iterable[Job]) -> Iterator[Run[list[Variation]]]:
+        """All runs of all jobs, each job opened when its first run is asked for."""
+        number = 0
+        for request, outputs in jobs:
+            try:
+                check_job(request, outputs)
+                job = FileJob(
+                    request,
+                    outputs,
+                    self._model,
+                    resume=self._resume,
+                    report=self._reporter(len(self._entries)),
+                    cancelled=self._cancelled,
+                )
+                entry = _Entry(job, len(job.runs))
+                self._entries.append(entry)
+                job.check_domain()
+            except VampnetError as error:
+                self.places[number] = JobFailure(request, error)
+                self._n_done += 1
+                yield _nothing()
+                number += 1
+                continue
+            for place, run in enumerate(entry.job.runs):
+                self.places[number] = (entry, place)
+                yield run
+                number += 1
+
+    def recall(self, run: int, number: int, request: WindowRequest) -> Tensor | None:
+        """The codes of a window that an earlier batch filled."""
+        place = self.places[run]
+        return None if isinstance(place, JobFailure) else place[0].job.journal.recall(place[1], number, request)
+
+    def record(self, run: int, number: int, filled_BCT: Tensor) -> None:
+        """Keep the codes of a window in its own job's journal."""
+        place = self.places[run]
+        if not isinstance(place, JobFailure):
+            place[0].job.journal.record(place[1], number, filled_BCT)
+
+    def end(self, entry: _Entry) -> None:
+        """Let go of a job's files."""
+        self._shares.pop(self._entries.index(entry), None)
+        self._n_done += 1
+        entry.job.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Let go of all jobs' files; journals of unfinished ones stay."""
+        for entry in self._entries:
+            entry.job.__exit__(None, None, None)
+
+    def _reporter(self, index: int) -> Report | None:
+        if self._report is None:
+            return None
+
+        def tell(progress: Progress) -> None:
+            self._shares[index] = progress.share
+            share = min((self._n_done + sum(self._shares.values())) / self._n_jobs, 1.0)
+            assert self._report is not None
+            self._report(Progress("files", self._n_done, self._n_jobs, share))
+
+        return tell
+
+
+def _nothing() -> Run[list[Variation]]:
+    """A run that makes nothing, in the place of a job that could not begin."""
+    return []
+    yield  # a generator
+
+
+def _interrupted(job: FileJob) -> Interrupted:
+    """What to say at Ctrl-C, once part files are written."""
+    how = "the same command with --resume goes on from there"
+    if not job.is_worth_keeping:
+        job.journal.remove()
+        return Interrupted("interrupted; no output was written")
+    try:
+        log.info("interrupted: writing what is finished")
+        parts = job.write_parts()
+    except (KeyboardInterrupt, VampnetError):
+        return Interrupted(f"interrupted; what was generated is kept, {how}")
+    if not parts:
+        return Interrupted(f"interrupted; nothing can be heard yet, but what was generated is kept: {how}")
+    names = ", ".join(str(path) for path, _ in parts[:3]) + (", ..." if parts[3:] else "")
+    return Interrupted(f"interrupted; {names}: the first {parts[0][1]:.1f} s; {how}")
+
+
+def draw_plot(job: FileJob, path: Path, variation: Variation) -> None:
+    """Draw input, output and kept tokens of a job's first variation."""
+    request, output = job.request, job.outputs[0]
+    beside: str | None = request.input or getattr(request, "like", "") or None
+    prompt = getattr(request, "prompt", "")
+    before_s = from_s = 0.0
+    if isinstance(request, OutpaintRequest):
+        before_s = request.before_s
+        if not before_s and isinstance(job.source, FileSource):
+            from_s = samples_to_seconds(job.source.n_samples, job.source.sample_rate_hz) - PLOT_LEAD_S
+    elif isinstance(request, InpaintRequest):
+        from_s = min(start_s for start_s, _ in request.regions) - PLOT_LEAD_S
+    if isinstance(request, DecompressRequest) or getattr(request, "bars", 0):
+        beside = None  # bars that were cut out of the input have no picture of their own to be compared with
+    title = f"{request.task}: {prompt}" if prompt else request.task
+    plot_vamp(
+        path,
+        beside,
+        output,
+        ~variation.keep_CT,
+        title,
+        variation.frames_per_s,
+        input_at_s=before_s,
+        from_s=max(from_s, 0),
+    )
+
+
+def _with_plot(result: JobResult, plot: Path) -> JobResult:
+    return JobResult(**{**vars(result), "plot": str(plot)})
+
+
+# Jobs that generate nothing ----------------------------------------------------------------------------------------
+
+
+def _codec_for(request: Request, model: VampNet | None) -> Codec:
+    if model is not None:
+        return model.codec
+    return load_codec(request.model.bundle).to(select_device(request.model.device))
+
+
+def _compress(request: CompressRequest, output: Path, model: VampNet | None, report: Report | None) -> JobResult:
+    """Write a .vamp file; only one that leaves tokens to be generated needs the networks."""
+    user: VampNet | Codec = model if model is not None else _codec_for(request, None)
+    if needs_model(request.compression, _codec_for(request, model)) and model is None:
+        user = load_model(request)
+    source = FileSource(Path(request.input))
+    with whole_file(output) as temporary, open(temporary, "wb") as file:
+        made = compress(source, file, user, request.compression, request.sampling, report)
+    seconds = round(samples_to_seconds(source.n_samples, source.sample_rate_hz), 6)
+    facts = InputFacts(request.input, source.sample_rate_hz, source.channels, source.n_samples, seconds)
+    generation = made.header.generation
+    seed = None if generation is None else generation.sampling.seed
+    done = JobOutput(str(output), seed, 1, seconds, None, command_of(request, output))
+    return JobResult(
+        request.task, (done,), facts, model="" if generation is None else generation.model_id, facts=rates_of(made)
+    )
+
+
+def _decode(request: DecompressRequest, output: Path, model: VampNet | None, report: Report | None) -> JobResult:
+    """Open a .vamp file that holds all tokens; a codec does."""
+    codec = _codec_for(request, model)
+    with contextlib.ExitStack() as stack:
+        reader = VampReader(stack.enter_context(open_vamp(request.input)), request.input)
+        header: Header = reader.header
+        writer = stack.enter_context(
+            AudioWriter(output, header.sample_rate_hz, header.channels, subtype_of(request.output))
+        )
+        spool = stack.enter_context(Spool(header.channels, folder=output.absolute().parent))
+        sound = decode_whole(reader, codec, spool, report)
+        for block in sound.blocks(exact=True):
+            writer.write(block)
+    done = JobOutput(str(output), None, 1, round(header.duration_s, 6), None, command_of(request, output))
+    facts = InputFacts(
+        request.input, header.sample_rate_hz, header.channels, header.n_samples, round(header.duration_s, 6)
+    )
+    return JobResult(request.task, (done,), facts)

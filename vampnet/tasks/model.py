@@ -1,0 +1,318 @@
+"""VampNet: a loaded model with one method per task, for audio in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from vampnet.audio.inputs import AudioLike, as_audio
+from vampnet.audio.sources import MemorySource
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.compression.config import CompressionConfig
+from vampnet.compression.container import VampReader, open_vamp
+from vampnet.config import check
+from vampnet.device import select_device, select_precision
+from vampnet.errors import SettingsError
+from vampnet.generation.config import SamplingConfig
+from vampnet.generation.pipeline import Pipeline, held_format
+from vampnet.generation.progress import Report
+from vampnet.generation.reference_mode import check_compat
+from vampnet.generation.run import Run, run_all
+from vampnet.models.bundle import load_bundle
+from vampnet.models.lora import apply_adapter, parse_adapter, read_adapter
+from vampnet.models.openvino import check_backend
+from vampnet.prompts.grammar import parse_prompt
+from vampnet.prompts.parts import Prompt
+from vampnet.storage import write_whole
+from vampnet.tasks.compress import CompressionReport, compress, decode_whole, decompress
+from vampnet.tasks.generate import generate, generate_like
+from vampnet.tasks.inpaint import inpaint
+from vampnet.tasks.loop import cut_bars, events_of, loop
+from vampnet.tasks.outpaint import outpaint
+from vampnet.tasks.stretch import stretch
+from vampnet.tasks.task import Session, Variation, Workspace
+from vampnet.tasks.telephone import telephone
+from vampnet.tasks.vamp import vamp
+
+DEFAULT_PROMPT = "periodic(7)"
+"""Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
+DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
+"""What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
+LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
+"""What is kept of a clip whose style is taken up."""
+MAX_VARIATIONS = 1000
+
+Beats = Events | TrackerConfig | None
+PromptLike = Prompt | str
+Regions = Sequence[tuple[float, float | None]]
+Variations = Variation | list[Variation]
+"""One variation where n is 1, else a list of n."""
+
+
+class VampNet(Pipeline):
+    """A loaded model with one method per task: `model = vampnet.load(); model.vamp("song.wav").save("out.wav")`.
+
+    Audio goes in as a path, `vampnet.Audio`, or a pair (samples, sample rate in Hz), see `vampnet.audio.inputs`. A
+    prompt is a `vampnet.Prompt`, its text, or a preset's name. Each method returns one `Variation`, or a list of `n`;
+    number k of the list equals what `sampling.seed + k` alone gives (`loop` excepted, whose variations share a seam).
+    `report` hears `Progress` after every decoding step, and may raise to stop the job.
+    """
+
+    def vamp(
+        self,
+        audio: AudioLike,
+        *,
+        n: int = 1,
+        prompt: PromptLike = DEFAULT_PROMPT,
+        sampling: SamplingConfig = SamplingConfig(),
+        beats: Beats = None,
+        report: Report | None = None,
+    ) -> Variations:
+        """Vary a recording: tokens that the prompt keeps stay, the others are generated.
+
+        >>> model.vamp("song.wav", prompt="beats(after=75ms) | keep(0, 2)", sampling=vampnet.SamplingConfig(seed=1))
+
+        `beats` says where beats are, or how to find them; they are looked for only when a prompt needs them. Raises
+        VampnetError for unusable input.
+        """
+        source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
+        return self._run(n, sampling, report, lambda session: vamp(session, source, kept, beats))
+
+    def inpaint(
+        self,
+        audio: AudioLike,
+        *,
+        regions: Regions,
+        n: int = 1,
+        prompt: PromptLike = "nothing",
+        sampling: SamplingConfig = SamplingConfig(),
+        beats: Beats = None,
+        report: Report | None = None,
+    ) -> Variations:
+        """Generate regions (start and end in seconds; an end of None is the file's) anew, all else bit for bit.
+
+        >>> model.inpaint("song.wav", regions=[(3.0, 5.5)])
+        """
+        source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
+        return self._run(n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats))
+
+    def outpaint(
+        self,
+        audio: AudioLike,
+        *,
+        before_s: float = 0.0,
+        after_s: float = 0.0,
+        n: int = 1,
+        theme: PromptLike | None = DEFAULT_THEME,
+        sampling: SamplingConfig = SamplingConfig(),
+        report: Report | None = None,
+    ) -> Variations:
+        """Generate music before and after a recording, in its tempo and key.
+
+        >>> model.outpaint("song.wav", before_s=4, after_s=8)
+
+        `theme` is what new music keeps of the recording's first or last bars, looped; None lets it go its own way.
+        """
+        source, kept = MemorySource(as_audio(audio)), as_prompt(theme or "nothing")
+        return self._run(n, sampling, report, lambda session: outpaint(session, source, before_s, after_s, kept))
+
+    def continue_(
+        self,
+        audio: AudioLike,
+        *,
+        seconds: float = 8.0,
+        n: int = 1,
+        theme: PromptLike | None = DEFAULT_THEME,
+        sampling: SamplingConfig = SamplingConfig(),
+        report: Report | None = None,
+    ) -> Variations:
+        """Let a recording go on for some seconds: `outpaint` after it.
+
+        >>> model.continue_("song.wav", seconds=12)
+        """
+        return self.outpaint(audio, after_s=seconds, n=n, theme=theme, sampling=sampling, report=report)
+
+    def generate(
+        self,
+        *,
+        seconds: float = 10.0,
+        like: AudioLike | None = None,
+        n: int = 1,
+        prompt: PromptLike | None = None,
+        theme: PromptLike | None = DEFAULT_THEME,
+        sampling: SamplingConfig = SamplingConfig(),
+        report: Report | None = None,
+    ) -> Variations:
+        """Make new music, from nothing or in the style of a clip.
+
+        >>> model.generate(seconds=20, like="clip.wav")
+
+        `prompt` is what is kept of the clip; `theme` is what music from nothing keeps of its own opening, looped.
+        """
+        if like is None:
+            own, kept = as_prompt(theme or "nothing"), as_prompt(prompt or "nothing")
+            return self._run(n, sampling, report, lambda session: generate(session, seconds, own, kept))
+        clip, kept = as_audio(like), as_prompt(prompt or LIKE_PROMPT)
+        return self._run(n, sampling, report, lambda session: generate_like(session, clip, seconds, kept))
+
+    def loop(
+        self,
+        audio: AudioLike,
+        *,
+        bars: int | None = None,
+        n: int = 1,
+        prompt: PromptLike = DEFAULT_PROMPT,
+        sampling: SamplingConfig = SamplingConfig(),
+        beats: Beats = None,
+        report: Report | None = None,
+    ) -> Variations:
+        """Vary a loop so that every variation joins itself and each other; the audio is one turn of it.
+
+        >>> model.loop("loop.wav", n=8)
+
+        `bars` cuts so many bars first, from the first downbeat on.
+        """
+        turn, kept = as_audio(audio), as_prompt(prompt)
+        if bars:
+            turn, beats = cut_bars(turn, events_of(turn, beats), bars), None
+        check("n", n, 1, MAX_VARIATIONS)
+        with Workspace(self, sampling, report=report) as space:
+            numbers = tuple(range(1, n + 1))
+            made = run_all([loop(space, turn, numbers, kept, beats)], self.fill)[0]
+        return made[0] if n == 1 else made
+
+    def stretch(
+        self,
+        audio: AudioLike,
+        *,
+        factor: float = 2.0,
+        n: int = 1,
+        sampling: SamplingConfig = SamplingConfig(),
+        report: Report | None = None,
+    ) -> Variations:
+        """Make a recording `factor` times as long, 1 to 16: its tokens are spread out, those between generated.
+
+        >>> model.stretch("song.wav", factor=1.5)
+        """
+        source = MemorySource(as_audio(audio))
+        return self._run(n, sampling, report, lambda session: stretch(session, source, factor))
+
+    def telephone(
+        self,
+        audio: AudioLike,
+        *,
+        rounds: int = 8,
+        n: int = 1,
+        prompt: PromptLike = DEFAULT_PROMPT,
+        sampling: SamplingConfig = SamplingConfig(),
+        beats: Beats = None,
+        report: Report | None = None,
+    ) -> Variations:
+        """Vamp the vamp of the vamp: every round's output is the next round's input.
+
+        >>> model.telephone("song.wav", rounds=3)
+        """
+        source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
+        return self._run(n, sampling, report, lambda session: telephone(session, source, rounds, kept, beats))
+
+    def compress(
+        self,
+        audio: AudioLike,
+        path: str | os.PathLike[str],
+        *,
+        compression: CompressionConfig = CompressionConfig(),
+        sampling: SamplingConfig = SamplingConfig(),
+        report: Report | None = None,
+    ) -> CompressionReport:
+        """Write a .vamp file of some of the tokens; the others are generated when it is opened.
+
+        >>> model.compress("song.wav", "song.vamp", compression=vampnet.CompressionConfig(codebooks=3))
+        """
+        file = io.BytesIO()
+        made = compress(MemorySource(as_audio(audio)), file, self, compression, sampling, report)
+        write_whole(Path(path), file.getvalue())
+        return made
+
+    def decompress(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        any_model: bool = False,
+        report: Report | None = None,
+    ) -> Variations:
+        """Open a .vamp file; tokens that it does not hold are generated, with its own seed or `seed`.
+
+        >>> model.decompress("song.vamp").save("song.wav")
+        """
+        with open_vamp(path) as file:
+            reader = VampReader(file, str(path))
+            generation = reader.header.generation
+            if generation is None:
+                if seed is not None or n != 1:
+                    raise SettingsError(f"{path} holds all tokens, so a seed or variations would change nothing")
+                with Workspace(self, SamplingConfig()) as space:
+                    sound = decode_whole(reader, self.codec, space.spool(reader.header.channels), report)
+                    keep_CT = torch.ones(self.codec.n_codebooks, 0, dtype=torch.bool)
+                    return Variation(sound, 0, keep_CT, frames_per_s=self.codec.frames_per_s).in_memory()
+            sampling = generation.sampling
+            if seed is not None:
+                sampling = SamplingConfig(**{**vars(sampling), "seed": seed})
+            return self._run(n, sampling, report, lambda session: decompress(session, reader, any_model=any_model))
+
+    def _run(
+        self,
+        n: int,
+        sampling: SamplingConfig,
+        report: Report | None,
+        task: Callable[[Session], Run[Variation]],
+    ) -> Variations:
+        """Run a task once per variation."""
+        check("n", n, 1, MAX_VARIATIONS)
+        with Workspace(self, sampling, n, report=report) as space:
+            runs = [task(space.session(number)) for number in range(1, n + 1)]
+            made = [one.in_memory() for one in run_all(runs, self.fill, at_once=self.runs_at_once)]
+        return made[0] if n == 1 else made
+
+
+def as_prompt(prompt: PromptLike) -> Prompt:
+    """A prompt from a prompt, its text, or a preset's name. Raises PromptError."""
+    return parse_prompt(prompt) if isinstance(prompt, str) else prompt
+
+
+def load(
+    name: str | os.PathLike[str] = "default",
+    *,
+    device: str = "auto",
+    lora: Sequence[str | os.PathLike[str]] = (),
+    backend: str = "torch",
+    precision: str = "auto",
+    compat: str = "",
+) -> VampNet:
+    """Load a model: "default" (embedded), a folder, or OWNER/NAME on the hub.
+
+    A folder or repository is a bundle, or holds the authors' `codec.pth`, `coarse.pth` and `c2f.pth`.
+
+    lora: adapter files, each with an optional strength: "jazz.safetensors:0.5"; several add up.
+    device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    backend: "openvino" has OpenVINO run the networks (`vampnet.models.openvino`).
+    precision: "auto", "float32" or "bfloat16".
+    compat: "reference" prepares and cuts audio as the authors' code does (`vampnet.generation.reference_mode`).
+
+    Raises BundleError for a bundle or adapter that is missing, damaged or does not fit, SettingsError for a device,
+    backend or precision that is unknown or not there, DependencyError for a backend that is not installed.
+    """
+    place = select_device(device)
+    check_backend(backend, place, check_compat(compat))  # before seconds of loading
+    dtype = torch.float32 if compat else select_precision(precision, place)
+    # Adapters are added to the weights as they were trained, in float32.
+    bundle = load_bundle(name, torch.float32 if lora else held_format(dtype, backend))
+    for text in lora:
+        path, strength = parse_adapter(os.fspath(text))
+        apply_adapter(bundle, read_adapter(path), strength, path)
+    return VampNet(bundle, device, compat=compat, backend=backend, precision=precision)
