@@ -19,8 +19,8 @@ from PIL import Image
 
 from vampnet.apps.cli.main import main as vampnet
 from vampnet.audio.plot import plot_vamp
-from vampnet.generation.pipeline import load
 from vampnet.tasks.compress import kept_prompt
+from vampnet.tasks.model import load
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "gallery"

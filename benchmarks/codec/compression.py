@@ -42,9 +42,9 @@ from vampnet.compression.tokens import block_frames_of
 from vampnet.evaluation.embeddings.builtin import MelStatistics
 from vampnet.evaluation.metrics.frechet import Moments, frechet_distance
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import load
 from vampnet.generation.tokens import encode
 from vampnet.tasks.compress import compress, decompress, report_of
+from vampnet.tasks.model import load
 from vampnet.training.data.wave_dataset import levelled_excerpt
 
 CODEBOOKS, PERIODS, OPUS_KBPS = (1, 2, 4, 8, 14), (1, 2, 4, 8, 16), (6, 8, 12, 16, 24, 32)

@@ -30,9 +30,9 @@ from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
 from vampnet.codec.chunked import BLOCK_FRAMES
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet, load
 from vampnet.generation.tokens import material_of
 from vampnet.prompts.parts import Nothing
+from vampnet.tasks.model import VampNet, load
 from vampnet.training.data.wave_dataset import levelled_excerpt
 
 SECONDS, N_FFT = 10.0, 2048

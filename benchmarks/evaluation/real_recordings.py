@@ -22,7 +22,7 @@ from vampnet.evaluation.experiments.conditions import make
 from vampnet.evaluation.experiments.experiment import Condition
 from vampnet.evaluation.experiments.measures import measure_outputs, refer
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet, load
+from vampnet.tasks.model import VampNet, load
 from vampnet.training.data.wave_dataset import levelled_excerpt
 
 MEASURES = {"mel": "mel", "chroma": "chroma", "beat_f": "beat F", "onsets": "onset ratio"}

@@ -20,6 +20,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch import Tensor
+from vampnet.generation.stream import Job
+from vampnet.generation.timings import Clock
+from vampnet.jobs.batch import plan, vamp_files
 
 from vampnet.audio.files import Audio, probe, read, write
 from vampnet.audio.folders import audio_files_in
@@ -27,9 +30,6 @@ from vampnet.audio.sources import FileSource
 from vampnet.device import inference_dtype
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import DEFAULT_PROMPT, VampNet, load
-from vampnet.generation.stream import Job
-from vampnet.generation.timings import Clock
-from vampnet.jobs.batch import plan, vamp_files
 
 
 def cut(paths: Sequence[Path], folder: Path, seconds: float) -> list[Path]:

@@ -36,13 +36,13 @@ from vampnet.codec.dac import DacCodec
 from vampnet.device import inference_dtype
 from vampnet.errors import DependencyError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet, load
 from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.openvino import OpenVinoNetwork
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.parts import Nothing
+from vampnet.tasks.model import VampNet, load
 
 COARSE_FRAMES, C2F_FRAMES, SECONDS = 575, 173, 10.0
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from vampnet.tasks.in_memory import generate, outpaint
+from vampnet.tasks.takes import DEFAULT_THEME
 
 from benchmarks.tables import report, table
 from vampnet.audio.files import Audio, Samples, read
@@ -28,9 +30,7 @@ from vampnet.evaluation.metrics.harmony import KeyEstimate, chroma_of, key_agree
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s, spectral_flux_db
 from vampnet.evaluation.metrics.rhythm import rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet, load
-from vampnet.tasks.in_memory import generate, outpaint
-from vampnet.tasks.takes import DEFAULT_THEME
+from vampnet.tasks.model import VampNet, load
 
 PART_S, OPENING_S = 10.0, 4.0
 SILENT_DB, DRONE_SHARE = 40.0, 0.2

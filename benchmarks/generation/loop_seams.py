@@ -18,8 +18,8 @@ import numpy as np
 from vampnet.audio.files import Audio, read
 from vampnet.beats.events import Events
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import load
 from vampnet.tasks.loop import cut_bars, loop
+from vampnet.tasks.model import load
 
 FRAME = 256
 

@@ -38,10 +38,10 @@ from vampnet.evaluation.experiments.analysis import Statistic, combine, mean_of
 from vampnet.evaluation.metrics.frechet import Floats, GroupedMoments, Moments, factor, frechet_distance, quick_distance
 from vampnet.evaluation.metrics.statistics import resample_counts
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import load
 from vampnet.generation.sampling import TokenNetwork, draw, fill, masked_after_each_step
 from vampnet.models.config import ModelConfig
 from vampnet.prompts.masks import mask_codes
+from vampnet.tasks.model import load
 from vampnet.training.data.token_dataset import open_tokens
 
 RESAMPLES = 200

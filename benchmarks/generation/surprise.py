@@ -15,7 +15,7 @@ import numpy as np
 
 from vampnet.audio.folders import audio_files_in
 from vampnet.audio.sources import FileSource
-from vampnet.generation.pipeline import load
+from vampnet.tasks.model import load
 from vampnet.tasks.out_of_domain import surprise
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 0.99, 1.0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vampnet.audio.files import Audio, AudioWriter, read
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import load
+from vampnet.tasks.model import load
 
 
 def write_repeated(path: Path, audio: Audio, n_samples: int) -> None:

@@ -11,10 +11,10 @@ from vampnet.audio.files import Audio, read, resample
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.mel import mel_distance
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.prompts.parts import Periodic
+from vampnet.tasks.model import VampNet
 from vampnet.training.masked_objective import draw_fixed_rate_keep, masked_loss
 
 LOOP = Path(__file__).parents[2] / "examples" / "loop.wav"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from vampnet.jobs.resume import part_path, work_folder
 
 from tests.support.tiny import shorten_windows, tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
@@ -16,10 +17,9 @@ from vampnet.audio.loudness import measure
 from vampnet.beats.events import Events
 from vampnet.errors import Interrupted, SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
-from vampnet.jobs.resume import part_path, work_folder
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.parts import Nothing, Periodic, Prompt, Random
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=5)
 PROMPT = Periodic(9) | Random(0.1)

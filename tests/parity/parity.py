@@ -33,7 +33,6 @@ from vampnet.audio.files import read
 from vampnet.codec.dac import DacCodec
 from vampnet.generation import reference_mode as compat
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.generation.reference_mode import reference_chunk
 from vampnet.generation.sampling import (
     draw,
@@ -50,6 +49,7 @@ from vampnet.models.format import Bundle
 from vampnet.models.reference_checkpoints import read_network
 from vampnet.models.transformer import MaskedTransformer, relative_position_bucket
 from vampnet.prompts import masks
+from vampnet.tasks.model import VampNet
 
 GREEDY = SamplingConfig(temperature=0, mask_temperature=0)
 NOT_COMPARED = {

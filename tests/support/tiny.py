@@ -12,10 +12,10 @@ import torch
 from vampnet.audio.files import Audio
 from vampnet.codec.config import MagnitudeConfig
 from vampnet.codec.magnitude import MagnitudeCodec
-from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle, save_bundle
 from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import MaskedTransformer
+from vampnet.tasks.model import VampNet
 
 CODEC = MagnitudeConfig(
     width=32, encoder_depth=2, decoder_width=32, decoder_depth=2, fine_width=16, fine_depth=1, latent_dim=24,
@@ -55,14 +55,14 @@ def shorten_windows(patch: pytest.MonkeyPatch) -> None:
     lengths = {"COARSE_WINDOW_S": 1.0, "COARSE_CONTEXT_S": 0.25, "C2F_WINDOW_S": 0.3, "C2F_CONTEXT_S": 0.075}
     for name, seconds in lengths.items():
         patch.setattr(f"vampnet.generation.pipeline.{name}", seconds)
-    for module in ("codec.chunked", "generation.stream", "generation.tokens"):
+    for module in ("codec.chunked", "generation.tokens"):
         patch.setattr(f"vampnet.{module}.BLOCK_FRAMES", 32)
     patch.setattr("vampnet.codec.magnitude.MagnitudeCodec.decoder_block", 32)
 
 
 def in_float32(patch: pytest.MonkeyPatch) -> None:
     """Models loaded from here on compute in float32: the same on any CPU, and no time goes into preparing bfloat16."""
-    patch.setattr("vampnet.generation.pipeline.inference_dtype", lambda device: torch.float32)
+    patch.setattr("vampnet.generation.pipeline.select_precision", lambda name, device: torch.float32)
 
 
 def tone(duration_s: float, rate_hz: int = 44100, channels: int = 1, level: float = 0.1, seed: int = 0) -> Audio:

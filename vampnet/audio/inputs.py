@@ -33,16 +33,16 @@ def as_audio(audio: AudioLike, sample_rate_hz: int | None = None) -> Audio:
     if isinstance(audio, (str, os.PathLike)):
         return read(audio)
     if isinstance(audio, (tuple, list)) and len(audio) == 2 and sample_rate_hz is None:
-        samples, sample_rate_hz = audio
-        if isinstance(samples, (int, np.integer)) and not isinstance(sample_rate_hz, (int, np.integer)):
-            samples, sample_rate_hz = sample_rate_hz, samples  # (rate, samples), as scipy.io.wavfile has it
+        samples, rate_hz = audio
+        if isinstance(samples, (int, np.integer)) and not isinstance(rate_hz, (int, np.integer)):
+            samples, rate_hz = rate_hz, samples  # (rate, samples), as scipy.io.wavfile has it
     else:
-        samples = audio
-    if sample_rate_hz is None:
+        samples, rate_hz = audio, sample_rate_hz
+    if rate_hz is None:
         raise AudioError("samples need their rate: give (samples, sample_rate_hz), a path, or vampnet.Audio")
-    if isinstance(sample_rate_hz, bool) or int(sample_rate_hz) != sample_rate_hz:
-        raise AudioError(f"sample rate is {sample_rate_hz!r}, but must be a whole number of Hz")
-    return Audio(_channels_first(_as_floats(_as_array(samples))), int(sample_rate_hz))
+    if isinstance(rate_hz, bool) or not isinstance(rate_hz, (int, float, np.number)) or int(rate_hz) != rate_hz:
+        raise AudioError(f"sample rate is {rate_hz!r}, but must be a whole number of Hz")
+    return Audio(_channels_first(_as_floats(_as_array(samples))), int(rate_hz))
 
 
 def _as_array(samples: Any) -> np.ndarray:

@@ -19,7 +19,11 @@ class Source(Protocol):
 
     sample_rate_hz: int
     channels: int
-    n_samples: int
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel."""
+        ...
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
         """Blocks (channels, n) from sample `first` on, float32; with `exact`, float64 where that alone holds them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,9 +23,14 @@ from vampnet.generation.reference_mode import check_compat, encode_like_referenc
 from vampnet.generation.run import Stage, WindowRequest
 from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.generation.tokens import TokenStream, tokens_of, tokens_of_codes
+from vampnet.models.bundle import load_bundle
 from vampnet.models.digest import digest_weights
 from vampnet.models.format import Bundle
+from vampnet.models.lora import apply_adapter, parse_adapter, read_adapter
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
+from vampnet.prompts.context import PromptContext
+from vampnet.prompts.parts import Prompt
+from vampnet.seeds import stream_seed
 
 COARSE_WINDOW_S, COARSE_CONTEXT_S = 10.0, 2.5
 """Length of a coarse window and of the generated context it begins with, seconds (paper: 10 s)."""
@@ -31,6 +38,8 @@ C2F_WINDOW_S, C2F_CONTEXT_S = 3.0, 0.75
 """The same for the coarse-to-fine model (paper: 3 s)."""
 RUNS_AT_ONCE = 16
 """Runs whose windows an accelerator fills together."""
+
+P = TypeVar("P", bound="Pipeline")
 
 
 class Pipeline:
@@ -93,6 +102,30 @@ class Pipeline:
         output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples, encoded.gain, encoded.lufs)
         return tokens_of_codes(encoded.codes_NCT, output, n_readers)
 
+    def keep(
+        self,
+        prompt: Prompt,
+        n_frames: int,
+        seed: int,
+        find_events: Callable[[str], Sequence[float]] | None = None,
+        start_frame: int = 0,
+    ) -> Tensor:
+        """keep_CT (C, T), bool: what a prompt keeps of material of `n_frames` frames, its draws made with `seed`.
+
+        `find_events` gives the moments (seconds) of "beats", "downbeats" and "onsets" to prompts that need them.
+        `start_frame`: the material's first frame within the file that times and periods count from.
+        """
+        context = PromptContext(
+            self.codec.n_codebooks,
+            n_frames,
+            self.codec.sample_rate_hz,
+            self.codec.hop,
+            generator=torch.Generator().manual_seed(stream_seed(seed, "prompt")),
+            start_frame=start_frame,
+            find_events=find_events,
+        )
+        return prompt.keep(context)
+
     def fill(self, requests: Sequence[WindowRequest]) -> list[Tensor]:
         """Codes (B, C, T) of windows of one kind, on the CPU; each comes out as it would alone.
 
@@ -135,6 +168,31 @@ class Pipeline:
     def id(self) -> str:
         """Model id: the first 16 hexadecimal digits of the weights' digest."""
         return self.weights_digest[:16]
+
+
+def load_pipeline(
+    name: str | os.PathLike[str],
+    kind: type[P],
+    *,
+    device: str = "auto",
+    lora: Sequence[str | os.PathLike[str]] = (),
+    backend: str = "torch",
+    precision: str = "auto",
+    compat: str = "",
+) -> P:
+    """Load a bundle with its adapters as a `kind` of pipeline; the arguments are those of `vampnet.load`.
+
+    Raises BundleError, SettingsError or DependencyError.
+    """
+    place = select_device(device)
+    check_backend(backend, place, check_compat(compat))  # before seconds of loading
+    dtype = torch.float32 if compat else select_precision(precision, place)
+    # Adapters are added to the weights as they were trained, in float32.
+    bundle = load_bundle(name, torch.float32 if lora else held_format(dtype, backend))
+    for text in lora:
+        path, strength = parse_adapter(os.fspath(text))
+        apply_adapter(bundle, read_adapter(path), strength, path)
+    return kind(bundle, device, compat=compat, backend=backend, precision=precision)
 
 
 def held_format(dtype: torch.dtype, backend: str) -> torch.dtype:

@@ -54,7 +54,7 @@ class Clock:
     """Adds up the seconds of named stages."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -86,7 +86,8 @@ class WindowJournal:
         with guarded(self.path / WINDOWS, AudioError, "write"):
             self._file.write(packed + data)
             self._file.flush()
-        self._places[run, number] = (place + _RECORD.size, tuple(filled_BCT.shape))
+        n_items, n_codebooks, n_frames = filled_BCT.shape
+        self._places[run, number] = (place + _RECORD.size, (n_items, n_codebooks, n_frames))
 
     def close(self) -> None:
         """Let go of the file; what it holds stays."""

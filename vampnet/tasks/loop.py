@@ -45,7 +45,7 @@ def loop(
     """Variations of a loop (its samples from the first to the last are one turn of it), by their numbers from 1.
 
     Each has the loop's rate, channels, number of samples and loudness. The end of any leads into any start,
-    since all share the seam of variation 1, which is always made. Raises SettingsError for audio too short or long to loop.
+    since all share the seam of variation 1, which is always made. Raises SettingsError for audio of other lengths.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
     model = workspace.model

@@ -15,16 +15,11 @@ from vampnet.beats.events import Events, TrackerConfig
 from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import VampReader, open_vamp
 from vampnet.config import check
-from vampnet.device import select_device, select_precision
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import Pipeline, held_format
+from vampnet.generation.pipeline import Pipeline, load_pipeline
 from vampnet.generation.progress import Report
-from vampnet.generation.reference_mode import check_compat
 from vampnet.generation.run import Run, run_all
-from vampnet.models.bundle import load_bundle
-from vampnet.models.lora import apply_adapter, parse_adapter, read_adapter
-from vampnet.models.openvino import check_backend
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Prompt
 from vampnet.storage import write_whole
@@ -307,12 +302,4 @@ def load(
     Raises BundleError for a bundle or adapter that is missing, damaged or does not fit, SettingsError for a device,
     backend or precision that is unknown or not there, DependencyError for a backend that is not installed.
     """
-    place = select_device(device)
-    check_backend(backend, place, check_compat(compat))  # before seconds of loading
-    dtype = torch.float32 if compat else select_precision(precision, place)
-    # Adapters are added to the weights as they were trained, in float32.
-    bundle = load_bundle(name, torch.float32 if lora else held_format(dtype, backend))
-    for text in lora:
-        path, strength = parse_adapter(os.fspath(text))
-        apply_adapter(bundle, read_adapter(path), strength, path)
-    return VampNet(bundle, device, compat=compat, backend=backend, precision=precision)
+    return load_pipeline(name, VampNet, device=device, lora=lora, backend=backend, precision=precision, compat=compat)

@@ -8,7 +8,7 @@ import functools
 import html
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,9 +33,8 @@ from vampnet.generation.progress import Clock, Progress, Report
 from vampnet.generation.run import Run, WindowRequest
 from vampnet.generation.tokens import TokenStream, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
-from vampnet.prompts.context import PromptContext
 from vampnet.prompts.parts import Prompt
-from vampnet.seeds import stream_seed, variation_seed
+from vampnet.seeds import variation_seed
 
 T = TypeVar("T")
 
@@ -224,7 +223,7 @@ class Session:
         n_frames: int,
         events: EventFinder | None = None,
         *,
-        find: Callable[[str], object] | None = None,
+        find: Callable[[str], Sequence[float]] | None = None,
         start_frame: int = 0,
         seed: int | None = None,
     ) -> Tensor:
@@ -232,13 +231,9 @@ class Session:
 
         `start_frame` is the material's first frame within the file that times and periods count from.
         """
-        return keep_of(
-            prompt,
-            self.model,
-            n_frames,
-            self.seed if seed is None else seed,
-            find or (events.events if events is not None else None),
-            start_frame,
+        drawn = self.seed if seed is None else seed
+        return self.model.keep(
+            prompt, n_frames, drawn, find or (events.events if events is not None else None), start_frame
         )
 
     def generate(
@@ -336,7 +331,7 @@ class _Timed(TokenStream):
     """A token stream whose encoding is timed and reported."""
 
     def __init__(self, tokens: TokenStream, clock: Clock, watcher: _SessionWatcher) -> None:
-        def encode() -> object:
+        def encode() -> Iterator[Tensor]:
             blocks, done = tokens.blocks(), 0
             while True:
                 with clock.stage("encode"):
@@ -347,7 +342,7 @@ class _Timed(TokenStream):
                 watcher.encoded(done, tokens.n_frames)
                 yield block
 
-        super().__init__(tokens.n_frames, tokens.n_items, encode, tokens.output)  # type: ignore[arg-type]
+        super().__init__(tokens.n_frames, tokens.n_items, encode, tokens.output)
 
 
 class _DecodedSoFar:
@@ -359,6 +354,7 @@ class _DecodedSoFar:
 
     @property
     def n_samples(self) -> int:
+        """Samples that are decoded so far."""
         n_codec = self._decoder.n_decoded * self._hop
         if not n_codec:
             return 0
@@ -367,26 +363,3 @@ class _DecodedSoFar:
     def blocks(self, first: int = 0, exact: bool = False):
         output = self._output.first(self.n_samples)
         return RestoredSource(self._spool, self._codec_hz, output).blocks(first, exact)
-
-
-def keep_of(
-    prompt: Prompt,
-    model: Pipeline,
-    n_frames: int,
-    seed: int,
-    find_events: Callable[[str], object] | None = None,
-    start_frame: int = 0,
-) -> Tensor:
-    """keep_CT (C, T), bool: what a prompt keeps of material of `n_frames` frames, drawn with a seed."""
-    generator = torch.Generator().manual_seed(stream_seed(seed, "prompt"))
-    codec = model.codec
-    context = PromptContext(
-        codec.n_codebooks,
-        n_frames,
-        codec.sample_rate_hz,
-        codec.hop,
-        generator=generator,
-        start_frame=start_frame,
-        find_events=find_events,  # type: ignore[arg-type]
-    )
-    return prompt.keep(context)

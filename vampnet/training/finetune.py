@@ -22,7 +22,6 @@ from vampnet.audio.files import Audio, read, write
 from vampnet.audio.folders import audio_files_in
 from vampnet.device import select_device
 from vampnet.errors import BundleError, SettingsError, require
-from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, read_adapter, write_adapter
@@ -45,6 +44,8 @@ SAMPLE_S = 10.0
 MONITOR = "nats"
 """The held-out figure that has to fall: cross-entropy over all mask rates and predicted codebooks."""
 
+Vamp = Callable[[Bundle, Audio], Audio]
+"""Vamps an excerpt with the models of a bundle, at the defaults."""
 Say = Callable[[str], None]
 """Takes a line about how far things are."""
 
@@ -89,12 +90,14 @@ def finetune(
     folder: str | Path | None = None,
     device: str = "auto",
     say: Say | None = None,
+    vamp: Vamp | None = None,
 ) -> FinetuneReport:
     """Train adapters on a folder of audio and write them to `output` (safetensors).
 
     `folder` is the working folder (tokens, runs, report.json, samples); by default `output` with the ending .run.
-    `say` is told how far things are. Raises CorpusError for a folder without usable audio, SettingsError for a working
-    folder of another run, DependencyError without the extra `train`.
+    `say` is told how far things are. `vamp` makes audio examples, with and without the adapters. Raises CorpusError
+    for a folder without usable audio, SettingsError for a working folder of another run, DependencyError without the
+    extra `train`.
     """
     say = say or (lambda line: None)
     loaded = load_bundle(bundle)
@@ -128,7 +131,8 @@ def finetune(
     adapter = Adapter(factors, settings.alpha / settings.rank, loaded.codec.id, _about(loaded, settings, report))
     write_adapter(output, adapter)
     write_whole(work / "report.json", json.dumps(dataclasses.asdict(report), indent=1) + "\n", SettingsError)
-    write_samples(work / "samples", Path(audio_folder) / (held_out or data.train).names[0], bundle, adapter, device)
+    if vamp is not None:
+        write_samples(work / "samples", Path(audio_folder) / (held_out or data.train).names[0], bundle, adapter, vamp)
     return report
 
 
@@ -248,7 +252,7 @@ def _digests(audio_folder: Path) -> dict[str, str]:
     return {str(path.relative_to(audio_folder)): sha256_of_file(path, SettingsError) for path in files}
 
 
-def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter, device: str) -> None:
+def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter, vamp: Vamp) -> None:
     """Ten seconds of a file, and its vamp (defaults, seed 0) without and with the adapter, as WAV."""
     make_folder(folder, SettingsError)
     audio = read(path)
@@ -257,9 +261,9 @@ def write_samples(folder: Path, path: Path, bundle: str | Path, adapter: Adapter
     excerpt = Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
     loaded = load_bundle(bundle)
     write(folder / "original.wav", excerpt)
-    write(folder / "before.wav", VampNet(loaded, device).vamp(excerpt).audio)
+    write(folder / "before.wav", vamp(loaded, excerpt))
     apply_adapter(loaded, adapter)
-    write(folder / "after.wav", VampNet(loaded, device).vamp(excerpt).audio)
+    write(folder / "after.wav", vamp(loaded, excerpt))
 
 
 def adapt(model: nn.Module, settings: FinetuneConfig) -> None:

@@ -40,8 +40,8 @@ from vampnet.evaluation.experiments.measures import METRICS, embed, measure_outp
 from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, condition_key, run
 from vampnet.evaluation.metrics.frechet import Moments
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet, load
 from vampnet.prompts.parts import Periodic
+from vampnet.tasks.model import VampNet, load
 
 FAST = SamplingConfig(steps=2, c2f_steps=1)
 CONDITIONS = (

@@ -14,10 +14,10 @@ from vampnet.audio.files import Audio, probe, read, write
 from vampnet.audio.loudness import measure
 from vampnet.errors import AudioError, BundleError, SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.generation.windows import derive_seed
 from vampnet.models.format import Bundle
 from vampnet.prompts.parts import Everything, Keep, Nothing, Periodic, Random
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=2, seed=5)
 

@@ -16,9 +16,9 @@ from vampnet.audio.sources import MemorySource
 from vampnet.errors import SettingsError
 from vampnet.generation import reference_mode as compat
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import load
 from vampnet.generation.tokens import encode
 from vampnet.prompts.parts import Everything, Nothing, Periodic
+from vampnet.tasks.model import load
 
 FAST = SamplingConfig(steps=2, c2f_steps=2, seed=5)
 

@@ -9,8 +9,8 @@ import torch
 
 from tests.support.tiny import CODEC, in_float32, shorten_windows, tiny_vampnet
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.generation.windows import Generation
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=1, c2f_steps=1)
 N_FRAMES = 210

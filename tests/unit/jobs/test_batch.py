@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from vampnet.jobs.batch import MAX_ITEMS, plan, vamp_files
 
 from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import probe, write
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.generation.windows import Request
-from vampnet.jobs.batch import MAX_ITEMS, plan, vamp_files
 from vampnet.jobs.file_job import FileJob
 from vampnet.prompts.parts import Periodic, Random
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=5)
 PROMPT = Periodic(9) | Random(0.1)

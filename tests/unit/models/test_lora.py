@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from tests.support.tiny import write_tiny_bundle
 from vampnet.audio.files import Audio, read, write
 from vampnet.errors import BundleError, CorpusError, SettingsError
-from vampnet.generation.pipeline import load
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
+from vampnet.tasks.model import load
 from vampnet.training.data.token_dataset import open_tokens
 from vampnet.training.finetune import finetune
 from vampnet.training.finetune_config import FinetuneConfig

@@ -13,9 +13,9 @@ import torch
 from tests.support.tiny import tiny_codec, tiny_models, tone, write_tiny_bundle
 from vampnet.errors import DependencyError, SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import load
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
 from vampnet.prompts.parts import Periodic
+from vampnet.tasks.model import load
 
 CPU = torch.device("cpu")
 

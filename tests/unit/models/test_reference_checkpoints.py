@@ -19,12 +19,12 @@ from vampnet.apps.cli.main import main
 from vampnet.audio.files import write
 from vampnet.codec.dac import DacCodec
 from vampnet.errors import BundleError
-from vampnet.generation.pipeline import VampNet, load
 from vampnet.models.bundle import load_bundle, load_codec
 from vampnet.models.format import Bundle
 from vampnet.models.import_reference import import_reference
 from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.models.reference_checkpoints import FILES, LICENCE, read_network
+from vampnet.tasks.model import VampNet, load
 from vampnet.torch_files import read_pth
 
 CODEC = replace(BRANCHED, codebook_size=32)

@@ -17,10 +17,10 @@ from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import read_header
 from vampnet.errors import AudioError, SettingsError, VampFileError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.models.bundle import save_bundle
 from vampnet.prompts.parts import Everything
 from vampnet.tasks.compress import compress, compress_file, decompress, decompress_file, kept_prompt, model_id
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 ALL = CompressionConfig(codebooks=6)
@@ -101,7 +101,7 @@ def test_other_models_and_codecs_are_named(model: VampNet, tmp_path: Path) -> No
     coarse, c2f = tiny_models(codec)
     torch.nn.init.normal_(c2f.state_dict()["out.bias"] if "out.bias" in c2f.state_dict() else next(c2f.parameters()))
     save_bundle(tmp_path / "other", codec, coarse, c2f)
-    from vampnet.generation.pipeline import load
+    from vampnet.tasks.model import load
 
     other = load(tmp_path / "other", "cpu")
     assert other.codec.id == model.codec.id and model_id(other) != model_id(model)

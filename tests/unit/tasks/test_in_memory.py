@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vampnet.tasks.in_memory import generate, inpaint, outpaint, stretch, telephone
+from vampnet.tasks.takes import CROSSFADE_S, DEFAULT_THEME
 
 from tests.support.tiny import tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import read, write
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
-from vampnet.tasks.in_memory import generate, inpaint, outpaint, stretch, telephone
-from vampnet.tasks.takes import CROSSFADE_S, DEFAULT_THEME
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 

@@ -16,8 +16,8 @@ from vampnet.audio.loop_points import mark_loop
 from vampnet.beats.events import Events, steady_events
 from vampnet.errors import AudioError, SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.tasks.loop import _decode_turn, _encode_turn, _generate_turns, _resampled_turn, cut_bars, loop
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1)
 

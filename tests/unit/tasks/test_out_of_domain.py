@@ -16,9 +16,9 @@ from tests.support.tiny import COARSE, tone
 from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio, write
 from vampnet.audio.sources import FileSource, MemorySource
-from vampnet.generation.pipeline import VampNet, load
 from vampnet.models.bundle import find_bundle
 from vampnet.models.config import ModelConfig
+from vampnet.tasks.model import VampNet, load
 from vampnet.tasks.out_of_domain import excerpt, surprise, surprise_limit, surprise_of_codes, warning
 
 LOOP = Path(__file__).parents[3] / "examples" / "loop.wav"

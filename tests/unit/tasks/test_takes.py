@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from vampnet.tasks.in_memory import inpaint
+from vampnet.tasks.takes import CROSSFADE_S, Desk
 
 from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
@@ -18,11 +20,9 @@ from vampnet.audio.sources import FileSource, MemorySource
 from vampnet.audio.splice import Canvas, Patch
 from vampnet.audio.spool import Spool
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.prompts.parts import Codebooks, Keep
 from vampnet.tasks import takes
-from vampnet.tasks.in_memory import inpaint
-from vampnet.tasks.takes import CROSSFADE_S, Desk
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=3)
 N, RATE = 66150, 44100

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from jsonargparse import ArgumentParser
+from vampnet.tasks.in_memory import outpaint
+from vampnet.tasks.takes import DEFAULT_THEME
 
 from tests.support.tiny import tiny_vampnet, tone
 from tests.unit.beats.test_events import clicks
@@ -13,12 +15,10 @@ from vampnet.audio.files import Audio, Samples
 from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Nothing, Periodic
 from vampnet.prompts.rhythmic import Beats
-from vampnet.tasks.in_memory import outpaint
-from vampnet.tasks.takes import DEFAULT_THEME
+from vampnet.tasks.model import VampNet
 from vampnet.tasks.theme import LONGEST_S, Theme, ThemedSource, find_theme
 
 RATE_HZ = 44100

@@ -26,6 +26,9 @@ def finetune_options(parser: ArgumentParser) -> None:
 
 def run_finetune(options: Namespace) -> None:
     """`vampnet finetune`: LoRA adapters for one's own music."""
+    from vampnet.audio.files import Audio
+    from vampnet.models.format import Bundle
+    from vampnet.tasks.model import VampNet
     from vampnet.training.finetune import finetune
 
     settings, run = settings_from(FinetuneConfig, options), options.run or f"{options.output}.run"
@@ -33,8 +36,11 @@ def run_finetune(options: Namespace) -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    def vamp(bundle: Bundle, audio: Audio) -> Audio:
+        return VampNet(bundle, options.device).vamp(audio).audio
+
     try:
-        report = finetune(options.folder, options.output, options.bundle, settings, run, options.device, say)
+        report = finetune(options.folder, options.output, options.bundle, settings, run, options.device, say, vamp)
     except KeyboardInterrupt:
         say(f"vampnet: interrupted; the same command goes on from the last checkpoint in {run}")
         raise SystemExit(130) from None

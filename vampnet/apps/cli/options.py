@@ -15,7 +15,7 @@ from vampnet.errors import AudioError, PromptError, SettingsError
 
 if TYPE_CHECKING:
     from vampnet.beats.events import Events, TrackerConfig
-    from vampnet.generation.pipeline import VampNet
+    from vampnet.tasks.model import VampNet
 
 
 def add_settings(parser: ArgumentParser, kind: type, title: str) -> None:
@@ -49,7 +49,7 @@ def add_model_options(parser: ArgumentParser) -> None:
 
 def load_model(options: Namespace, compat: str = "") -> VampNet:
     """The model that these flags ask for."""
-    from vampnet.generation.pipeline import load
+    from vampnet.tasks.model import load
 
     return load(options.bundle, options.device, options.lora or [], compat, options.backend)
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from vampnet.audio.files import AudioInfo
     from vampnet.audio.sources import Source
-    from vampnet.generation.pipeline import VampNet
     from vampnet.prompts.parts import Prompt
+    from vampnet.tasks.model import VampNet
     from vampnet.tasks.takes import Desk, Take
 
 NEW_HZ = 44100

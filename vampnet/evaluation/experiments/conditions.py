@@ -19,12 +19,15 @@ from torch import Tensor
 
 from vampnet.audio.files import Audio, Samples, read, resample, write
 from vampnet.audio.loudness import gain_to, measure
-from vampnet.audio.output_format import MAX_CORRECTION_DB
+from vampnet.audio.output_format import MAX_CORRECTION_DB, OutputFormat
 from vampnet.beats.events import Events
 from vampnet.errors import DependencyError
 from vampnet.evaluation.experiments.experiment import Condition
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.pipeline import VampNet
+from vampnet.generation.pipeline import Pipeline
+from vampnet.generation.run import run_all
+from vampnet.generation.tokens import tokens_of_codes
+from vampnet.generation.windows import Plan, generate_codes
 
 OPUS_RATE_HZ = 48000
 
@@ -37,15 +40,15 @@ class ConditionOutputs:
     """Waveforms at the codec's rate and the excerpts' loudness and length."""
     codes_BACT: Tensor | None
     """Codes that were decoded, int32; None for Opus."""
-    mask_BACT: Tensor | None
-    """bool, True where tokens were generated, or replaced by noise; None for Opus."""
+    keep_BACT: Tensor | None
+    """bool, True where tokens were kept, False where generated, or replaced by noise; None for Opus."""
     bits_B: np.ndarray
     """Bits of the kept tokens, or of the Opus stream."""
 
 
 def make(
     condition: Condition,
-    model: VampNet,
+    model: Pipeline,
     audio_BS: Samples,
     codes_BCT: Tensor,
     rhythms: Sequence[Events],
@@ -57,37 +60,44 @@ def make(
         audio = np.stack([samples for samples, _ in coded])[:, None]
         return ConditionOutputs(_levelled(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded]))
     if condition.kind == "vamp":
-        masks = [_masks(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
-        mask_BACT = torch.stack(masks)
+        keeps = [_keep(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
+        keep_BACT = torch.stack(keeps)
         variants = [[seed + k * 2**32 for k in range(condition.variations)] for seed in seeds]
-        codes_BACT = generate_batch(model, codes_BCT, masks, condition.sampling, variants)
+        codes_BACT = generate_batch(model, codes_BCT, keeps, condition.sampling, variants)
     else:
         pairs = [
             _noisy(codes, condition.noise_share, model.codec.codebook_size, s)
             for codes, s in zip(codes_BCT, seeds, strict=True)
         ]
-        codes_BACT, mask_BACT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
+        codes_BACT, keep_BACT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
     decoded = _decoded(model, codes_BACT, audio_BS.shape[1])
-    kept = (~mask_BACT[:, 0]).sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
-    return ConditionOutputs(_levelled(decoded, audio_BS, model), codes_BACT, mask_BACT, kept)
+    kept = keep_BACT[:, 0].sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
+    return ConditionOutputs(_levelled(decoded, audio_BS, model), codes_BACT, keep_BACT, kept)
 
 
 def generate_batch(
-    model: VampNet, codes_BCT: Tensor, masks: Sequence[Tensor], sampling: SamplingConfig, seeds: Sequence[Sequence[int]]
+    model: Pipeline,
+    codes_BCT: Tensor,
+    keeps: Sequence[Tensor],
+    sampling: SamplingConfig,
+    seeds: Sequence[Sequence[int]],
 ) -> Tensor:
     """Variations (B, A, C, T), int32, of unrelated excerpts of one length, all windows of a kind as one batch.
 
-    `masks` holds (A, C, T) of each excerpt, `seeds` A numbers. Each comes out as it would alone (bf16 rounding aside).
+    `keeps` holds keep_ACT of each excerpt, `seeds` A numbers. Each comes out as it would alone.
     """
-    runs = [model.generation(mask, 1, sampling, own) for mask, own in zip(masks, seeds, strict=True)]
-    for run, codes in zip(runs, codes_BCT, strict=True):
-        run.add(codes[None].int())
-    while True:
-        requests = [request for run in runs if (request := run.request()) is not None]
-        if not requests:
-            return torch.stack([run.codes(0, run.n_frames) for run in runs])
-        for run, filled in zip(runs, model.fill(requests, sampling), strict=True):
-            run.accept(filled)
+    stages, n_frames = model.stages(sampling), codes_BCT.shape[2]
+    output = OutputFormat(model.codec.sample_rate_hz, 1, n_frames * model.codec.hop)
+    parts: list[list[Tensor]] = []
+    runs = []
+    for codes_CT, keep_ACT, own in zip(codes_BCT, keeps, seeds, strict=True):
+        for keep_CT, seed in zip(keep_ACT, own, strict=True):
+            parts.append([])
+            tokens = tokens_of_codes(codes_CT[None].int(), output)
+            runs.append(generate_codes(tokens, Plan(stages, sampling, keep_CT, seed), parts[-1].append))
+    run_all(runs, model.fill, at_once=len(runs))
+    made_NCT = torch.cat([torch.cat(part, dim=2) for part in parts])
+    return made_NCT.unflatten(0, (len(codes_BCT), -1))
 
 
 def opus_missing() -> str:
@@ -133,24 +143,24 @@ def _run(*command: str | Path) -> None:
         raise DependencyError(f"Opus baselines: {command[0]} failed ({lines[-1]})")
 
 
-def _masks(condition: Condition, model: VampNet, n_frames: int, rhythm: Events, seed: int) -> Tensor:
-    """(A, C, T): one mask for all variations, so that they differ by what is generated alone."""
+def _keep(condition: Condition, model: Pipeline, n_frames: int, rhythm: Events, seed: int) -> Tensor:
+    """keep_ACT: one keep mask for all variations, so that they differ by what is generated alone."""
     prompt = condition.full_prompt(model.coarse.config.n_codebooks)
-    mask_CT = model.mask(prompt, n_frames, seed, rhythm.events)
-    return mask_CT.expand(condition.variations, -1, -1)
+    keep_CT = model.keep(prompt, n_frames, seed, rhythm.events)
+    return keep_CT.expand(condition.variations, -1, -1)
 
 
 def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Codes with `share` of all tokens drawn uniformly, and which."""
+    """Codes with `share` of all tokens drawn uniformly, and keep_CT, True for the others."""
     generator = torch.Generator().manual_seed(seed)
     replaced_CT = torch.rand(codes_CT.shape, generator=generator) < share
     drawn_CT = torch.randint(vocab_size, codes_CT.shape, generator=generator, dtype=torch.int32)
-    return torch.where(replaced_CT, drawn_CT, codes_CT.int()), replaced_CT
+    return torch.where(replaced_CT, drawn_CT, codes_CT.int()), ~replaced_CT
 
 
 @torch.no_grad()
-def _decoded(model: VampNet, codes_BACT: Tensor, n_samples: int) -> Samples:
-    """Waveforms (B, A, S)."""
+def _decoded(model: Pipeline, codes_BACT: Tensor, n_samples: int) -> Samples:
+    """Waveforms (B, V, S)."""
     codes_NCT = codes_BACT.flatten(0, 1).to(model.device, torch.int64)
     n_frames = codes_NCT.shape[2]  # in one block: excerpts are short, and the context of several would cost a third
     blocks = [block for codes in codes_NCT.split(8) for block in model.codec.decode_blocks(codes, n_frames)]
@@ -158,7 +168,7 @@ def _decoded(model: VampNet, codes_BACT: Tensor, n_samples: int) -> Samples:
     return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BACT.shape[:2], n_samples)
 
 
-def _levelled(audio_BAS: Samples, audio_BS: Samples, model: VampNet) -> Samples:
+def _levelled(audio_BAS: Samples, audio_BS: Samples, model: Pipeline) -> Samples:
     """Each output at the loudness of its input, corrected as far as the pipeline does."""
     rate_hz, limit = model.codec.sample_rate_hz, 10 ** (MAX_CORRECTION_DB / 20)
     result = np.empty_like(audio_BAS)

@@ -167,9 +167,9 @@ def _onsets_hz(mono_S: Samples, rate_hz: int) -> float:
 
 def _tokens_hit(made: ConditionOutputs, codes_BCT: Tensor, variant: int, n_coarse: int) -> Floats:
     """Share of generated coarse tokens that equal the input's, all codebooks together; NaN where none is generated."""
-    if made.codes_BACT is None or made.mask_BACT is None:
+    if made.codes_BACT is None or made.keep_BACT is None:
         return np.full(len(codes_BCT), np.nan)
-    mask_BCT = made.mask_BACT[:, variant, :n_coarse]
+    mask_BCT = ~made.keep_BACT[:, variant, :n_coarse]
     accuracy_BC = token_accuracy(made.codes_BACT[:, variant, :n_coarse], codes_BCT[:, :n_coarse].int(), mask_BCT)
     counts_BC = mask_BCT.sum(dim=2)
     return ((accuracy_BC.nan_to_num() * counts_BC).sum(dim=1) / counts_BC.sum(dim=1)).double().numpy()

@@ -24,7 +24,7 @@ from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.excerpts import Excerpt, read_excerpt
 from vampnet.evaluation.experiments.experiment import Condition
 from vampnet.evaluation.experiments.measures import Reference, embed, measure_outputs, refer
-from vampnet.generation.pipeline import VampNet, load
+from vampnet.generation.pipeline import Pipeline, load_pipeline
 
 PREPARE_WEIGHT = 8
 """Cost of preparing, decoding and measuring an excerpt, in network passes, for the estimate of the time left."""
@@ -81,7 +81,9 @@ class _Worker:
     """Model and embeddings that a process loads once."""
 
     def __init__(self, settings: EvaluationConfig) -> None:
-        self.model: VampNet = load(settings.bundle, settings.device, settings.lora, backend=settings.backend)
+        self.model = load_pipeline(
+            settings.bundle, Pipeline, device=settings.device, lora=settings.lora, backend=settings.backend
+        )
         self.embeddings: list[Embedding] = [
             open_embedding(spec, settings.bundle, settings.device) for spec in settings.embeddings
         ]
