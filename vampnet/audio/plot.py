@@ -37,15 +37,15 @@ def plot_vamp(
     path: str | os.PathLike[str],
     input_path: str | os.PathLike[str] | None,
     output_path: str | os.PathLike[str],
-    mask_CT: Tensor,
+    keep_CT: Tensor,
     title: str,
-    frames_per_s: float = 44100 / 768,
+    frames_per_s: float,
     input_at_s: float = 0.0,
     from_s: float = 0.0,
 ) -> None:
     """Draw `MAX_PLOT_S` seconds of the output from `from_s` on, above it the input (None: there is none).
 
-    `mask_CT` is bool, True where tokens were regenerated. `input_at_s`: where in the output the input begins.
+    `keep_CT` is bool, True where tokens were kept, `frames_per_s` frames per second. `input_at_s`: where in the output the input begins.
     """
     from matplotlib.figure import Figure
 
@@ -57,7 +57,7 @@ def plot_vamp(
     figure = Figure(figsize=(11, 2.5 + 2 * len(pictures)), layout="constrained")
     axes: Any = figure.subplots(1 + len(pictures), 1, sharex=True, height_ratios=[1.1, *[2] * len(pictures)])
     first, stop = int(from_s * frames_per_s), max(int(until_s * frames_per_s), int(from_s * frames_per_s) + 1)
-    kept_CT = (~mask_CT[:, first:stop]).numpy().astype(float)
+    kept_CT = keep_CT[:, first:stop].numpy().astype(float)
     extent = (first / frames_per_s, (first + kept_CT.shape[1]) / frames_per_s, len(kept_CT) + 0.5, 0.5)
     axes[0].imshow(kept_CT, aspect="auto", cmap="Greys", vmin=0, vmax=1.3, extent=extent, interpolation="nearest")
     axes[0].set_title(f"{title}   (dark: kept tokens)", loc="left", fontsize=10)

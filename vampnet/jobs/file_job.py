@@ -98,7 +98,8 @@ class FileJob:
                     sampling = dataclasses.replace(sampling, seed=request.seed)
                 self.space.sampling = sampling
             self.source = _open_source(request)
-            self.journal = WindowJournal(outputs[0], self._facts(), resume)
+            self.facts = self._collect_facts()
+            self.journal = WindowJournal(outputs[0], self.facts, resume)
             self.space.callback(self.journal.close)
             self.sessions = [self.space.session(number) for number in request.numbers]
             self.runs = self._make_runs()
@@ -169,6 +170,14 @@ class FileJob:
             warnings=tuple(self._warnings.texts),
         )
 
+    def finish_as_before(self) -> JobResult:
+        """The result of outputs that an earlier run made."""
+        outputs = tuple(
+            JobOutput(str(path), None, number, 0.0, None, command_of(self.request, path))
+            for number, path in enumerate(self.outputs, 1)
+        )
+        return JobResult(self.request.task, outputs, self._input_facts(), done_before=True)
+
     def write_parts(self) -> list[tuple[Path, float]]:
         """Write what is final of unfinished outputs to part files; their paths and lengths in seconds."""
         parts = []
@@ -198,7 +207,7 @@ class FileJob:
                 if not silent:
                     self.space.tell(0, "write", done, sound.n_samples, 0.0)
 
-    def _facts(self) -> dict[str, Any]:
+    def _collect_facts(self) -> dict[str, Any]:
         """All that the result depends on, by the names that a user knows."""
         request = request_to_json(dataclasses.replace(self.request, domain_warning=True))
         files = {name: getattr(self.request, name, "") for name in ("input", "like")}

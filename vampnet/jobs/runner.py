@@ -18,10 +18,11 @@ from vampnet.audio.units import samples_to_seconds
 from vampnet.codec.base import Codec
 from vampnet.compression.container import Header, VampReader, open_vamp, read_header
 from vampnet.device import select_device
-from vampnet.errors import Interrupted, VampnetError
+from vampnet.errors import Cancelled, Interrupted, VampnetError
 from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import Run, WindowRequest, drive
 from vampnet.jobs.check import check_job, subtype_of
+from vampnet.jobs.done_list import DoneList
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import CompressRequest, DecompressRequest, InpaintRequest, OutpaintRequest, Request
@@ -104,6 +105,9 @@ def run_job(
                     draw_plot(job, plot, variations[0])
         except KeyboardInterrupt:
             raise _interrupted(job) from None
+        except Cancelled:
+            job.journal.remove()
+            raise
         result = job.finish()
     return result if plot is None else _with_plot(result, plot)
 
@@ -127,7 +131,7 @@ def run_jobs(
     with contextlib.closing(batch):
         for finished in drive(batch.runs(jobs), model.fill, at_once=model.runs_at_once, journal=batch):
             place = batch.places.pop(finished.number)
-            if isinstance(place, JobFailure):
+            if isinstance(place, (JobFailure, JobResult)):
                 yield place
                 continue
             entry, _ = place
@@ -148,8 +152,10 @@ def run_jobs(
             entry.n_left -= 1
             if not entry.n_left and not entry.has_failed:
                 result = entry.job.finish()
+                batch.done.add(entry.job.outputs, entry.job.facts)
                 batch.end(entry)
                 yield result if entry.plot is None else _with_plot(result, entry.plot)
+        batch.done.forget()
 
 
 @dataclass(eq=False)
@@ -179,8 +185,9 @@ class _Batch:
         self._n_jobs, self._n_done = n_jobs or 1, 0
         self._shares: dict[int, float] = {}
         self._entries: list[_Entry] = []
-        self.places: dict[int, tuple[_Entry, int] | JobFailure] = {}
-        """What each run belongs to: a job and the run's number within it, or a job that failed before it began."""
+        self.done = DoneList(resume)
+        self.places: dict[int, tuple[_Entry, int] | JobFailure | JobResult] = {}
+        """What each run belongs to: a job and the number of the run in it, or what became of a job that did not begin."""
 
     def runs(self, jobs: Iterable[Job]) -> Iterator[Run[list[Variation]]]:
         """All runs of all jobs, each job opened when its first run is asked for."""
@@ -198,11 +205,16 @@ class _Batch:
                 )
                 entry = _Entry(job, len(job.runs))
                 self._entries.append(entry)
-                job.check_domain()
+                if self.done.has(outputs, job.facts):
+                    self.places[number] = job.finish_as_before()
+                    self.end(entry)
+                else:
+                    job.check_domain()
             except VampnetError as error:
                 self.places[number] = JobFailure(request, error)
                 self._n_done += 1
-                yield _nothing()
+            if number in self.places:
+                yield _make_nothing()
                 number += 1
                 continue
             for place, run in enumerate(entry.job.runs):
@@ -213,12 +225,12 @@ class _Batch:
     def recall(self, run: int, number: int, request: WindowRequest) -> Tensor | None:
         """The codes of a window that an earlier batch filled."""
         place = self.places[run]
-        return None if isinstance(place, JobFailure) else place[0].job.journal.recall(place[1], number, request)
+        return place[0].job.journal.recall(place[1], number, request) if isinstance(place, tuple) else None
 
     def record(self, run: int, number: int, filled_BCT: Tensor) -> None:
         """Keep the codes of a window in its own job's journal."""
         place = self.places[run]
-        if not isinstance(place, JobFailure):
+        if isinstance(place, tuple):
             place[0].job.journal.record(place[1], number, filled_BCT)
 
     def end(self, entry: _Entry) -> None:
@@ -245,7 +257,7 @@ class _Batch:
         return tell
 
 
-def _nothing() -> Run[list[Variation]]:
+def _make_nothing() -> Run[list[Variation]]:
     """A run that makes nothing, in the place of a job that could not begin."""
     return []
     yield  # a generator
@@ -287,7 +299,7 @@ def draw_plot(job: FileJob, path: Path, variation: Variation) -> None:
         path,
         beside,
         output,
-        ~variation.keep_CT,
+        variation.keep_CT,
         title,
         variation.frames_per_s,
         input_at_s=before_s,

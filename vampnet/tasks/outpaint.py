@@ -73,7 +73,7 @@ def _themed(
     last_bars = find_theme(source, at_end=True) if n_after else None
     shown = last_bars or first_bars
     if shown is not None:
-        session.workspace.note_tempo(shown.rhythm)
+        session.workspace.note_tempo(shown.found)
     return ThemedSource(source, first_bars, n_before, last_bars, n_after)
 
 

@@ -1,8 +1,7 @@
-"""Themes: the last bars of a recording, over and over, for what is made after it to hold on to.
+"""Theme: the last bars of a recording, looped. A continuation keeps a few of their tokens, so tempo and key stay.
 
-Music that goes on with nothing in sight but the seconds before it loses its key and, mostly, its tempo. So a
-continuation may keep a few tokens of a theme: of the recording's last bars, over and over. It is then a row of
-variations on them, as a vamp is.
+With nothing in sight but the seconds before it, generated music loses its key and, mostly, its tempo. With the theme
+it is a row of variations on the recording's last bars, as a vamp is.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from vampnet.beats.events import Events
 from vampnet.beats.tracking import track_events
 
 HEARD_S = 20.0
-"""How much of the recording's end, or beginning, is listened to."""
+"""Seconds of the recording's end, or beginning, in which beats are tracked."""
 LONGEST_S = 8.0
-"""Of a theme, seconds."""
+"""Maximum length of a theme, seconds."""
 SLACK = 1.03
-"""Of that, so that tempi a hair below a round number do not halve it."""
+"""Tolerance on the maximum length, so that a tempo just below a round number still fits."""
 FEWEST_BEATS = 4
-"""With fewer a theme is as long as it may be, whatever its beats."""
+"""With fewer beats a theme has the maximum length."""
 
 
 @dataclass(frozen=True, eq=False)
 class Theme:
-    """A stretch of a recording."""
+    """A stretch of a recording that is looped."""
 
     samples: Samples
     """(channels, samples)."""
     sample_rate_hz: int
-    rhythm: Events
+    found: Events
     """Its events, seconds from its start."""
 
     @property
@@ -48,7 +47,7 @@ class Theme:
         """Events from `start_s` to `stop_s` of the theme repeated for ever, a turn of it beginning at 0."""
         turn_s = samples_to_seconds(self.n_samples, self.sample_rate_hz)
         turns = range(math.floor(start_s / turn_s), math.ceil(stop_s / turn_s))
-        moments_s = (turn * turn_s + moment_s for turn in turns for moment_s in self.rhythm.events(kind))
+        moments_s = (turn * turn_s + moment_s for turn in turns for moment_s in self.found.events(kind))
         return [moment_s for moment_s in moments_s if start_s <= moment_s < stop_s]
 
 
@@ -61,25 +60,25 @@ def find_theme(source: Source, at_end: bool = True) -> Theme:
     rate_hz, n_heard = source.sample_rate_hz, min(seconds_to_samples(HEARD_S, source.sample_rate_hz), source.n_samples)
     first = source.n_samples - n_heard if at_end else 0
     heard = np.concatenate(list(Excerpt(source, first, first + n_heard).blocks()), axis=1)
-    rhythm = track_events([heard], rate_hz, n_heard)
-    length = seconds_to_samples(_length(rhythm, samples_to_seconds(n_heard, rate_hz)), rate_hz)
+    found = track_events([heard], rate_hz, n_heard)
+    length = seconds_to_samples(_length(found, samples_to_seconds(n_heard, rate_hz)), rate_hz)
     length = min(max(length, 1), n_heard)
     start = n_heard - length if at_end else 0
     from_s, to_s = samples_to_seconds(start, rate_hz), samples_to_seconds(start + length, rate_hz)
     within = (
-        tuple(moment_s - from_s for moment_s in rhythm.events(kind) if from_s <= moment_s < to_s)
+        tuple(moment_s - from_s for moment_s in found.events(kind) if from_s <= moment_s < to_s)
         for kind in ("beats", "downbeats", "onsets")
     )
     return Theme(heard[:, start : start + length], rate_hz, Events(*within))
 
 
-def _length(rhythm: Events, heard_s: float) -> float:
-    """Seconds of a theme in so many seconds of audio."""
-    beats_s = np.asarray(rhythm.beats_s)
+def _length(found: Events, heard_s: float) -> float:
+    """Length of the theme, seconds, given the beats tracked in `heard_s` seconds of audio."""
+    beats_s = np.asarray(found.beats_s)
     if len(beats_s) < FEWEST_BEATS:
         return min(heard_s, LONGEST_S)
     beat_s = float(np.median(np.diff(beats_s)))
-    bar_s = float(np.median(np.diff(rhythm.downbeats_s))) if len(rhythm.downbeats_s) > 1 else 4 * beat_s
+    bar_s = float(np.median(np.diff(found.downbeats_s))) if len(found.downbeats_s) > 1 else 4 * beat_s
     most = min(int(min(LONGEST_S * SLACK, heard_s) / beat_s), len(beats_s) - 1)
     n_beats = max(round(bar_s / beat_s), 1)
     while n_beats > most and n_beats > 1:

@@ -1,0 +1,57 @@
+"""The list of finished jobs of an unfinished batch: a file in the output folder, one line per job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vampnet.errors import AudioError
+from vampnet.storage import guarded
+
+NAME = ".vampnet-done"
+"""Name of the file."""
+
+
+class DoneList:
+    """What a batch has finished, in every folder that it writes to; kept while the batch is unfinished."""
+
+    def __init__(self, resume: bool) -> None:
+        """Without `resume`, what an earlier batch noted is forgotten."""
+        self._resume = resume
+        self._known: dict[Path, set[str]] = {}
+
+    def has(self, outputs: Sequence[Path], facts: dict[str, Any]) -> bool:
+        """Whether an earlier batch made these outputs from the same input, model and settings, and they are there."""
+        return _digest(outputs, facts) in self._lines(outputs[0].parent) and all(path.exists() for path in outputs)
+
+    def add(self, outputs: Sequence[Path], facts: dict[str, Any]) -> None:
+        """Note that a job is finished. Raises AudioError where that cannot be written."""
+        folder, line = outputs[0].parent, _digest(outputs, facts)
+        self._lines(folder).add(line)
+        with guarded(folder / NAME, AudioError), open(folder / NAME, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def forget(self) -> None:
+        """Remove the lists: the batch is finished."""
+        for folder in self._known:
+            with guarded(folder / NAME, AudioError, "remove"):
+                (folder / NAME).unlink(missing_ok=True)
+
+    def _lines(self, folder: Path) -> set[str]:
+        """Lines of a folder's list, read or removed when it is first needed."""
+        if folder not in self._known:
+            path, self._known[folder] = folder / NAME, set()
+            with guarded(path, AudioError, "read"):
+                if not self._resume:
+                    path.unlink(missing_ok=True)
+                elif path.exists():
+                    self._known[folder] = set(path.read_text(encoding="utf-8", errors="replace").split("\n"))
+        return self._known[folder]
+
+
+def _digest(outputs: Sequence[Path], facts: dict[str, Any]) -> str:
+    names = [path.name for path in outputs]
+    return hashlib.sha256(json.dumps([names, facts], sort_keys=True).encode()).hexdigest()
