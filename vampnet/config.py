@@ -95,9 +95,7 @@ def from_dict(kind: type[T], data: Any, where: str) -> T:
     hints, values = type_hints(kind), dict[str, Any]()
     for name, value in data.items():
         values[name] = _built(value, hints[name], f"{where}: {name}")
-        default = fields[name].default
-        if default is not dataclasses.MISSING and default is not None:
-            check_type(f"{where}: {name}", values[name], hints[name])
+        check_type(f"{where}: {name}", values[name], hints[name])
     try:
         return kind(**values)
     except TypeError as error:

@@ -13,6 +13,7 @@ from vampnet.codec.config import MagnitudeConfig
 from vampnet.config import check, from_dict
 from vampnet.errors import SettingsError
 from vampnet.models.config import ModelConfig
+from vampnet.storage import cause, read_bytes
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,14 @@ class MaskedRecipe:
             raise SettingsError(f"initial is {self.initial!r}; known: random, neighbours")
 
 
+MAX_RECIPE_BYTES = 1 << 20
 RECIPES = {"codec": CodecRecipe, "masked": MaskedRecipe}
 _NESTED = {"codec": MagnitudeConfig, "loop": TrainerConfig, "model": ModelConfig}
 
 
 def parse_recipe(data: Any, where: str) -> CodecRecipe | MaskedRecipe:
     """Recipe from plain data with a `task` key; unknown keys are errors."""
-    if not isinstance(data, dict) or data.get("task") not in RECIPES:
+    if not isinstance(data, dict) or not isinstance(data.get("task"), str) or data["task"] not in RECIPES:
         raise SettingsError(f"{where}: needs `task:`, one of {', '.join(RECIPES)}")
     data = dict(data)
     task = data.pop("task")
@@ -173,12 +175,27 @@ def _required(f: dataclasses.Field[Any]) -> bool:
 def read_recipe(path: str | Path) -> CodecRecipe | MaskedRecipe:
     """Read a YAML recipe. Raises SettingsError naming the file for anything wrong with it."""
     try:
-        data = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot read the recipe ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
+        data = yaml.load(read_bytes(path, SettingsError, MAX_RECIPE_BYTES).decode("utf-8"), Loader=_StrictLoader)
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not valid YAML (not UTF-8: {error.reason} at byte {error.start})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not valid YAML ({cause(error)})") from None
     return parse_recipe(data, str(path))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without keys that come twice and without aliases, whose repetitions grow without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise yaml.YAMLError("a key comes twice")
+        return mapping
 
 
 def recipe_to_dict(recipe: CodecRecipe | MaskedRecipe) -> dict[str, Any]:
