@@ -8,10 +8,23 @@
     model.vamp("song.wav", prompt="beats(after=75ms) | keep(0, 2)", n=4)
     model.inpaint("song.wav", regions=[(3.0, 5.5)], sampling=vampnet.SamplingConfig(seed=1))
 
-A model has one method per task: vamp, inpaint, outpaint, continue_, generate, loop, stretch, telephone, compress and
-decompress. Each gives a Variation: `.audio`, `.save(path)`, `.codes`, `.seed`; in a notebook it plays.
+Public names; `help(vampnet.NAME)` says more:
 
-Importing the package does no work: each public name is fetched from its module when it is first used.
+    load, vamp                    a model; one variation with the embedded model
+    VampNet                       a loaded model: vamp, inpaint, outpaint, continue_, generate, loop, stretch,
+                                  telephone, compress, decompress
+    Variation                     what a task gives: .audio, .save(path), .codes, .seed, .kept_share; plays in notebooks
+    Audio                         samples (channels, n) with their rate
+    SamplingConfig                steps, temperatures, seed
+    CompressionConfig             which tokens a .vamp file keeps
+    Prompt, parse_prompt          which tokens are kept; text such as "periodic(7) & codebooks(3)"
+    Periodic, Codebooks, Keep, Prefix, Suffix, Beats, Onsets, Random, Drop, Nothing, Everything
+                                  parts of prompts, combined with | and &
+    Events, TrackerConfig         beats that are known, or how to find them
+    VampnetError                  base class of every error that a user can mend
+
+The packages below are internal: documented for contributors (docs/concepts.md), and free to change.
+Importing vampnet does no work: each name is fetched from its module when it is first used.
 """
 
 from __future__ import annotations
@@ -22,16 +35,36 @@ from typing import TYPE_CHECKING, Any
 from vampnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from vampnet.audio.files import Audio
-    from vampnet.beats.events import Events, TrackerConfig
-    from vampnet.compression.config import CompressionConfig
-    from vampnet.errors import VampnetError
-    from vampnet.generation.config import SamplingConfig
-    from vampnet.prompts.grammar import parse_prompt
-    from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, Random
-    from vampnet.prompts.rhythmic import Beats, Onsets, Prefix, Suffix
-    from vampnet.tasks.model import VampNet, load
-    from vampnet.tasks.task import Variation
+    from vampnet.audio.files import Audio as Audio
+    from vampnet.beats.events import (
+        Events as Events,
+        TrackerConfig as TrackerConfig,
+    )
+    from vampnet.compression.config import CompressionConfig as CompressionConfig
+    from vampnet.errors import VampnetError as VampnetError
+    from vampnet.generation.config import SamplingConfig as SamplingConfig
+    from vampnet.prompts.grammar import parse_prompt as parse_prompt
+    from vampnet.prompts.parts import (
+        Codebooks as Codebooks,
+        Drop as Drop,
+        Everything as Everything,
+        Keep as Keep,
+        Nothing as Nothing,
+        Periodic as Periodic,
+        Prompt as Prompt,
+        Random as Random,
+    )
+    from vampnet.prompts.rhythmic import (
+        Beats as Beats,
+        Onsets as Onsets,
+        Prefix as Prefix,
+        Suffix as Suffix,
+    )
+    from vampnet.tasks.model import (
+        VampNet as VampNet,
+        load as load,
+    )
+    from vampnet.tasks.task import Variation as Variation
 
 _MODULES = {
     "Audio": "vampnet.audio.files",
@@ -58,31 +91,7 @@ _MODULES = {
     "parse_prompt": "vampnet.prompts.grammar",
 }
 
-__all__ = [
-    "Audio",
-    "Beats",
-    "Codebooks",
-    "CompressionConfig",
-    "Drop",
-    "Events",
-    "Everything",
-    "Keep",
-    "Nothing",
-    "Onsets",
-    "Periodic",
-    "Prefix",
-    "Prompt",
-    "Random",
-    "SamplingConfig",
-    "Suffix",
-    "TrackerConfig",
-    "VampNet",
-    "VampnetError",
-    "Variation",
-    "load",
-    "parse_prompt",
-    "vamp",
-]
+__all__ = ["load", "vamp"]  # what help() shows in full; the docstring lists all public names
 
 _default: list[Any] = []
 
@@ -106,4 +115,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_MODULES})

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthcorpus.compose.accompaniment import arpeggio_part, bass_part, chord_part, pad_part, stab_part
-from synthcorpus.compose.drums import Event, draw_part, draw_percussion, render_part, render_percussion
-from synthcorpus.compose.drums import tuned_percussion as tuned_percussion_events
+from synthcorpus.compose.drums import (
+    Event,
+    draw_part,
+    draw_percussion,
+    render_part,
+    render_percussion,
+    tuned_percussion as tuned_percussion_events,
+)
 from synthcorpus.compose.form import Section
 from synthcorpus.compose.harmony import Key, scale_pitches
 from synthcorpus.compose.melody import counter_part, melody_part

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthcorpus.synth.drums import DrumVoice
-from synthcorpus.synth.held_out import VOICES as FAR_VOICES
-from synthcorpus.synth.held_out import draw_far_voice
+from synthcorpus.synth.held_out import VOICES as FAR_VOICES, draw_far_voice
 from synthcorpus.synth.notes import Voice, play_notes
 from synthcorpus.synth.voices import AdditiveVoice, FmVoice, NoiseVoice, PluckVoice, SubtractiveVoice
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pydoc
 import re
 import subprocess
 import sys
@@ -100,17 +101,25 @@ def test_importing_does_no_work() -> None:
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     ).split()
     assert "vampnet" in loaded
-    assert not set(loaded) - {"vampnet"} - set(sys.stdlib_module_names)
+    assert not set(loaded) - {"vampnet", "docstring_parser"} - set(sys.stdlib_module_names)
 
 
 def test_public_names() -> None:
-    assert set(vampnet.__all__) <= set(dir(vampnet))
+    assert {*vampnet.__all__, *vampnet._MODULES} <= set(dir(vampnet))
+    for name in vampnet._MODULES:
+        assert name in (vampnet.__doc__ or ""), f"{name} is not in the list of public names"
     assert vampnet.SamplingConfig is SamplingConfig
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         vampnet.nonsense  # noqa: B018
     for name, module in vampnet._MODULES.items():
         if module in MODULES:
             getattr(vampnet, name)
+
+
+def test_help_fits_on_two_screens() -> None:
+    text = pydoc.render_doc(vampnet, renderer=pydoc.plaintext)
+    assert len(text.splitlines()) <= 120
+    assert text.index("SamplingConfig") < text.index("PACKAGE CONTENTS")
 
 
 def test_every_module_imports_with_the_core_dependencies_alone() -> None:

@@ -23,9 +23,7 @@ from vampnet.training.data.wave_dataset import WaveSet
 from vampnet.training.export import write_bundle
 from vampnet.training.masked_objective import MaskedObjective
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, TrainerConfig
-from vampnet.training.session import rendering as session_audio
-from vampnet.training.session import session
-from vampnet.training.session import stages as session_stages
+from vampnet.training.session import rendering as session_audio, session, stages as session_stages
 from vampnet.training.session.config import SessionConfig
 from vampnet.training.train import train
 from vampnet.training.trainer import learning_rate

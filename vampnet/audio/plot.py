@@ -45,7 +45,8 @@ def plot_vamp(
 ) -> None:
     """Draw `MAX_PLOT_S` seconds of the output from `from_s` on, above it the input (None: there is none).
 
-    `keep_CT` is bool, True where tokens were kept, `frames_per_s` frames per second. `input_at_s`: where in the output the input begins.
+    `keep_CT` is bool, True where tokens were kept, with `frames_per_s` frames per second. `input_at_s`: where in the
+    output the input begins.
     """
     from matplotlib.figure import Figure
 

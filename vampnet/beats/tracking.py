@@ -16,10 +16,7 @@ import numpy as np
 
 from vampnet.audio.files import Samples, resample_blocks
 from vampnet.audio.units import resampled_length
-from vampnet.beats import beat_this
-from vampnet.beats import features as spectra
-from vampnet.beats import librosa_tracker as ellis
-from vampnet.beats import tcn_tracker as learned
+from vampnet.beats import beat_this, features as spectra, librosa_tracker as ellis, tcn_tracker as learned
 from vampnet.beats.events import Events, TrackerConfig
 
 

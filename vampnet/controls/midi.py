@@ -16,8 +16,7 @@ import numpy as np
 from vampnet.controls.charts import ChordSpan
 from vampnet.controls.harmony import match_tones, segment_edges, trace_chords
 from vampnet.controls.names import METRES, key_text, parse_key
-from vampnet.controls.signals import CODEC_HOP, CODEC_RATE_HZ, Controls
-from vampnet.controls.signals import Floats as Signal
+from vampnet.controls.signals import CODEC_HOP, CODEC_RATE_HZ, Controls, Floats as Signal
 from vampnet.controls.timeline import paint_melody, paint_onsets, trace_phase
 from vampnet.errors import AudioError, SettingsError
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from synthcorpus.compose.piece import Note as PieceNote
-from synthcorpus.compose.piece import Piece, Track
+from synthcorpus.compose.piece import Note as PieceNote, Piece, Track
 from synthcorpus.instruments import INSTRUMENTS
 from synthcorpus.sketch import PlannedChord, SketchPlan, render_sketch, write_sketch
 from synthcorpus.truth import piece_truth

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from synthcorpus.instruments import INSTRUMENTS
-from synthcorpus.instruments import STYLE_NAMES as STYLES
+from synthcorpus.instruments import INSTRUMENTS, STYLE_NAMES as STYLES
 from vampnet.config import check
 from vampnet.controls.charts import ChordChart, parse_chart
 from vampnet.controls.names import METRES, key_text, parse_key, suggest

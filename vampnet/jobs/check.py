@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vampnet.audio.files import AudioInfo, AudioWriter, probe
-from vampnet.audio.files import output_coding as coding_of
+from vampnet.audio.files import AudioInfo, AudioWriter, output_coding as coding_of, probe
 from vampnet.compression.container import read_header
 from vampnet.errors import AudioError, SettingsError, VampFileError, require
 from vampnet.jobs.request import (

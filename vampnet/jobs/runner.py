@@ -187,7 +187,7 @@ class _Batch:
         self._entries: list[_Entry] = []
         self.done = DoneList(resume)
         self.places: dict[int, tuple[_Entry, int] | JobFailure | JobResult] = {}
-        """What each run belongs to: a job and the number of the run in it, or what became of a job that did not begin."""
+        """What each run belongs to: a job and its number there, or what became of a job that did not begin."""
 
     def runs(self, jobs: Iterable[Job]) -> Iterator[Run[list[Variation]]]:
         """All runs of all jobs, each job opened when its first run is asked for."""

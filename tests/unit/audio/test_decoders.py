@@ -9,8 +9,7 @@ import pytest
 
 from tests.support.audio_files import RATE_HZ, failure, tone
 from tests.support.odd_files import encoded, write_with_ffmpeg
-from vampnet.audio import decoders, formats
-from vampnet.audio import files as audio
+from vampnet.audio import decoders, files as audio, formats
 from vampnet.audio.sources import FileSource
 
 pytest.importorskip("av")

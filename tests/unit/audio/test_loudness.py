@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pyloudnorm
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from vampnet.audio import loudness

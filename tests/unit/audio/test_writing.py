@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.audio_files import ENDINGS, RATE_HZ, made, no_leftovers, rate_for, tone
-from vampnet.audio import files as audio
-from vampnet.audio import formats, writing
+from vampnet.audio import files as audio, formats, writing
 from vampnet.audio.files import Audio, AudioWriter
 from vampnet.errors import AudioError, DependencyError
 

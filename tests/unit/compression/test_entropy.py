@@ -7,8 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from vampnet.compression.adaptive import ABOVE, AFTER, N_EXPERTS, AdaptiveCoder, _CodebookModel, _Pairs, rank_buckets
 from vampnet.compression.entropy import (

@@ -1,8 +1,7 @@
 """Control words: checked, printed, parsed back; and thirty wrong texts with what is said of each."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from synthcorpus.instruments import INSTRUMENTS, STYLE_NAMES
 from vampnet.controls.names import METRES, MODES, TONICS

@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.support.golden import golden_array, golden_file, golden_model, golden_names, golden_tensor, requires_golden
 from vampnet.errors import BundleError, SettingsError

@@ -7,8 +7,7 @@ import shlex
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from vampnet.errors import SettingsError, VampnetError
 from vampnet.jobs.flags import Flag, as_single, command_of, flags_of, name_flags

@@ -6,8 +6,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.support.golden import golden_array, golden_keep, golden_names, golden_tensor, requires_golden
 from vampnet.errors import SettingsError

@@ -14,8 +14,7 @@ import soundfile
 
 from synthcorpus.compose.piece import ComposeConfig
 from synthcorpus.corpus import CorpusConfig, write_corpus
-from synthcorpus.diverse import effects as more
-from synthcorpus.diverse import lines, palette, speech
+from synthcorpus.diverse import effects as more, lines, palette, speech
 from synthcorpus.diverse.chains import EFFECTS, STAGES
 from synthcorpus.diverse.instruments import SYNTHESISERS, TunedVoice
 from synthcorpus.diverse.levels import fade, level_curve

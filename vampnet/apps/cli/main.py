@@ -16,12 +16,14 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from synthcorpus.errors import CompositionError
-from vampnet.apps.cli import compress as cli_compression
-from vampnet.apps.cli import distance as cli_evaluation
-from vampnet.apps.cli import evaluate as cli_experiments
-from vampnet.apps.cli import listen as cli_listen
-from vampnet.apps.cli import tasks as cli_tasks
-from vampnet.apps.cli import train as cli_models
+from vampnet.apps.cli import (
+    compress as cli_compression,
+    distance as cli_evaluation,
+    evaluate as cli_experiments,
+    listen as cli_listen,
+    tasks as cli_tasks,
+    train as cli_models,
+)
 from vampnet.apps.cli.bundle import bundle_options, run_bundle
 from vampnet.apps.cli.corpus import corpus_options, run_corpus
 from vampnet.apps.cli.finetune import finetune_options, run_finetune
