@@ -9,7 +9,7 @@ import struct
 from typing import BinaryIO
 
 from vampnet.audio.byte_pieces import Extent
-from vampnet.audio.chunk_formats import Sound
+from vampnet.audio.chunk_formats import SoundPieces
 from vampnet.errors import AudioError
 
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
@@ -22,7 +22,7 @@ def is_box_format(head: bytes) -> bool:
     return head[4:8] in _MP4_BOXES or head.startswith((_EBML, _ASF))
 
 
-def find_box_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def find_box_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """The whole file. Raises AudioError where it states more bytes than there are."""
     file.seek(start)
     head = file.read(8)
@@ -34,7 +34,7 @@ def find_box_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
         missing = _missing_in_asf(file, start, size)
     if missing > 0:
         raise AudioError(f"cannot read {name}: it is truncated (bytes missing at its end: at least {missing})")
-    return Sound([[Extent(start, size)]], [])
+    return SoundPieces([[Extent(start, size)]], [])
 
 
 def _missing_in_mp4(file: BinaryIO, position: int, size: int) -> int:

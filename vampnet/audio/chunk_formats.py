@@ -75,7 +75,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundPieces:
     """Pieces of the file that a decoder is to read, one list per recording in it, and what the user should know."""
 
     parts: list[list[bytes | Extent]]
@@ -118,7 +118,7 @@ def walk(file: BinaryIO, start: int, size: int, layout: Layout) -> list[Chunk]:
     return chunks
 
 
-def find_wav_sound(file: BinaryIO, start: int, size: int, name: str, layout: Layout = WAV) -> Sound:
+def find_wav_sound(file: BinaryIO, start: int, size: int, name: str, layout: Layout = WAV) -> SoundPieces:
     """The sound of a WAV, RF64 or BW64 file, and of others that were appended to it."""
     file.seek(start)
     head = file.read(12)
@@ -140,14 +140,14 @@ def find_wav_sound(file: BinaryIO, start: int, size: int, name: str, layout: Lay
     if appended is not None:
         parts = [_wav_pieces(file, chunks, data, n_bytes, layout)]
         rest = find_wav_sound(file, appended.start - 8, size, name)
-        return Sound(parts + rest.parts, warnings + rest.warnings)
+        return SoundPieces(parts + rest.parts, warnings + rest.warnings)
     behind = size - _end_of_chunks(chunks, data, size)
     if behind > 8 and not guessed and not _is_trailer(file, size - behind):
         warnings.append(f"{behind} bytes behind its sound belong to nothing that its header names; they were left out")
-    return Sound(parts, warnings)
+    return SoundPieces(parts, warnings)
 
 
-def find_aiff_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def find_aiff_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """The sound of an AIFF or AIFC file."""
     chunks = walk(file, start, size, AIFF)
     common = next((chunk for chunk in chunks if chunk.id == b"COMM"), None)
@@ -169,19 +169,19 @@ def find_aiff_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
         raise AudioError(f"cannot read {name}: its header says {channels} channels of {bits} bits, which cannot be")
     file.seek(start + 8)
     if file.read(4) == b"AIFC" and head[18:22] not in _LINEAR_AIFC:
-        return Sound([[Extent(start, size)]], [])
+        return SoundPieces([[Extent(start, size)]], [])
     file.seek(data.start)
     skipped = struct.unpack(">I", file.read(4).rjust(4, b"\0"))[0]
     held = max(n_bytes - 8 - skipped, 0) // (channels * -(-bits // 8))
     if held == frames and not guessed and all(chunk.padded for chunk in chunks):
-        return Sound([[Extent(start, size)]], [])
+        return SoundPieces([[Extent(start, size)]], [])
     warnings = []
     if held != frames:
         warnings.append(f"its header says {frames} samples, but {held} are there; all of them were read")
-    return Sound([_aiff_pieces(file, start, common, data, held, n_bytes)], warnings)
+    return SoundPieces([_aiff_pieces(file, start, common, data, held, n_bytes)], warnings)
 
 
-def find_other_sound(file: BinaryIO, start: int, size: int, name: str, layout: Layout) -> Sound:
+def find_other_sound(file: BinaryIO, start: int, size: int, name: str, layout: Layout) -> SoundPieces:
     """The sound of a W64 or CAF file, refused where it is cut short."""
     for chunk in walk(file, start, size, layout):
         if chunk.id[:4] == layout.sound_id:
@@ -189,15 +189,15 @@ def find_other_sound(file: BinaryIO, start: int, size: int, name: str, layout: L
                 break
             if chunk.stop > size:
                 raise AudioError(f"cannot read {name}: {_cut(chunk.stop - size)}")
-            return Sound([[Extent(start, size)]], [])
+            return SoundPieces([[Extent(start, size)]], [])
     else:
         raise AudioError(f"cannot read {name}: it is truncated (it ends before its sound begins)")
     file.seek(start)
     head = file.read(chunk.start - 8 - start)
-    return Sound([[head, struct.pack(">Q", size - chunk.start), Extent(chunk.start, size)]], [])
+    return SoundPieces([[head, struct.pack(">Q", size - chunk.start), Extent(chunk.start, size)]], [])
 
 
-def find_au_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def find_au_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """The sound of an AU file."""
     file.seek(start)
     head = file.read(24)
@@ -207,10 +207,10 @@ def find_au_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
     offset, n_bytes = struct.unpack(f"{order}II", head[4:12])
     available = size - start - offset
     if n_bytes == 0 < available:
-        return Sound([[head[:8], b"\xff" * 4, Extent(start + 12, size)]], [])
+        return SoundPieces([[head[:8], b"\xff" * 4, Extent(start + 12, size)]], [])
     if PLACEHOLDER_BYTES > n_bytes > available:
         raise AudioError(f"cannot read {name}: {_cut(n_bytes - available)}")
-    return Sound([[Extent(start, size)]], [])
+    return SoundPieces([[Extent(start, size)]], [])
 
 
 def _cut(n_bytes: int) -> str:

@@ -10,7 +10,7 @@ import mmap
 from typing import BinaryIO, NamedTuple
 
 from vampnet.audio.byte_pieces import Extent
-from vampnet.audio.chunk_formats import Sound
+from vampnet.audio.chunk_formats import SoundPieces
 from vampnet.errors import AudioError
 
 _TAIL_BYTES = 1 << 16
@@ -44,7 +44,7 @@ class Frame(NamedTuple):
     """0: as in the header."""
 
 
-def find_flac_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def find_flac_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """The sound of a FLAC file, with the number of samples that its last frame tells.
 
     Raises AudioError for a cut and for a header that its frames contradict.
@@ -76,8 +76,8 @@ def find_flac_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
     parts.append(_pieces(file, start, stop, info, n_samples))
     if appended > 0:
         rest = find_flac_sound(file, appended, size, name)
-        return Sound(parts + rest.parts, warnings + rest.warnings)
-    return Sound(parts, warnings)
+        return SoundPieces(parts + rest.parts, warnings + rest.warnings)
+    return SoundPieces(parts, warnings)
 
 
 def frame_at(data: mmap.mmap, position: int, info: StreamInfo) -> Frame | None:

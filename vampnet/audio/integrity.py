@@ -26,7 +26,7 @@ from typing import BinaryIO
 
 from vampnet.audio import box_formats, chunk_formats
 from vampnet.audio.byte_pieces import pieced
-from vampnet.audio.chunk_formats import Sound
+from vampnet.audio.chunk_formats import SoundPieces
 from vampnet.audio.flac_frames import find_flac_sound
 from vampnet.audio.mpeg_frames import find_mp3_sound, may_be_mp3, skip_tags
 from vampnet.audio.ogg_pages import find_ogg_sound
@@ -91,7 +91,7 @@ def reason(error: Exception) -> str:
     return " ".join((text or str(error)).split()).lower()
 
 
-def _find_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def _find_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """The pieces to decode, by the container's first bytes; the whole of a container that is not looked into."""
     if start >= size:
         raise AudioError(f"cannot read {name}: it is truncated (it holds nothing but a tag)")
@@ -114,4 +114,4 @@ def _find_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
         return box_formats.find_box_sound(file, start, size, name)
     if may_be_mp3(head):
         return find_mp3_sound(file, start, size, name)
-    return Sound([[chunk_formats.Extent(start, size)]], [])
+    return SoundPieces([[chunk_formats.Extent(start, size)]], [])

@@ -61,6 +61,24 @@ def limited(blocks: Iterable[Samples], sample_rate_hz: int, ceiling: float = CEI
         pending = pending[:, segment:]
 
 
+def limit_loop(samples: Samples, sample_rate_hz: int, ceiling: float = CEILING) -> Samples:
+    """A loop (channels, n) with peaks of `ceiling` at most, limited as if it went on for ever: it still joins itself.
+
+    The gain reaches a few hundredths of a second beyond a peak, also across the seam.
+    """
+    if not 0 < ceiling < math.inf:
+        raise SettingsError(f"ceiling is {ceiling}, but must be above 0 and finite")
+    if not samples.size or float(np.abs(samples).max()) <= ceiling:
+        return samples
+    n_samples = samples.shape[1]
+    # Whole turns on both sides, so that the steps on which the gain is found lie alike around the seam.
+    n_turns = 2 * math.ceil(0.1 * sample_rate_hz / n_samples) + 1
+    tiled = np.tile(samples, (1, n_turns))
+    result = np.concatenate(list(limited([tiled], sample_rate_hz, ceiling)), axis=1)
+    first = n_turns // 2 * n_samples
+    return np.ascontiguousarray(result[:, first : first + n_samples])
+
+
 def _peaks(samples: Samples, step: int) -> Floats:
     """Highest absolute value per step, in all channels."""
     highest_S = np.maximum(samples.max(axis=0), -samples.min(axis=0))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from vampnet.audio.byte_pieces import Extent
-from vampnet.audio.chunk_formats import Sound
+from vampnet.audio.chunk_formats import SoundPieces
 from vampnet.errors import AudioError
 
 _KBPS_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -68,7 +68,7 @@ def mpeg_frame(header: bytes) -> MpegFrame | None:
     return MpegFrame(n_bytes, n_samples, rate_hz, 1 if header[3] >> 6 == 3 else 2)
 
 
-def find_mp3_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def find_mp3_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """Every part of an MP3 file with a tag that tells its true length. Raises AudioError for a cut and for damage."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         parts = _walk(data, start, size, name)
@@ -77,7 +77,7 @@ def find_mp3_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
     pieces = [_with_length(part, name, warnings) for part in parts]
     if old_tag:  # the decoder reads titles there
         pieces[0].append(Extent(size - 128, size))
-    return Sound(pieces, warnings)
+    return SoundPieces(pieces, warnings)
 
 
 def skip_tags(data: mmap.mmap, position: int) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from vampnet.audio.byte_pieces import Extent
-from vampnet.audio.chunk_formats import Sound
+from vampnet.audio.chunk_formats import SoundPieces
 from vampnet.errors import AudioError
 
 _HEAD_BYTES = 27
@@ -34,7 +34,7 @@ class Page(NamedTuple):
     """Where its packets begin."""
 
 
-def find_ogg_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
+def find_ogg_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPieces:
     """The pages of the first sound stream of each link of the chain, one part per link."""
     links: list[list[Page]] = []
     serial: int | None = None
@@ -54,7 +54,7 @@ def find_ogg_sound(file: BinaryIO, start: int, size: int, name: str) -> Sound:
                 links[-1].append(page)
     if not links:
         raise AudioError(f"cannot read {name}: not an audio file (an OGG file without Vorbis, Opus, FLAC or Speex)")
-    return Sound([_link_pieces(file, link) for link in links], [])
+    return SoundPieces([_link_pieces(file, link) for link in links], [])
 
 
 def _link_pieces(file: BinaryIO, link: list[Page]) -> list[bytes | Extent]:

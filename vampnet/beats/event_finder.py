@@ -19,12 +19,14 @@ RARE_S = {"beats": 2.5, "downbeats": 10.0, "onsets": 5.0}
 class EventFinder:
     """Finds events in a source when first asked, and only what it was not told.
 
-    Given beats without downbeats get theirs from the audio (rhythm.find_bars).
+    Given beats without downbeats get theirs from the audio (rhythm.find_bars). Raises AudioError for given beats most
+    of which lie behind the end of the audio.
     """
 
     def __init__(self, source: Source, rhythm: Events | TrackerConfig | None) -> None:
         self.source = source
         self.known = rhythm if isinstance(rhythm, Events) else Events((), ())
+        self.known.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
         self.tracking = rhythm if isinstance(rhythm, TrackerConfig) else TrackerConfig()
         self._asked: set[str] = set()
 

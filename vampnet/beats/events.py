@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from vampnet.audio.clock import parse_clock
 from vampnet.config import check
 from vampnet.errors import AudioError, SettingsError
 
@@ -16,6 +18,9 @@ TRACKERS = ("learned", "librosa")
 """Names of beat trackers, the default first."""
 
 
+_COMMENT = re.compile(r"(#|%|//).*")
+_DIGIT = re.compile(r"\d")
+_COMMA = re.compile(r"\d,\d")
 MAX_TIME_S = 1e7
 """Times in files lie below this; more is a mistake of units."""
 
@@ -31,6 +36,17 @@ class Events:
     def events(self, kind: str) -> Sequence[float]:
         """The moments called "beats", "downbeats" or "onsets"."""
         return {"beats": self.beats_s, "downbeats": self.downbeats_s, "onsets": self.onsets_s}[kind]
+
+    def check_fits(self, duration_s: float) -> None:
+        """Raise AudioError where most of the moments lie behind the end of a recording of this length."""
+        for name in ("beats", "downbeats", "onsets"):
+            times_s = self.events(name)
+            n_behind = sum(time_s > duration_s for time_s in times_s)
+            if 2 * n_behind > len(times_s):
+                hint = "; are they milliseconds? Times are in seconds" if times_s[-1] > 100 * duration_s else ""
+                raise AudioError(
+                    f"{n_behind} of {len(times_s)} {name} lie behind the end of the recording, {duration_s:.2f} s{hint}"
+                )
 
 
 @dataclass(frozen=True)
@@ -65,14 +81,16 @@ def steady_events(bpm: float, duration_s: float, downbeat_s: float = 0.0, beats_
 def read_events(path: str | Path) -> Events:
     """Beat times from a file.
 
-    JSON (a list of seconds, or {"beats": [...], "downbeats": [...]}), or lines of a time in seconds and, if known, the
-    beat's number in its bar (1 is a downbeat), as beat trackers and annotations write them; `#` begins a comment.
-    Where the file says nothing of bars, the result has no downbeats.
+    JSON (a list of seconds, or {"beats": [...], "downbeats": [...]}), or lines of a time and, if known, the beat's
+    number in its bar (1 is a downbeat), as beat trackers and annotations write them. Times are seconds (0.5, 0,5) or
+    clock times (1:05.2). Spaces, tabs, semicolons or commas stand between fields; `#`, `%` and `//` begin a comment, a
+    first line of words is a heading. UTF-8 and UTF-16, with or without a byte order mark. Where the file says nothing
+    of bars, the result has no downbeats.
 
     Raises AudioError naming the file and the line or entry.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = _decode(Path(path).read_bytes())
         beats, downbeats = _json(text) if text.lstrip().startswith(("[", "{")) else _lines(text)
     except (OSError, ValueError, RecursionError) as error:
         raise AudioError(f"cannot read the beats in '{path}': {error}") from None
@@ -99,16 +117,27 @@ def _json(text: str) -> tuple[list[float], list[float]]:
     return lists[0], lists[1]
 
 
+def _decode(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
+
+
 def _lines(text: str) -> tuple[list[float], list[float]]:
+    stripped = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    rows = [(number, row) for number, row in enumerate(stripped, 1) if row]
+    if len(rows) > 1 and not _DIGIT.search(rows[0][1]) and _DIGIT.search(rows[1][1]):
+        rows = rows[1:]  # a heading
+    split = _split_decimals if _has_decimal_commas([row for _, row in rows]) else _split_fields
     beats, downbeats = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = line.split("#")[0].replace(",", " ").replace(";", " ").split()
-        if not fields:
-            continue
-        try:
-            time_s, place = float(fields[0]), float(fields[1]) if len(fields) > 1 else math.nan
-        except ValueError:
-            raise ValueError(f"line {number} is {line.strip()!r}; write TIME_IN_SECONDS [NUMBER_IN_THE_BAR]") from None
+    for number, row in rows:
+        fields = split(row)
+        time_s = parse_clock(fields[0]) if fields else None
+        place = parse_clock(fields[1]) if len(fields) > 1 else math.nan
+        if time_s is None and fields and fields[0].lower().lstrip("+-").startswith((*"0123456789", "inf", "nan")):
+            raise ValueError(f"line {number}: {fields[0]} is not a time from 0 s")
+        if time_s is None or place is None:
+            raise ValueError(f"line {number} is {row!r}; write TIME_IN_SECONDS [NUMBER_IN_THE_BAR]")
         if not 0 <= time_s < MAX_TIME_S:
             raise ValueError(f"line {number}: {fields[0]} is not a time from 0 s")
         beats.append(time_s)
@@ -121,3 +150,35 @@ def tempo_of(events: Events) -> float | None:
     """Beats per minute by the middle gap between beats; None for fewer than two beats."""
     gaps_s = sorted(later - earlier for earlier, later in pairwise(events.beats_s))
     return 60.0 / gaps_s[len(gaps_s) // 2] if gaps_s and gaps_s[len(gaps_s) // 2] > 0 else None
+
+
+def _split_fields(row: str) -> list[str]:
+    return row.replace(",", " ").replace(";", " ").split()
+
+
+def _split_decimals(row: str) -> list[str]:
+    """Fields of a row whose commas are decimal ones unless a space follows them."""
+    return row.replace(", ", " ").replace(";", " ").split()
+
+
+def _has_decimal_commas(rows: list[str]) -> bool:
+    """Whether commas between digits are decimal ones in these rows, and not between a time and a place in the bar.
+
+    Raises ValueError where both could be meant.
+    """
+    if not any(_COMMA.search(row) for row in rows) or any("." in row for row in rows):
+        return False
+    if any(len(_split_decimals(row)) > 1 for row in rows):  # something else stands between the fields
+        return True
+    pairs = [row.split(",") for row in rows]
+    places = [pair[1] for pair in pairs if len(pair) == 2]
+    ascending = all(later > earlier for earlier, later in pairwise([parse_clock(row) or 0.0 for row in rows]))
+    if len(places) < len(pairs) or not all(place.isdigit() and 1 <= int(place) <= 64 for place in places):
+        return ascending
+    counting = all(int(later) in (int(earlier) + 1, 1) for earlier, later in pairwise(places))
+    if counting and ascending:
+        raise ValueError(
+            f"line 1 is {rows[0]!r}, whose comma may be a decimal one or stand between time and place in the bar;"
+            " write a decimal point, or a space between the two"
+        )
+    return ascending and not counting

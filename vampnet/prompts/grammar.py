@@ -3,7 +3,7 @@
     expression = term { "|" term }            kept if either side keeps it
     term       = factor { "&" factor }        kept if both sides keep it; binds tighter than |
     factor     = "(" expression ")" | name [ "(" [ argument { "," argument } ] ")" ]
-    argument   = [ name "=" ] value           value: a number, a time (1.5, 75ms, 4f, 2b), inf, or a word
+    argument   = [ name "=" ] value           value: a number, a time (1.5, 75ms, 1:05, 4f, 2b), inf, or a word
 
 A name is a part (`periodic`, `keep`, ...) or a preset (`vary`). `str(prompt)` is text that parses to the same prompt.
 """
@@ -26,7 +26,8 @@ PARTS: dict[str, type[Prompt]] = {
     for kind in (Periodic, Codebooks, Keep, Prefix, Suffix, Beats, Onsets, Random, Drop, Nothing, Everything)
 }
 """Every part by its name in the text."""
-_VALUE = r"(?P<value>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?[a-z]*)"
+_CLOCK = r"\d+:[0-5]\d(?::[0-5]\d)?(?:\.\d*)?"
+_VALUE = rf"(?P<value>{_CLOCK}|[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?[a-z]*)"
 _TOKEN = re.compile(rf"\s*(?:{_VALUE}|(?P<name>[a-z][a-z0-9_-]*)|(?P<sign>[()|&,=]))", re.IGNORECASE)
 _MOST_CHARACTERS, _MOST_DEPTH = 10_000, 100
 
@@ -150,10 +151,14 @@ class _Parser:
             named[token.text] = self._value(part)
             return
         if named:
-            self._fail(token, "a value without a name cannot follow one with a name")
+            comma = re.search(r"\d,\d", self.text[part.column : token.column + len(token.text)])
+            hint = "; decimals have a point: 1.5" if comma else ""
+            self._fail(token, f"a value without a name cannot follow one with a name{hint}")
         if len(positional) >= len(fields):
             takes = f"takes at most {len(fields)}" if fields else "takes no"
-            self._fail(token, f"{part.text} {takes} values")
+            comma = re.search(r"\d,\d", self.text[part.column : token.column + len(token.text)])
+            hint = "; decimals have a point: 1.5" if comma else ""
+            self._fail(token, f"{part.text} {takes} values{hint}")
         positional.append(self._value(part))
 
     def _value(self, part: _Token) -> Any:

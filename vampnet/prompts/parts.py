@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from vampnet.errors import PromptError
-from vampnet.prompts.time import MAX_FRAMES, Time, as_time, number_text
+from vampnet.prompts.time import MAX_FRAMES, Time, as_time, check_region, number_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +36,9 @@ class Prompt(ABC):
 
         Raises PromptError when a part needs something that the context does not have.
         """
+
+    def check_fits(self, duration_s: float) -> None:  # noqa: B027 -- most parts fit any recording
+        """Raise PromptError for a stretch outside a recording of this length, or a duration longer than all of it."""
 
     def __or__(self, other: Prompt) -> Prompt:
         """Keep what either prompt keeps."""
@@ -71,6 +74,11 @@ class Union(Prompt):
     parts: tuple[Prompt, ...]
     """Two parts or more."""
 
+    def check_fits(self, duration_s: float) -> None:
+        """Check every part."""
+        for part in self.parts:
+            part.check_fits(duration_s)
+
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of all parts together, which draw from left to right."""
         return functools.reduce(operator.or_, [part.keep(context) for part in self.parts])
@@ -86,6 +94,11 @@ class Intersection(Prompt):
 
     parts: tuple[Prompt, ...]
     """Two parts or more."""
+
+    def check_fits(self, duration_s: float) -> None:
+        """Check every part."""
+        for part in self.parts:
+            part.check_fits(duration_s)
 
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of what all parts keep; `drop` parts come last, whatever their place."""
@@ -179,6 +192,21 @@ class Keep(Prompt):
             raise PromptError(f"keep: end is {end}, but must lie after start, which is {start}")
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "end", end)
+
+    def check_fits(self, duration_s: float) -> None:
+        """Raise PromptError where the stretch, in seconds, reaches beyond a recording of this length."""
+        assert isinstance(self.start, Time) and isinstance(self.end, Time)
+        start_s = self.start.value if self.start.unit == "s" else 0.0
+        end_s = self.end.value if self.end.unit == "s" else math.inf
+        try:
+            check_region(start_s, end_s, duration_s, str(self))
+        except PromptError:
+            raise PromptError(
+                f"{self} reaches beyond the end of the recording at {duration_s:.2f} s; write"
+                f" keep({self.start}, inf) for all up to the end"
+                if start_s < duration_s
+                else f"{self} lies outside the recording, which ends at {duration_s:.2f} s"
+            ) from None
 
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of the frames that overlap the stretch."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vampnet.errors import PromptError
 from vampnet.prompts.parts import Prompt, check_whole
-from vampnet.prompts.time import Time, as_time
+from vampnet.prompts.time import Time, as_reach, as_time, check_length
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,10 @@ class Prefix(Prompt):
         """Check the length."""
         object.__setattr__(self, "length", as_time(self.length, "prefix: length"))
 
+    def check_fits(self, duration_s: float) -> None:
+        """Raise PromptError for more time than the recording lasts."""
+        check_length(as_time(self.length, "prefix: length"), duration_s, "prefix: length")
+
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of the beginning."""
         assert isinstance(self.length, Time)
@@ -48,6 +52,10 @@ class Suffix(Prompt):
     def __post_init__(self) -> None:
         """Check the length."""
         object.__setattr__(self, "length", as_time(self.length, "suffix: length"))
+
+    def check_fits(self, duration_s: float) -> None:
+        """Raise PromptError for more time than the recording lasts."""
+        check_length(as_time(self.length, "suffix: length"), duration_s, "suffix: length")
 
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of the end."""
@@ -70,11 +78,16 @@ class Beats(Prompt):
 
     def __post_init__(self) -> None:
         """Check the times, `every` and `which`."""
-        object.__setattr__(self, "before", as_time(self.before, "beats: before"))
-        object.__setattr__(self, "after", as_time(self.after, "beats: after"))
+        object.__setattr__(self, "before", as_reach(self.before, "beats: before"))
+        object.__setattr__(self, "after", as_reach(self.after, "beats: after"))
         check_whole("beats: every", self.every, 1, 10**6)
         if self.which not in WHICH:
             raise PromptError(f"beats: which is {self.which!r}, but must be one of {', '.join(WHICH)}")
+
+    def check_fits(self, duration_s: float) -> None:
+        """Raise PromptError for more time than the recording lasts."""
+        check_length(as_time(self.before, "beats: before"), duration_s, "beats: before")
+        check_length(as_time(self.after, "beats: after"), duration_s, "beats: after")
 
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of the frames around the chosen beats."""
@@ -98,8 +111,13 @@ class Onsets(Prompt):
 
     def __post_init__(self) -> None:
         """Check the times."""
-        object.__setattr__(self, "before", as_time(self.before, "onsets: before"))
-        object.__setattr__(self, "after", as_time(self.after, "onsets: after"))
+        object.__setattr__(self, "before", as_reach(self.before, "onsets: before"))
+        object.__setattr__(self, "after", as_reach(self.after, "onsets: after"))
+
+    def check_fits(self, duration_s: float) -> None:
+        """Raise PromptError for more time than the recording lasts."""
+        check_length(as_time(self.before, "onsets: before"), duration_s, "onsets: before")
+        check_length(as_time(self.after, "onsets: after"), duration_s, "onsets: after")
 
     def keep(self, context: PromptContext) -> Tensor:
         """Keep mask of the frames around all onsets."""

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from vampnet.audio.files import AudioWriter
-from vampnet.audio.limiter import CEILING, limited
+from vampnet.audio.limiter import CEILING, limit_loop, limited
 from vampnet.audio.output_format import Target, restored
 from vampnet.audio.spool import Spool
 from vampnet.errors import SettingsError
@@ -91,3 +91,23 @@ def test_loud_decoded_audio_is_not_cut_off(tmp_path: Path) -> None:
 def test_ceiling_is_checked(ceiling: float) -> None:
     with pytest.raises(SettingsError, match="ceiling"):
         list(limited([np.zeros((1, 10), np.float32)], RATE_HZ, ceiling))
+
+
+@pytest.mark.parametrize("n_samples", [500, 11111, 44100])
+def test_a_limited_loop_still_joins_itself(n_samples: int) -> None:
+    rate_hz = 44100
+    turn = np.sin(2 * np.pi * 20 * np.arange(n_samples) / n_samples)[None].astype(np.float32)
+    turn[:, -40:] = 1.7  # loud on one side of the seam
+    looped = limit_loop(turn, rate_hz)
+    assert looped.shape == turn.shape
+    assert np.abs(looped).max() <= CEILING
+    gain_S = looped[0] / np.where(turn[0] == 0, 1, turn[0])
+    assert gain_S[1] == pytest.approx(gain_S[-1], abs=0.02)  # the peak before the seam turns down what follows it too
+    assert gain_S[1] < 0.6
+
+
+def test_a_quiet_loop_is_left_as_it_is() -> None:
+    quiet = np.full((2, 1000), 0.5, np.float32)
+    assert limit_loop(quiet, 44100) is quiet
+    with pytest.raises(SettingsError, match="ceiling"):
+        limit_loop(quiet, 44100, 0.0)

@@ -163,3 +163,41 @@ def test_a_listener_says_where_there_is_little_to_follow(caplog: pytest.LogCaptu
     EventFinder(silence, Events((1.0, 4.0), ())).events("beats")
     EventFinder(silence, None).events("onsets")
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["no onsets found in 8.0 s"]
+
+
+@pytest.mark.parametrize(
+    ("data", "beats", "downbeats"),
+    [
+        (b"0,5\n1,0\n1,5\n", (0.5, 1.0, 1.5), ()),
+        (b"0,52\r\n1,04\r\n", (0.52, 1.04), ()),
+        (b"0,5;1\n1,0;2\n1,5;1\n", (0.5, 1.0, 1.5), (0.5, 1.5)),
+        (b"0,5\t1\n1,0\t2\n", (0.5, 1.0), (0.5,)),
+        (b"0,5, 1\n1,0, 2\n", (0.5, 1.0), (0.5,)),
+        (b"0.5,1\n1.0,2\n", (0.5, 1.0), (0.5,)),
+        (b"1,1\n2,2\n3,3\n2.5,4\n", (1.0, 2.0, 2.5, 3.0), (1.0,)),
+        (b"time,beat\n0.5,1\n1.0,2\n", (0.5, 1.0), (0.5,)),
+        (b"\xef\xbb\xbf0.5 1\n1.0 2\n", (0.5, 1.0), (0.5,)),
+        ("0.5 1\n1.0 2\n".encode("utf-16"), (0.5, 1.0), (0.5,)),
+        (b"% made by hand\n0.5 # one\n// two\n1.0\n", (0.5, 1.0), ()),
+        (b"0:01.5 1\n1:00 2\n", (1.5, 60.0), (1.5,)),
+    ],
+)
+def test_beats_as_people_and_programs_write_them(
+    tmp_path: Path, data: bytes, beats: tuple[float, ...], downbeats: tuple[float, ...]
+) -> None:
+    path = tmp_path / "beats.txt"
+    path.write_bytes(data)
+    assert read_events(path) == Events(beats, downbeats)
+
+
+def test_commas_that_may_mean_two_things_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "beats.txt"
+    path.write_text("0,1\n1,2\n2,3\n3,4\n4,1\n")  # 0.1, 1.2, ... or beat 1 at 0 s, beat 2 at 1 s, ...
+    with pytest.raises(AudioError, match=r"line 1 is '0,1', whose comma"):
+        read_events(path)
+
+
+def test_beats_behind_the_end_of_the_recording_are_told() -> None:
+    Events((0.5, 1.0, 1.5, 9.0), ()).check_fits(3.0)
+    with pytest.raises(AudioError, match=r"3 of 4 beats lie behind the end of the recording, 3\.00 s; are they milli"):
+        Events((0.0, 500.0, 1000.0, 1500.0), ()).check_fits(3.0)

@@ -24,14 +24,15 @@ times = st.one_of(
     st.floats(0, 1000).map(lambda x: f"{x!r}b"),
     st.integers(0, 5000).map(lambda n: f"{n}ms"),
 )
+reaches = times.map(lambda time: f"{time!r}s" if isinstance(time, float) else time)
 parts = st.one_of(
     st.builds(Periodic, st.integers(0, 99), st.integers(1, 9), st.one_of(st.integers(-9, 9), st.just("random"))),
     st.builds(Codebooks, st.integers(0, 64)),
     st.builds(Keep, times, st.just(math.inf)),
     st.builds(Prefix, times),
     st.builds(Suffix, times),
-    st.builds(Beats, times, times, st.integers(1, 9), st.sampled_from(("all", "downbeats", "upbeats"))),
-    st.builds(Onsets, times, times),
+    st.builds(Beats, reaches, reaches, st.integers(1, 9), st.sampled_from(("all", "downbeats", "upbeats"))),
+    st.builds(Onsets, reaches, reaches),
     st.builds(Random, st.floats(0, 1)),
     st.builds(Drop, st.floats(0, 1)),
     st.sampled_from((Everything(), Nothing())),
