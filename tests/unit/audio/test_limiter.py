@@ -10,7 +10,7 @@ import soundfile
 
 from vampnet.audio.files import AudioWriter
 from vampnet.audio.limiter import CEILING, limit_loop, limited
-from vampnet.audio.output_format import Target, restored
+from vampnet.audio.output_format import OutputFormat, RestoredSource
 from vampnet.audio.spool import Spool
 from vampnet.errors import SettingsError
 
@@ -76,8 +76,8 @@ def test_loud_decoded_audio_is_not_cut_off(tmp_path: Path) -> None:
     time = np.arange(RATE_HZ) / RATE_HZ
     with Spool(1) as spool:
         spool.add((0.3 * np.sin(2 * np.pi * 1000 * time))[None].astype(np.float32))
-        target = Target(RATE_HZ, 2, RATE_HZ, gain=0.1)
-        out = np.concatenate(list(restored(spool, RATE_HZ, target)), axis=1)
+        output = OutputFormat(RATE_HZ, 2, RATE_HZ, gain=0.1)
+        out = np.concatenate(list(RestoredSource(spool, RATE_HZ, output).blocks()), axis=1)
     assert out.shape == (2, RATE_HZ) and np.abs(out).max() <= CEILING
     spectrum = np.abs(np.fft.rfft(out[0, 4410 : 4410 + 22050]))
     assert spectrum[1500] < 0.01 * spectrum[500]
