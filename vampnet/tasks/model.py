@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal, overload
 
 import torch
 
@@ -57,6 +58,12 @@ class VampNet(Pipeline):
     `report` hears `Progress` after every decoding step, and may raise to stop the job.
     """
 
+    @overload
+    def vamp(self, audio: AudioLike, *, n: Literal[1] = 1, prompt: PromptLike = ..., sampling: SamplingConfig = ...,
+             beats: Beats = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def vamp(self, audio: AudioLike, *, n: int, prompt: PromptLike = ..., sampling: SamplingConfig = ...,
+             beats: Beats = ..., report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def vamp(
         self,
         audio: AudioLike,
@@ -77,6 +84,14 @@ class VampNet(Pipeline):
         source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
         return self._run(n, sampling, report, lambda session: vamp(session, source, kept, beats))
 
+    @overload
+    def inpaint(self, audio: AudioLike, *, regions: Regions, n: Literal[1] = 1, prompt: PromptLike = ...,
+                sampling: SamplingConfig = ..., beats: Beats = ...,
+                report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def inpaint(self, audio: AudioLike, *, n: int, regions: Regions, prompt: PromptLike = ...,
+                sampling: SamplingConfig = ..., beats: Beats = ...,
+                report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def inpaint(
         self,
         audio: AudioLike,
@@ -95,6 +110,14 @@ class VampNet(Pipeline):
         source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
         return self._run(n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats))
 
+    @overload
+    def outpaint(self, audio: AudioLike, *, before_s: float = ..., after_s: float = ..., n: Literal[1] = 1,
+                 theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
+                 report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def outpaint(self, audio: AudioLike, *, n: int, before_s: float = ..., after_s: float = ...,
+                 theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
+                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def outpaint(
         self,
         audio: AudioLike,
@@ -115,6 +138,12 @@ class VampNet(Pipeline):
         source, kept = MemorySource(as_audio(audio)), as_prompt(theme or "nothing")
         return self._run(n, sampling, report, lambda session: outpaint(session, source, before_s, after_s, kept))
 
+    @overload
+    def continue_(self, audio: AudioLike, *, seconds: float = ..., n: Literal[1] = 1, theme: PromptLike | None = ...,
+                  sampling: SamplingConfig = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def continue_(self, audio: AudioLike, *, n: int, seconds: float = ..., theme: PromptLike | None = ...,
+                  sampling: SamplingConfig = ..., report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def continue_(
         self,
         audio: AudioLike,
@@ -131,6 +160,14 @@ class VampNet(Pipeline):
         """
         return self.outpaint(audio, after_s=seconds, n=n, theme=theme, sampling=sampling, report=report)
 
+    @overload
+    def generate(self, *, seconds: float = ..., like: AudioLike | None = ..., n: Literal[1] = 1,
+                 prompt: PromptLike | None = ..., theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
+                 report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def generate(self, *, n: int, seconds: float = ..., like: AudioLike | None = ..., prompt: PromptLike | None = ...,
+                 theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
+                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def generate(
         self,
         *,
@@ -154,6 +191,14 @@ class VampNet(Pipeline):
         clip, kept = as_audio(like), as_prompt(prompt or LIKE_PROMPT)
         return self._run(n, sampling, report, lambda session: generate_like(session, clip, seconds, kept))
 
+    @overload
+    def loop(self, audio: AudioLike, *, bars: int | None = ..., n: Literal[1] = 1, prompt: PromptLike = ...,
+             sampling: SamplingConfig = ..., beats: Beats = ...,
+             report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def loop(self, audio: AudioLike, *, n: int, bars: int | None = ..., prompt: PromptLike = ...,
+             sampling: SamplingConfig = ..., beats: Beats = ...,
+             report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def loop(
         self,
         audio: AudioLike,
@@ -180,6 +225,12 @@ class VampNet(Pipeline):
             made = run_all([loop(space, turn, numbers, kept, beats)], self.fill)[0]
         return made[0] if n == 1 else made
 
+    @overload
+    def stretch(self, audio: AudioLike, *, factor: float = ..., n: Literal[1] = 1, sampling: SamplingConfig = ...,
+                report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def stretch(self, audio: AudioLike, *, n: int, factor: float = ..., sampling: SamplingConfig = ...,
+                report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def stretch(
         self,
         audio: AudioLike,
@@ -196,6 +247,14 @@ class VampNet(Pipeline):
         source = MemorySource(as_audio(audio))
         return self._run(n, sampling, report, lambda session: stretch(session, source, factor))
 
+    @overload
+    def telephone(self, audio: AudioLike, *, rounds: int = ..., n: Literal[1] = 1, prompt: PromptLike = ...,
+                  sampling: SamplingConfig = ..., beats: Beats = ...,
+                  report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def telephone(self, audio: AudioLike, *, n: int, rounds: int = ..., prompt: PromptLike = ...,
+                  sampling: SamplingConfig = ..., beats: Beats = ...,
+                  report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def telephone(
         self,
         audio: AudioLike,
@@ -232,6 +291,12 @@ class VampNet(Pipeline):
         write_whole(Path(path), file.getvalue())
         return made
 
+    @overload
+    def decompress(self, path: str | os.PathLike[str], *, n: Literal[1] = 1, seed: int | None = ...,
+                   any_model: bool = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
+    @overload
+    def decompress(self, path: str | os.PathLike[str], *, n: int, seed: int | None = ..., any_model: bool = ...,
+                   report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def decompress(
         self,
         path: str | os.PathLike[str],
