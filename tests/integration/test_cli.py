@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,7 @@ import soundfile
 
 from tests.support.tiny import tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
-from vampnet.apps.cli.options import output_paths, parse_region
-from vampnet.apps.cli.vamp import prompt_from
 from vampnet.audio.files import probe, write
-from vampnet.errors import PromptError, SettingsError
 
 FAST = ["--steps", "2", "--c2f-steps", "2"]
 
@@ -53,21 +51,91 @@ def test_same_seed_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_variations_and_json(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert vamp(folder, "-o", str(tmp_path / "v.wav"), "--variations", "3", "--json", "--periodic", "5") == 0
+    out = str(tmp_path / "v.wav")
+    assert vamp(folder, "-o", out, "--variations", "3", "--json", "--prompt", "periodic(5)") == 0
     report = json.loads(capsys.readouterr().out)
     files = [Path(item["file"]) for item in report["outputs"]]
     assert [f.name for f in files] == ["v-1.wav", "v-2.wav", "v-3.wav"] and all(f.exists() for f in files)
-    assert [item["seed"] for item in report["outputs"]] == [0, 1, 2]
+    assert [item["seed"] for item in report["outputs"]] == [0, 1, 2] and report["task"] == "vamp"
     assert report["outputs"][0]["kept_share"] == pytest.approx(0.2, abs=0.02)
-    assert report["real_time_factor"] > 0 and report["timings"]["audio_s"] == pytest.approx(3.0)
+    assert report["timings"]["real_time_factor"] > 0 and report["input"]["n_samples"] == 48000
     assert len({f.read_bytes() for f in files}) == 3
+    before = files[1].read_bytes()
+    files[1].unlink()
+    assert main(shlex.split(report["outputs"][1]["command"])[1:]) == 0 and files[1].read_bytes() == before
 
 
 def test_settings_from_a_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "c.yaml").write_text("seed: 9\nperiodic: 3\n")
+    (tmp_path / "c.yaml").write_text("sampling: {seed: 9}\nprompt: periodic(3)\n")
     assert vamp(folder, "-o", str(tmp_path / "o.wav"), "--config", str(tmp_path / "c.yaml"), "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["prompt"] == "periodic(3)" and report["outputs"][0]["seed"] == 9
+
+
+def test_a_format_is_the_ending_of_a_name_without_one(folder: Path, tmp_path: Path) -> None:
+    assert vamp(folder, "-o", str(tmp_path / "o"), "--format", "flac", "--subtype", "PCM_16") == 0
+    info = probe(tmp_path / "o.flac")
+    assert (info.format, info.subtype) == ("FLAC", "PCM_16")
+
+
+def test_several_inputs_go_into_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for number in range(2):
+        write(songs / f"{number}.wav", tone(0.4, seed=number))
+    (songs / "2.wav").write_bytes((songs / "1.wav").read_bytes()[:9999])
+    (songs / "notes.txt").write_text("no music")
+    bundle = ["--bundle", str(folder / "bundle"), *FAST]
+    assert main(["stretch", str(songs), "-o", str(tmp_path / "out/"), "--factor", "1.5", *bundle]) == 1
+    said = capsys.readouterr()
+    assert "3 files" in said.err and "left out: notes.txt" in said.err
+    assert "1 of 3 files failed:" in said.err and "2.wav" in said.err.splitlines()[-1]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.wav", "1.wav"]
+    assert probe(tmp_path / "out/0.wav").n_samples == round(1.5 * 0.4 * 44100)
+    pattern = str(songs / "[01].wav")
+    assert main(["vamp", pattern, "-o", str(tmp_path / "more/"), "--json", *bundle]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["input"]["file"]).name for line in lines] == ["0.wav", "1.wav"]
+    assert all(Path(line["outputs"][0]["file"]).exists() for line in lines)
+
+
+def run_piped(arguments: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+    code = "import sys; from vampnet.apps.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", code, *arguments], input=data, capture_output=True, check=False)
+
+
+def test_pipes(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "in.wav").read_bytes()
+    done = run_piped(["vamp", "-", "-o", "-", "--bundle", str(folder / "bundle"), *FAST, "--json"], data)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "o.wav").write_bytes(done.stdout)
+    assert probe(tmp_path / "o.wav").n_samples == 48000
+    report = json.loads(done.stderr)
+    assert report["input"]["file"] == "-" and report["outputs"][0]["command"].startswith("vampnet vamp - -o - ")
+    empty = run_piped(["vamp", "-", "-o", "-", "--bundle", str(folder / "bundle")], b"")
+    assert empty.returncode == 2 and b"standard input is empty" in empty.stderr and not empty.stdout
+
+
+def test_progress_for_programs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert vamp(folder, "-o", str(tmp_path / "o.wav"), "--progress", "json") == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    shares = [event["share"] for event in events if event["event"] == "progress"]
+    assert shares == sorted(shares) and len(shares) > 3 and shares[-1] <= 1.0
+    assert vamp(folder, "-o", str(tmp_path / "o.wav"), "--progress", "json", "--prompt", "peridic(2)") == 2
+    assert json.loads(capsys.readouterr().err)["event"] == "error"
+    assert vamp(folder, "-o", str(tmp_path / "o.wav")) == 0 and capsys.readouterr().err == ""  # stderr is no terminal
+
+
+def test_a_fault_of_the_program_is_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("odd\nand long")
+
+    monkeypatch.setattr("vampnet.jobs.runner.run_job", fail)
+    assert vamp(folder, "-o", str(tmp_path / "o.wav")) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "RuntimeError: odd (a fault of vampnet" in error
 
 
 def bad_inputs(root: Path) -> dict[str, tuple[Path, str]]:
@@ -107,20 +175,14 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-o", "o.xyz"], "o.xyz"),
-        (["-o", "no/such/folder/o.wav"], "no/such/folder"),
-        (["-o", "o.wav", "--keep", "2"], "START:END"),
-        (["-o", "o.wav", "--keep", "3:1"], "must lie after"),
-        (["-o", "o.wav", "--random", "1.5"], "random"),
+        (["-o", "o.xyz"], "-o/--output: cannot write 'o.xyz'"),
         (["-o", "o.wav", "--prompt", "peridic(7)"], "did you mean periodic?"),
-        (["-o", "o.wav", "--prompt", "vary", "--random", "0.5"], "--random"),
-        (["-o", "o.wav", "--periodic", "-1"], "periodic"),
-        (["-o", "o.wav", "--top-p", "7"], "top_p"),
-        (["-o", "o.wav", "--steps", "0"], "steps"),
+        (["-o", "o.wav", "--random", "0.5"], "write --prompt 'random(0.5)'"),
+        (["-o", "o.wav", "--top-p", "7"], "--top-p is 7.0, but must lie in"),
         (["-o", "o.wav", "--device", "abacus"], "abacus"),
-        (["-o", "o.wav", "--variations", "0"], "variations"),
+        (["-o", "o.wav", "--variations", "0"], "--variations is 0"),
         (["-o", "o.wav", "--bundle", "no/where/here"], "no/where/here"),
-        (["-o", "o.wav", "--plot", "p.txt"], "p.txt"),
+        (["-o", "o.wav", "--plot", "p.txt"], "--plot: p.txt"),
     ],
 )
 def test_bad_flags_are_named(
@@ -153,20 +215,31 @@ def test_info(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "codec_id" in out and "coarse_parameters" in out
 
 
-def test_prompt_flags() -> None:
-    assert str(prompt_from(None, 1, None, None, [])) == "periodic(7)"
-    assert str(prompt_from(7, 1, 0.3, 3, ["0:2"])) == "(periodic(7) | random(0.3)) & codebooks(3) | keep(0, 2)"
-    assert str(prompt_from(None, 1, None, 2, [])) == "codebooks(2)"
-    assert parse_region("1.5:", "keep") == (1.5, float("inf")) and parse_region(":2", "keep") == (0.0, 2.0)
-    with pytest.raises(PromptError, match="START:END"):
-        parse_region("a:b", "keep")
-
-
-def test_output_names() -> None:
-    assert [str(p) for p in output_paths("a/b.wav", 2)] == ["a/b-1.wav", "a/b-2.wav"]
-    assert [str(p) for p in output_paths("b.wav", 1)] == ["b.wav"]
-    with pytest.raises(SettingsError):
-        output_paths("b.wav", 1001)
+def test_what_can_be_checked_is_checked_before_torch_is_imported(folder: Path, tmp_path: Path) -> None:
+    source, bad = str(folder / "in.wav"), str(tmp_path / "bad.safetensors")
+    Path(bad).write_bytes(b"no adapter")
+    lines = [
+        ["vamp", source, "-o", "o.xyz"],
+        ["vamp", source, "-o", source],
+        ["vamp", source, "-o", "o.wav", "--subtype", "PCM_99"],
+        ["vamp", source, "-o", "o.wav", "--lora", bad],
+        ["vamp", source, "-o", "o.wav", "--plot", "p.txt"],
+        ["vamp", "missing.wav", "-o", "o.wav"],
+        ["inpaint", source, "-o", "o.wav", "--region", "20:30"],
+        ["vamp", source, "-o", "o.wav", "--prompt", "beats(aftr=2)"],
+        ["compress", source, "-o", "o.wav"],
+        ["decompress", source, "-o", "o.wav"],
+    ]
+    code = (
+        "import sys; from vampnet.apps.cli.main import main\n"
+        f"for line in {lines!r}: assert main(line) == 2 and 'torch' not in sys.modules, line\n"
+        f"assert main(['info', {str(folder / 'bundle')!r}]) == 0 and main(['info']) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.split("vampnet: error: ")) == len(lines) + 1
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.safetensors"]
 
 
 def test_help_is_light() -> None:

@@ -32,5 +32,5 @@ class BeatsConfig:
             raise SettingsError(f"beats.{given[0]} and beats.{given[1]} both say where beats are; give one of them")
         if self.bpm is None and (self.downbeat_s != 0 or self.beats_per_bar != 4):
             raise SettingsError(
-                "beats.downbeat_s and beats.beats_per_bar say where the beats of a tempo lie; give bpm too"
+                "beats.downbeat_s and beats.beats_per_bar say where the beats of a tempo lie; give `bpm` too"
             )

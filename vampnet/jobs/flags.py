@@ -43,6 +43,8 @@ _WITHOUT_FLAG: dict[str, tuple[str, ...]] = {
 }
 """Fields, or objects of fields, that change nothing in a command, or that it does not let one choose."""
 _CHANGED_BY_COMMAND = {("continue", "after_s"): ("--seconds", "Seconds to go on for, above 0 to 3600.", CONTINUE_S)}
+_HELP = {"--region": "Seconds to generate anew, such as 3:5.5, or 12: for all from there."}
+"""Help where the field's docstring is about its JSON."""
 _METAVARS = {"region": "A:B", "lora": "FILE[:STRENGTH]", "beats": "FILE", "like": "FILE"}
 
 
@@ -145,7 +147,7 @@ def _flags_in(kind: type, command: str, path: tuple[str, ...]) -> Iterator[Flag]
             continue
         name = given or field.name.replace("_", "-")
         name = f"--no-{name}" if hint is bool and field.default else f"--{name}"
-        help_text, default = described.get(field.name, ""), field.default
+        help_text, default = _HELP.get(name, described.get(field.name, "")), field.default
         if not path:
             name, help_text, default = _CHANGED_BY_COMMAND.get((command, field.name), (name, help_text, default))
         yield Flag(
@@ -227,12 +229,13 @@ def value_at(settings: Any, path: tuple[str, ...]) -> Any:
 def name_flags(message: str, command: str) -> str:
     """An error message about fields of a request, with the names of the command's flags in their place."""
     names = {".".join(flag.path): flag.name for flag in flags_of(command)}
+    message = re.sub(r"^region(?= )", "--region", message)
     first = re.match(r"[a-z0-9_.]+", message)
     for field, flag in sorted(names.items(), key=lambda pair: -len(pair[0])):
         last = field.rpartition(".")[2]
         message = message.replace(f"`{last}`", flag)
         if "." in field or "_" in field:
             message = re.sub(rf"(?<![\w.-]){re.escape(field)}(?![\w.])", flag, message)
-        elif first and first[0] == field:
-            message = re.sub(rf"^{re.escape(field)}", flag, message)
+        if first and first[0] == last:
+            message = re.sub(rf"^{re.escape(last)}(?![\w.-])", flag, message)
     return message

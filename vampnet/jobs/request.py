@@ -71,7 +71,7 @@ class Request:
         check_settings(self)
         if self.variation > self.variations:
             raise SettingsError(
-                f"variation is {self.variation}, but there are {self.variations} variations; raise variations too"
+                f"variation is {self.variation}, but there are {self.variations} variations; raise `variations` too"
             )
         self._check()
 
@@ -119,7 +119,8 @@ class InpaintRequest(Request):
             raise SettingsError("regions: none given; write what to fill in as [[start, end], ...] in seconds")
         for start_s, end_s in self.regions:
             if not 0 <= start_s < (float("inf") if end_s is None else end_s):
-                raise SettingsError(f"region {start_s:g}:{end_s} must begin at 0 s or later and end after it begins")
+                end = "" if end_s is None else f"{end_s:g}"
+                raise SettingsError(f"region {start_s:g}:{end} must begin at 0 s or later and end after it begins")
         check_prompt(self.prompt)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from vampnet.config import check_settings, setting
+from vampnet.config import check_settings, nearest, setting
+from vampnet.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,6 @@ class ModelChoice:
 
     def __post_init__(self) -> None:
         check_settings(self, "model.")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            near = nearest(self.device, ("auto", "cpu", "cuda", "mps"))
+            raise SettingsError(f"model.device is {self.device!r}, but must be auto, cpu, cuda, cuda:N or mps{near}")

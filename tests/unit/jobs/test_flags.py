@@ -146,4 +146,5 @@ def test_messages_about_fields_name_the_flags() -> None:
     assert name_flags("beats.bpm is 3, but", "vamp") == "--bpm is 3, but"
     text = "prompt says what is kept of a clip; name the clip in `like`"
     assert name_flags(text, "generate") == "--prompt says what is kept of a clip; name the clip in --like"
+    assert name_flags("region 2:1 must begin", "inpaint") == "--region 2:1 must begin"
     assert name_flags("variation is 2, but there are 1 variations", "vamp").startswith("--variation is 2")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from jsonargparse import ArgumentParser, Namespace
-
-if TYPE_CHECKING:
-    pass
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 
-def bundle_options(parser: ArgumentParser) -> None:
+def bundle_options(parser: CommandParser) -> None:
     """Flags of `vampnet bundle`."""
     parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
     parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
@@ -27,7 +22,7 @@ def bundle_options(parser: ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 
 
-def run_bundle(options: Namespace) -> None:
+def run_bundle(options: CommandOptions) -> None:
     """`vampnet bundle`: training runs -> a bundle that `vampnet.load` takes."""
     from vampnet.training.export import write_bundle
 

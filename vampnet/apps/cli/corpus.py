@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import CorpusError
 
 if TYPE_CHECKING:
     from synthcorpus.corpus import PieceSource
 
 
-def corpus_options(parser: ArgumentParser) -> None:
+def corpus_options(parser: CommandParser) -> None:
     """Flags of `vampnet corpus`."""
     parser.add_argument("folder", type=str, help="folder to write FLAC files and index.jsonl, or token shards, to")
     parser.add_argument("--hours", type=float, default=1.0, help="hours of audio, or of tokens")
@@ -48,7 +47,7 @@ def corpus_options(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
 
 
-def run_corpus(options: Namespace) -> None:
+def run_corpus(options: CommandOptions) -> None:
     """`vampnet corpus`: make music, or diverse audio, to train on, or its tokens."""
     from synthcorpus.corpus import write_corpus
     from vampnet.training.data.token_corpus import write_token_corpus
@@ -68,7 +67,7 @@ def run_corpus(options: Namespace) -> None:
     )
 
 
-def _material(options: Namespace) -> PieceSource:
+def _material(options: CommandOptions) -> PieceSource:
     from synthcorpus.compose.piece import ComposeConfig
     from synthcorpus.corpus import CorpusConfig
     from synthcorpus.diverse.pieces import DiverseConfig

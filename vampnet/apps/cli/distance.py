@@ -6,15 +6,14 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, Namespace
-
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import SettingsError
 
 if TYPE_CHECKING:
     from vampnet.evaluation.compare import FolderComparison
 
 
-def distance_options(parser: ArgumentParser) -> None:
+def distance_options(parser: CommandParser) -> None:
     """Flags of `vampnet distance`."""
     parser.add_argument("reference", type=str, help="folder of reference audio, or one file")
     parser.add_argument("evaluated", type=str, help="folder of audio to judge, or one file")
@@ -43,7 +42,7 @@ def distance_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
-def run_distance(options: Namespace) -> None:
+def run_distance(options: CommandOptions) -> None:
     """`vampnet distance`: how far a folder of audio is from another."""
     from vampnet.evaluation.compare import CompareConfig, compare, to_json, write_csv
 

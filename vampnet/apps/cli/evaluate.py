@@ -6,8 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, Namespace
-
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ PAPER_EXPERIMENTS = "steps,prompts,rates"
 MAX_EXCERPTS = 2000
 
 
-def evaluate_options(parser: ArgumentParser) -> None:
+def evaluate_options(parser: CommandParser) -> None:
     """Flags of `vampnet evaluate`."""
     parser.add_argument("bundle", type=str, help="model: 'default', a folder, or OWNER/NAME")
     parser.add_argument("--audio", type=str, required=True, help="folder of music that the model was not trained on")
@@ -67,7 +66,7 @@ def evaluate_options(parser: ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list what would be run and leave")
 
 
-def run_evaluate(options: Namespace) -> None:
+def run_evaluate(options: CommandOptions) -> None:
     """`vampnet evaluate`: run what is not there yet, then write the report."""
     from vampnet.evaluation.experiments.config import EvaluationConfig
     from vampnet.evaluation.experiments.evaluate import evaluate, open_experiments

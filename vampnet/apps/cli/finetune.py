@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
-
-from jsonargparse import ArgumentParser, Namespace
 
 from vampnet.apps.cli.options import add_settings, settings_from
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.training.finetune_config import FinetuneConfig
 
-if TYPE_CHECKING:
-    pass
 
-
-def finetune_options(parser: ArgumentParser) -> None:
+def finetune_options(parser: CommandParser) -> None:
     """Flags of `vampnet finetune`."""
     parser.add_argument("folder", type=str, help="folder of audio, a few minutes are enough")
     parser.add_argument("-o", "--output", type=str, required=True, help="adapter file to write (.safetensors)")
@@ -24,7 +19,7 @@ def finetune_options(parser: ArgumentParser) -> None:
     add_settings(parser, FinetuneConfig, "Fine-tuning")
 
 
-def run_finetune(options: Namespace) -> None:
+def run_finetune(options: CommandOptions) -> None:
     """`vampnet finetune`: LoRA adapters for one's own music."""
     from vampnet.audio.files import Audio
     from vampnet.models.format import Bundle

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from jsonargparse import ArgumentParser, Namespace
-
-if TYPE_CHECKING:
-    pass
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 
-def import_options(parser: ArgumentParser) -> None:
+def import_reference_options(parser: CommandParser) -> None:
     """Flags of `vampnet import-reference`."""
     parser.add_argument("-o", "--output", type=str, required=True, help="bundle folder to write")
     parser.add_argument(
@@ -28,7 +23,7 @@ def import_options(parser: ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 
 
-def run_import(options: Namespace) -> None:
+def run_import_reference(options: CommandOptions) -> None:
     """`vampnet import-reference`: the authors' checkpoints as a bundle."""
     from vampnet.models.import_reference import import_reference
 

@@ -8,27 +8,24 @@ import math
 import sys
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from vampnet.apps.cli.options import add_actions, add_settings, settings_from
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
-from vampnet.apps.cli.options import add_settings, settings_from
 
-
-def listen_options(parser: ArgumentParser) -> None:
+def listen_options(parser: CommandParser) -> None:
     """Flags of `vampnet listen`."""
-    actions = parser.add_subcommands(required=True, dest="action", metavar="ACTION")
+    actions = add_actions(parser)
     for name, help_text, add_options, _ in ACTIONS:
-        sub = ArgumentParser(description=help_text)
-        add_options(sub)
-        actions.add_subcommand(name, sub, help=help_text)
+        add_options(actions.add_parser(name, help=help_text, description=help_text))
 
 
-def run_listen(options: Namespace) -> None:
+def run_listen(options: CommandOptions) -> None:
     """`vampnet listen`: the action that was named."""
     run = {name: function for name, _, _, function in ACTIONS}[options.action]
-    run(options[options.action])
+    run(options)
 
 
-def _create_options(parser: ArgumentParser) -> None:
+def _create_options(parser: CommandParser) -> None:
     from vampnet.evaluation.listening.design import ListeningConfig
 
     parser.add_argument("conditions", type=str, help="folder with one folder of audio per condition, same file names")
@@ -36,7 +33,7 @@ def _create_options(parser: ArgumentParser) -> None:
     add_settings(parser, ListeningConfig, "Test")
 
 
-def _run_create(options: Namespace) -> None:
+def _run_create(options: CommandOptions) -> None:
     from vampnet.evaluation.listening.create import create_test
     from vampnet.evaluation.listening.design import ListeningConfig
 
@@ -55,7 +52,7 @@ def _run_create(options: Namespace) -> None:
     print(f"vampnet listen serve {options.output}")
 
 
-def _serve_options(parser: ArgumentParser) -> None:
+def _serve_options(parser: CommandParser) -> None:
     parser.add_argument("test", type=str, help="folder that `vampnet listen create` made")
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one")
     parser.add_argument("--host", type=str, default="127.0.0.1", help="address to serve on; 0.0.0.0 for all")
@@ -68,7 +65,7 @@ def _serve_options(parser: ArgumentParser) -> None:
     parser.add_argument("--database", type=str, default="results.sqlite", help="SQLite file for the results")
 
 
-def _run_serve(options: Namespace) -> None:
+def _run_serve(options: CommandOptions) -> None:
     from vampnet.evaluation.listening.serve import ListeningServer
 
     with ListeningServer(options.test, options.database, options.host, options.port, options.allow_origin) as server:
@@ -79,7 +76,7 @@ def _run_serve(options: Namespace) -> None:
             print(f"{server.store.count()} results in {options.database}")
 
 
-def _analyse_options(parser: ArgumentParser) -> None:
+def _analyse_options(parser: CommandParser) -> None:
     parser.add_argument("test", type=str, help="folder that `vampnet listen create` made")
     parser.add_argument("results", type=str, help="database of `vampnet listen serve`, or folder of downloaded results")
     parser.add_argument("-o", "--output", type=str, default=None, help="report.html; .csv and .json are put beside it")
@@ -87,7 +84,7 @@ def _analyse_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
 
 
-def _run_analyse(options: Namespace) -> None:
+def _run_analyse(options: CommandOptions) -> None:
     from vampnet.evaluation.listening.analyse import analyse
     from vampnet.evaluation.listening.design import load_test
     from vampnet.evaluation.listening.report import check_output, summary, write_report

@@ -1,39 +1,22 @@
-"""The command line: `vampnet SUBCOMMAND ...`. Parsing here, work in the functions that each subcommand names.
+"""The command line: `vampnet COMMAND ...`.
 
-Heavy modules are imported inside the functions, so `vampnet --help` answers at once. Exit codes: 0 done, 2 something
-that the user can mend (one line on stderr says what), 130 interrupted.
+Only the module of the command that is used is imported, and heavy libraries only once all that can be checked without
+them is. Exit codes: 0 done, 2 something that the user can mend (stderr says what), 1 some files of several failed, or
+a fault of this program, 130 interrupted. No traceback is printed, but with -v.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from jsonargparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from synthcorpus.errors import CompositionError
-from vampnet.apps.cli import (
-    compress as cli_compression,
-    distance as cli_evaluation,
-    evaluate as cli_experiments,
-    listen as cli_listen,
-    tasks as cli_tasks,
-    train as cli_models,
-)
-from vampnet.apps.cli.bundle import bundle_options, run_bundle
-from vampnet.apps.cli.corpus import corpus_options, run_corpus
-from vampnet.apps.cli.finetune import finetune_options, run_finetune
-from vampnet.apps.cli.import_reference import import_options, run_import
-from vampnet.apps.cli.prompts import run_prompts
-from vampnet.apps.cli.tokenize import run_tokenize, tokenize_options
-from vampnet.apps.cli.train_beats import run_train_beats, train_beats_options
-from vampnet.apps.cli.train_session import run_train_session, train_session_options
-from vampnet.apps.cli.vamp import run_vamp, vamp_options
-from vampnet.errors import Interrupted, VampnetError
+from vampnet.apps.cli.commands import COMMANDS, Command, full_parser, help_text
+from vampnet.apps.cli.parser import suggest
+from vampnet.apps.cli.removed import refuse_removed
+from vampnet.errors import Interrupted, SettingsError, VampnetError
 from vampnet.version import __version__
 
 
@@ -42,128 +25,102 @@ def main(argv: Sequence[str] | None = None) -> int:
     # PyTorch's threads else wait by spinning, which beside another busy program (a DAW) takes twice as long. It counts
     # only before PyTorch is loaded; who sets it otherwise is obeyed.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    parser, runners = build_parser()
-    arguments = parser.parse_args(argv)
-    command = arguments.command
-    options = arguments[command]
-    level = logging.INFO if options.get("verbose") else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        print(f"vampnet {__version__}")
+        return 0
+    return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
-        runners[command](options)
+        command = _find(words[0])
+        refuse_removed(command.name, words[1:])
+        options = command.make_parser().parse_args(words[1:])
+        _log_to_stderr(options.verbose, options.get("progress") == "json")
+        command.run(options)
     except (VampnetError, CompositionError) as error:
-        print(f"vampnet: error: {error}", file=sys.stderr)
+        _print_error(str(error), words)
         return getattr(error, "exit_code", 2)
     except KeyboardInterrupt as interruption:
-        said = interruption if isinstance(interruption, Interrupted) else "interrupted; no output was written"
-        print(f"vampnet: {said}", file=sys.stderr)
+        text = str(interruption) if isinstance(interruption, Interrupted) else "interrupted; no output was written"
+        _print_error(text, words, kind="")
         return 130
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError:
+        _print_error("not enough memory; try fewer --variations, or a shorter input", words)
+        return 1
+    except OSError as error:
+        _print_error(f"{error.filename or 'system'}: {error.strerror or error}", words)
+        return 2
+    except Exception as error:  # a fault of ours: one line for the user, all of it with -v
+        logging.getLogger("vampnet").info("traceback", exc_info=True)
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        _print_error(f"{type(error).__name__}: {first} (a fault of vampnet; -v shows where, please report it)", words)
+        return 1
     return 0
 
 
-def build_parser() -> tuple[ArgumentParser, dict[str, Callable[[Namespace], None]]]:
-    """The parser and the function of each subcommand."""
-    parser = ArgumentParser(
-        prog="vampnet", description="Masked acoustic token modelling of music: vary, fill and extend recordings."
+def _find(name: str) -> Command:
+    for command in COMMANDS:
+        if command.name == name:
+            return command
+    if name.startswith("-"):
+        raise SettingsError(f"{name} stands before the command; write: vampnet COMMAND ... {name}")
+    near = suggest(name, [command.name for command in COMMANDS])
+    raise SettingsError(f"unknown command {name!r}{near} `vampnet --help` lists all")
+
+
+def _print_error(text: str, words: Sequence[str], kind: str = "error: ") -> None:
+    """An error on stderr: a line, or an event for programs that read those."""
+    as_event = any(
+        word == "--progress=json" or words[place : place + 2] == ["--progress", "json"]
+        for place, word in enumerate(words)
     )
-    parser.add_argument("--version", action="version", version=f"vampnet {__version__}")
-    subcommands = parser.add_subcommands(required=True, dest="command", metavar="SUBCOMMAND")
-    runners: dict[str, Callable[[Namespace], None]] = {}
-    for name, help_text, add_options, run in COMMANDS:
-        sub = ArgumentParser(description=help_text)
-        subcommands.add_subcommand(name, sub, help=help_text)  # before its options: they may be subcommands themselves
-        add_options(sub)
-        sub.add_argument("-v", "--verbose", action="store_true", help="log what is done to stderr")
-        runners[name] = run
-    return parser, runners
+    if as_event:
+        from vampnet.apps.cli.progress import print_event
 
-
-def _info_options(parser: ArgumentParser) -> None:
-    parser.add_argument("what", type=str, nargs="?", default="default", help="bundle, adapter, audio or .vamp file")
-    parser.add_argument("--json", action="store_true", help="print as JSON")
-    parser.add_argument("--verify", action="store_true", help="compare every weight file with its SHA-256")
-
-
-def run_info(options: Namespace) -> None:
-    """`vampnet info`: what a bundle, an adapter, an audio file or a compressed file is."""
-    from vampnet.apps.cli.info import adapter_info, audio_info, bundle_info, vamp_info
-
-    what = Path(options.what)
-    if what.is_file():
-        readers = {".safetensors": adapter_info, ".vamp": vamp_info}
-        facts = readers.get(what.suffix.lower(), audio_info)(what)
+        print_event("error" if kind else "interrupted", message=text)
     else:
-        facts = bundle_info(options.what, options.verify)
-    if options.json:
-        print(json.dumps(facts, indent=1))
-        return
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        print(f"{name:<{width}}  {value}")
+        print(f"vampnet: {kind}{text}", file=sys.stderr)
 
 
-COMMANDS = (
-    ("vamp", "Make variations of a recording: some tokens are kept, the rest is generated.", vamp_options, run_vamp),
-    ("inpaint", "Generate regions of a recording anew.", cli_tasks.inpaint_options, cli_tasks.run_inpaint),
-    ("outpaint", "Generate music before and after.", cli_tasks.outpaint_options, cli_tasks.run_outpaint),
-    ("continue", "Let a recording go on.", cli_tasks.continue_options, cli_tasks.run_continue),
-    ("loop", "Variations of a loop that join themselves and each other.", cli_tasks.loop_options, cli_tasks.run_loop),
-    ("generate", "Make new music, from nothing or like a clip.", cli_tasks.generate_options, cli_tasks.run_generate),
-    ("stretch", "Make it longer, new music between the old.", cli_tasks.stretch_options, cli_tasks.run_stretch),
-    ("telephone", "Vamp the vamp of the vamp.", cli_tasks.telephone_options, cli_tasks.run_telephone),
-    (
-        "compress",
-        "Make a small file of kept tokens.",
-        cli_compression.compress_options,
-        cli_compression.run_compress,
-    ),
-    (
-        "decompress",
-        "Open a compressed file; what it does not hold is generated.",
-        cli_compression.decompress_options,
-        cli_compression.run_decompress,
-    ),
-    ("info", "Say what a bundle, an adapter or an audio file is.", _info_options, run_info),
-    (
-        "distance",
-        "Say how far audio is from other audio: file by file and as sets (mel, FAD, KAD, beats, chroma, ...).",
-        cli_evaluation.distance_options,
-        cli_evaluation.run_distance,
-    ),
-    ("prompts", "List the parts and presets that a prompt can be made of.", lambda parser: None, run_prompts),
-    (
-        "evaluate",
-        "The paper's experiments on a model, and which of its findings hold.",
-        cli_experiments.evaluate_options,
-        cli_experiments.run_evaluate,
-    ),
-    ("listen", "Listening tests: make, serve, analyse.", cli_listen.listen_options, cli_listen.run_listen),
-    ("corpus", "Make music, or more diverse audio, to train on.", corpus_options, run_corpus),
-    ("tokenize", "Encode a folder of audio into token shards.", tokenize_options, run_tokenize),
-    ("train", "Train a codec or a masked model from a recipe.", cli_models.train_options, cli_models.run_train),
-    (
-        "train-session",
-        "Render audio and train codec and models on it, within a given time (for an accelerator).",
-        train_session_options,
-        run_train_session,
-    ),
-    ("train-beats", "Train the beat tracker on composed music.", train_beats_options, run_train_beats),
-    (
-        "finetune",
-        "Fine-tune the model on a folder of music: a small LoRA adapter file.",
-        finetune_options,
-        run_finetune,
-    ),
-    ("bundle", "Pack training runs into a bundle.", bundle_options, run_bundle),
-    (
-        "import-reference",
-        "Make a bundle of the VampNet authors' checkpoints (.pth) or of DAC weights.",
-        import_options,
-        run_import,
-    ),
-)
+class _LogFormatter(logging.Formatter):
+    """Warnings as lines for users; what -v adds with its time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.levelno >= logging.WARNING:
+            return f"vampnet: {record.levelname.lower()}: {record.getMessage()}"
+        return super().format(record)
+
+
+class _EventHandler(logging.Handler):
+    """Log records as JSON lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from vampnet.apps.cli.progress import print_event
+
+        print_event("warning" if record.levelno >= logging.WARNING else "log", message=record.getMessage())
+
+
+def _log_to_stderr(verbose: bool, as_events: bool) -> None:
+    handler = _EventHandler() if as_events else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LogFormatter("%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+
+
+def _complete() -> None:
+    """Answer the shell's completion; leaves the process."""
+    import argcomplete
+
+    argcomplete.autocomplete(full_parser(), always_complete_options="long")
 
 
 if __name__ == "__main__":

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-
-if TYPE_CHECKING:
-    pass
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 
-def tokenize_options(parser: ArgumentParser) -> None:
+def tokenize_options(parser: CommandParser) -> None:
     """Flags of `vampnet tokenize`."""
     parser.add_argument("folder", type=str, help="folder of audio")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder for the token shards")
     parser.add_argument("--bundle", type=str, default="default", help="bundle whose codec encodes")
 
 
-def run_tokenize(options: Namespace) -> None:
+def run_tokenize(options: CommandOptions) -> None:
     """`vampnet tokenize`: a folder of audio as token shards."""
     from vampnet.models.bundle import load_codec
     from vampnet.training.data.token_shards import tokenize_folder

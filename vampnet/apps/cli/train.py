@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-
-if TYPE_CHECKING:
-    pass
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 
-def train_options(parser: ArgumentParser) -> None:
+def train_options(parser: CommandParser) -> None:
     """Flags of `vampnet train`."""
     parser.add_argument("recipe", type=str, help="recipe, a YAML file")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
@@ -24,7 +20,7 @@ def train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
 
 
-def run_train(options: Namespace) -> None:
+def run_train(options: CommandOptions) -> None:
     """`vampnet train`: run a recipe."""
     import torch
 

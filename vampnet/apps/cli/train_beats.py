@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 
-def train_beats_options(parser: ArgumentParser) -> None:
+def train_beats_options(parser: CommandParser) -> None:
     """Flags of `vampnet train-beats`."""
     parser.add_argument("folder", type=str, help="working folder; pieces that are there already are not rendered again")
     parser.add_argument("--soundfont", type=str, default=None, help="General MIDI sound font; none: synthesis only")
@@ -17,7 +17,7 @@ def train_beats_options(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=None, help="rendering processes; all cores when not given")
 
 
-def run_train_beats(options: Namespace) -> None:
+def run_train_beats(options: CommandOptions) -> None:
     """`vampnet train-beats`: render what is missing, train, write the tracker."""
     from vampnet.errors import Interrupted
     from vampnet.training.beats.train import BeatTrainingConfig, train_beats

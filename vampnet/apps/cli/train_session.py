@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 
-def train_session_options(parser: ArgumentParser) -> None:
+def train_session_options(parser: CommandParser) -> None:
     """Flags of `vampnet train-session`."""
     parser.add_argument("work", type=str, help="working folder, several GB; a stopped session is resumed from it")
     parser.add_argument("-o", "--output", type=str, required=True, help="bundle to write")
@@ -26,7 +26,7 @@ def train_session_options(parser: ArgumentParser) -> None:
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:N or mps")
 
 
-def run_train_session(options: Namespace) -> None:
+def run_train_session(options: CommandOptions) -> None:
     """`vampnet train-session`: render and train at once, then write the bundle."""
     from vampnet.errors import Interrupted
     from vampnet.training.session.config import SessionConfig
