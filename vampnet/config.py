@@ -16,8 +16,6 @@ import typing
 from functools import cache
 from typing import Any, TypeVar
 
-from docstring_parser import parse_from_object
-
 from vampnet.errors import SettingsError
 
 T = TypeVar("T")
@@ -156,6 +154,8 @@ def _words(hint: Any) -> str:
 @cache
 def descriptions(kind: type) -> dict[str, str]:
     """The docstring of each field of a settings dataclass, those of its base classes included, on one line each."""
+    from docstring_parser import parse_from_object  # needed for help and schemas alone
+
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         found |= {p.arg_name: " ".join((p.description or "").split()) for p in parse_from_object(base).params}

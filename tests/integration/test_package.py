@@ -20,10 +20,10 @@ MAX_LINES = 400
 
 # Import names of the dependencies in pyproject.toml's `dependencies`; all else belongs inside functions.
 CORE = {
+    "argcomplete",
     "constriction",
     "docstring_parser",
     "huggingface_hub",
-    "jsonargparse",
     "librosa",
     "mido",
     "numpy",

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from jsonargparse import ArgumentParser
 from vampnet.tasks.in_memory import outpaint
 from vampnet.tasks.takes import DEFAULT_THEME
 
 from tests.support.tiny import tiny_vampnet, tone
 from tests.unit.beats.test_events import clicks
-from vampnet.apps.cli.tasks import continue_options
 from vampnet.audio.files import Audio, Samples
 from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events
 from vampnet.generation.config import SamplingConfig
+from vampnet.jobs.flags import flags_of
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Nothing, Periodic
 from vampnet.prompts.rhythmic import Beats
@@ -99,6 +98,5 @@ def test_beats_of_the_theme_are_kept(model: VampNet) -> None:
 
 
 def test_the_command_line_has_the_same_default() -> None:
-    parser = ArgumentParser()
-    continue_options(parser)
-    assert str(parse_prompt(parser.get_defaults().theme)) == str(DEFAULT_THEME)
+    (theme,) = (flag.default for flag in flags_of("continue") if flag.name == "--theme")
+    assert str(parse_prompt(theme)) == str(DEFAULT_THEME)

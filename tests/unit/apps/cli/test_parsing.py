@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.unit.jobs.test_flags import TEXTS, requests
 from vampnet.apps.cli.commands import COMMANDS, GROUPS, Command, full_parser, help_text
