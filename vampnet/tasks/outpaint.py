@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from vampnet.audio.samples import Audio
 from vampnet.audio.sources import Source
 from vampnet.audio.splice import Excerpt, Joined, Overlay, Splice
 from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
+from vampnet.controls.extraction import ExtractionConfig, extract_controls
 from vampnet.errors import SettingsError
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.seeds import stream_seed
 from vampnet.tasks.inpaint import CONTEXT_S, CROSSFADE_S, Span, keep_of_spans, keep_outside
 from vampnet.tasks.task import Session, Variation
-from vampnet.tasks.theme import ThemedSource, find_theme
+from vampnet.tasks.theme import Theme, ThemedSource, find_theme
 
 MAX_NEW_S = 3600.0
 """Longest stretch of new audio, seconds."""
@@ -71,10 +73,20 @@ def _themed(
         return splice
     first_bars = find_theme(source, at_end=False) if n_before else None
     last_bars = find_theme(source, at_end=True) if n_after else None
-    shown = last_bars or first_bars
-    if shown is not None:
-        session.workspace.note_tempo(shown.found)
+    bars = last_bars or first_bars
+    assert bars is not None
+    session.workspace.once("tempo and key", lambda: _note_bars(session, bars))
     return ThemedSource(source, first_bars, n_before, last_bars, n_after)
+
+
+def _note_bars(session: Session, bars: Theme) -> bool:
+    """Note tempo and key of the bars that new music follows, for the job's result."""
+    session.workspace.note_tempo(bars.found)
+    audio = Audio(bars.samples, bars.sample_rate_hz)
+    key = extract_controls(audio, ExtractionConfig(("key",)), events=bars.found).key
+    if key is not None:
+        session.workspace.facts["key"] = key
+    return True
 
 
 def _extend(
