@@ -116,10 +116,51 @@ def test_refuses_what_is_no_result(server: ListeningServer) -> None:
 def test_a_cut_request_is_refused(server: ListeningServer) -> None:
     for length, status in ((99, 400), (10**30, 413)):
         with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=10) as line:
-            head = f"POST /results HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-            line.sendall(head.encode() + b"{}")
+            head = "POST /results HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            line.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + b"{}")
             line.shutdown(socket.SHUT_WR)
             assert line.recv(1000).startswith(f"HTTP/1.1 {status}".encode())
+
+
+def raw(server: ListeningServer, data: bytes) -> bytes:
+    """The first bytes of the answer to raw bytes."""
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as line:
+        line.sendall(data)
+        line.shutdown(socket.SHUT_WR)
+        return line.recv(1000)
+
+
+def test_only_requests_to_this_host_are_answered(server: ListeningServer) -> None:
+    for host, status in (("localhost", 200), ("127.0.0.1:8000", 200), ("[::1]", 200), ("10.1.2.3", 200)):
+        assert ask(server, "GET", "/", None, {"Host": host})[0] == status
+    for host in ("evil.example", "localhost.evil.example", "a b", ""):
+        for method, body in (("GET", None), ("POST", json.dumps(result(server, 70))), ("OPTIONS", None)):
+            assert ask(server, method, "/results", body, {**JSON, "Host": host})[0] == 421
+    assert raw(server, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 421")
+
+
+def test_names_of_the_server_are_checked(tmp_path: Path) -> None:
+    make_test(tmp_path, "abx", items=("one",))
+    with pytest.raises(ListeningError, match="host is"):
+        ListeningServer(tmp_path / "test", tmp_path / "r.sqlite", port=0, allow_hosts=["a/b"])
+    with ListeningServer(tmp_path / "test", tmp_path / "r.sqlite", port=0, allow_hosts=["Study.example"]) as server:
+        assert server.knows_host("study.example:80") and not server.knows_host("other.example")
+
+
+def test_every_request_has_an_answer(server: ListeningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that is none, half of a surrogate pair in a result, a file that is gone."""
+    assert raw(server, b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 404")
+    status, text = post(server, '{"\\ud800": 1}')
+    assert status == 422 and text.isascii()
+    monkeypatch.setitem(server.files, "/gone.js", Path("gone.js"))
+    assert ask(server, "GET", "/gone.js")[0] == 500
+
+
+def test_a_request_that_trickles_has_a_deadline(server: ListeningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vampnet.evaluation.listening.serve._REQUEST_S", 0.5)
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=60) as line:
+        line.sendall(b"GET / HT")
+        assert line.recv(100) == b""  # closed, though this side would have gone on
 
 
 def test_other_sites_are_let_in_when_named(server: ListeningServer, tmp_path: Path) -> None:

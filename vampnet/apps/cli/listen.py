@@ -62,18 +62,26 @@ def _serve_options(parser: CommandParser) -> None:
         default="",
         help="site whose pages may send results here, such as https://example.org",
     )
-    parser.add_argument("--database", type=str, default="results.sqlite", help="SQLite file for the results")
+    parser.add_argument(
+        "--allow-host", action="append", default=None, metavar="NAME", help="name of this server for others; repeatable"
+    )
+    parser.add_argument(
+        "--database", type=str, default=None, help="SQLite file for the results; default: results.sqlite in the test"
+    )
 
 
 def _run_serve(options: CommandOptions) -> None:
     from vampnet.evaluation.listening.serve import ListeningServer
 
-    with ListeningServer(options.test, options.database, options.host, options.port, options.allow_origin) as server:
-        print(f"{server.url}  {server.store.count()} results in {options.database}; Ctrl-C ends", flush=True)
+    database = options.database or Path(options.test) / "results.sqlite"
+    with ListeningServer(
+        options.test, database, options.host, options.port, options.allow_origin, options.allow_host or ()
+    ) as server:
+        print(f"{server.url}  {server.store.count()} results in {database}; Ctrl-C ends", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            print(f"{server.store.count()} results in {options.database}")
+            print(f"{server.store.count()} results in {database}")
 
 
 def _analyse_options(parser: CommandParser) -> None:

@@ -8,12 +8,10 @@ import html
 import io
 import json
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from vampnet.audio.integrity import reason
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.analyse import ListeningAnalysis
 from vampnet.evaluation.listening.choices import AbxAnalysis, PreferenceAnalysis
@@ -21,10 +19,12 @@ from vampnet.evaluation.listening.design import ListeningTest
 from vampnet.evaluation.listening.figures import draw_abx, draw_mushra, draw_preference, require_plots
 from vampnet.evaluation.listening.mushra import ConditionScore, MushraAnalysis, Rating
 from vampnet.evaluation.listening.page import report_css
+from vampnet.storage import write_whole
 from vampnet.version import __version__
 
 Table = tuple[str, Sequence[str], list[list[str]]]
 """Heading, column names, rows."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _NOTES = {
     "mushra": "Mean over listeners of their mean scores, so that ratings of one listener count once. Intervals: 95 %, "
@@ -78,13 +78,7 @@ def write_report(
     about = analysis.to_json() | {"refused": list(refused), "settings": dataclasses.asdict(test.settings)}
     texts = report_html(test, analysis, refused), answers_csv(analysis), json.dumps(about, indent=1) + "\n"
     for file, text in zip(written, texts, strict=True):
-        temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}.tmp")
-        try:
-            temporary.write_text(text, encoding="utf-8", newline="")
-            os.replace(temporary, file)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise ListeningError(f"cannot write {file}: {reason(error)}") from None
+        write_whole(file, text, ListeningError)
     return written
 
 
@@ -94,8 +88,13 @@ def answers_csv(analysis: ListeningAnalysis) -> str:
     rows = [dataclasses.asdict(answer) for answer in analysis.answers]
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 def report_html(test: ListeningTest, analysis: ListeningAnalysis, refused: Sequence[str]) -> str:
