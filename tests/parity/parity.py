@@ -25,7 +25,6 @@ from tests.support.golden import (
     flat_from_ours,
     golden_array,
     golden_keep,
-    golden_mask,
     golden_names,
     golden_tensor,
 )
@@ -34,6 +33,7 @@ from vampnet.codec.dac import DacCodec
 from vampnet.generation import reference_mode as compat
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.reference_mode import reference_chunk
+from vampnet.generation.run import Stage, WindowRequest
 from vampnet.generation.sampling import (
     draw,
     fill,
@@ -43,7 +43,6 @@ from vampnet.generation.sampling import (
     top_p_filter,
     typical_filter,
 )
-from vampnet.generation.windows import Request, Stage
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.reference_checkpoints import read_network
@@ -320,8 +319,8 @@ def generation_rows() -> Iterator[Row]:
             continue
         stem, tag = name.removesuffix("/tokens"), name.split("/")[1]
         recorder, n_to_mask = Recorder(network(tag)), golden_array(f"{stem}/num_to_mask")
-        start, mask = golden_tensor(f"{stem}/start"), golden_mask(f"{stem}/mask")
-        made = fill(recorder, start, mask, GREEDY, [0] * len(start), n_to_mask.shape[1])
+        start, keep = golden_tensor(f"{stem}/start"), golden_keep(f"{stem}/mask")
+        made = fill(recorder, start, keep, GREEDY, [0] * len(start), n_to_mask.shape[1])
         if "mixed" in tag:
             singles = [f"gen/coarse_{single}_s12/tokens" for single in ("nearfull", "rand60")]
             worst = max(largest(made[i : i + 1], single) for i, single in enumerate(singles))
@@ -331,22 +330,19 @@ def generation_rows() -> Iterator[Row]:
         given = torch.stack(recorder.inputs)
         yield Row(f"{stem}/z_masked_per_step", largest(given, f"{stem}/z_masked_per_step"), 0)
         n_masked = masked_after_each_step(
-            int(mask[:, network(tag).config.n_conditioning_codebooks :].sum()), len(given)
+            int((~keep[:, network(tag).config.n_conditioning_codebooks :]).sum()), len(given)
         )
         yield Row(f"{stem}/num_to_mask", largest([n_masked[1:]], f"{stem}/num_to_mask"), 0)
 
 
-def run_stage(model: VampNet, stage: Stage, codes_BCT: Tensor, mask_BCT: Tensor) -> Tensor:
+def run_stage(model: VampNet, stage: Stage, codes_BCT: Tensor, keep_BCT: Tensor) -> Tensor:
     """One stage alone over all of its windows, one after the other."""
     codes_BCT, n_read = codes_BCT.int().clone(), stage.model.config.n_codebooks
-    spans = stage.spans(codes_BCT.shape[2])
-    for number, span in enumerate(spans):
+    for number, span in enumerate(stage.spans(codes_BCT.shape[2])):
         window = codes_BCT[:, :n_read, span.start : span.stop].long()
-        masked = mask_BCT[:, :n_read, span.start : span.stop].clone()
-        window, masked = reference_chunk(
-            window, masked, stage.model.config.n_conditioning_codebooks, stage.window_frames
-        )
-        filled = model.fill([Request(stage, number, len(spans), window, masked, (0,))], GREEDY)[0]
+        keep = keep_BCT[:, :n_read, span.start : span.stop].clone()
+        window, keep = reference_chunk(window, keep, stage.model.config.n_conditioning_codebooks, stage.window_frames)
+        filled = model.fill([WindowRequest(stage, number, window, keep, (0,), GREEDY)])[0]
         codes_BCT[:, :n_read, span.start : span.stop] = filled[:, :, : span.n_frames].int()
     return codes_BCT
 
@@ -354,12 +350,12 @@ def run_stage(model: VampNet, stage: Stage, codes_BCT: Tensor, mask_BCT: Tensor)
 def end_to_end_rows() -> Iterator[Row]:
     model = VampNet(bundle(), "cpu", compat="reference")
 
-    def vamped(codes_BCT: Tensor, mask_BCT: Tensor, steps: int, c2f_steps: int) -> dict[str, Tensor]:
-        coarse, c2f = model._stages(replace(GREEDY, steps=steps, c2f_steps=c2f_steps))
-        after = run_stage(model, coarse, codes_BCT, mask_BCT)
-        return {"coarse": after, "c2f": run_stage(model, c2f, after, mask_BCT)}
+    def vamped(codes_BCT: Tensor, keep_BCT: Tensor, steps: int, c2f_steps: int) -> dict[str, Tensor]:
+        coarse, c2f = model.stages(replace(GREEDY, steps=steps, c2f_steps=c2f_steps))
+        after = run_stage(model, coarse, codes_BCT, keep_BCT)
+        return {"coarse": after, "c2f": run_stage(model, c2f, after, keep_BCT)}
 
-    made = vamped(golden_tensor("codec/codes"), golden_mask("e2e/mask"), 12, 2)
+    made = vamped(golden_tensor("codec/codes"), golden_keep("e2e/mask"), 12, 2)
     yield Row("e2e/coarse_vamp", largest(made["coarse"], "e2e/coarse_vamp"), 0)
     yield Row("e2e/c2f", largest(made["c2f"], "e2e/c2f"), 0)
     yield Row("e2e/audio", largest(model.codec.decode(made["c2f"].long())[0], "e2e/audio"), 1e-5)
@@ -369,16 +365,16 @@ def end_to_end_rows() -> Iterator[Row]:
     yield Row("e2e/coarse_masked", largest(masked, "e2e/coarse_masked"), 0)
     coarse = masks.codebooks_keep(14, 4)
     yield Row("e2e/c2f_masked", largest(masks.mask_codes(made["c2f"].long(), coarse, 1024), "e2e/c2f_masked"), 0)
-    mask = golden_tensor("e2e_long/coarse_masked") == 1024
-    made = vamped(golden_tensor("e2e_long/codes"), F.pad(mask, (0, 0, 0, 10), value=True), 4, 4)
+    keep = golden_tensor("e2e_long/coarse_masked") != 1024
+    made = vamped(golden_tensor("e2e_long/codes"), F.pad(keep, (0, 0, 0, 10), value=False), 4, 4)
     yield Row("e2e_long/coarse_vamp4", largest(made["coarse"][:, :4], "e2e_long/coarse_vamp4"), 0, "compat=reference")
     yield Row("e2e_long/c2f", largest(made["c2f"], "e2e_long/c2f"), 0, "compat=reference")
     codes = F.pad(golden_tensor("e2e_short/coarse_in"), (0, 0, 0, 10))
-    everything = torch.ones_like(codes, dtype=torch.bool)
-    _, c2f = model._stages(replace(GREEDY, c2f_steps=12))
-    padded = run_stage(model, c2f, codes, everything)
+    nothing = torch.zeros_like(codes, dtype=torch.bool)
+    _, c2f = model.stages(replace(GREEDY, c2f_steps=12))
+    padded = run_stage(model, c2f, codes, nothing)
     yield Row("e2e_short/c2f", largest(padded, "e2e_short/c2f"), 0, "defect: padded with token 0; compat=reference")
-    plain = fill(network("c2f"), codes, everything, GREEDY, [0], 12)
+    plain = fill(network("c2f"), codes, nothing, GREEDY, [0], 12)
     yield Row("e2e_short/c2f_without_padding", largest(plain, "e2e_short/c2f_without_padding"), 0, "the default")
 
 

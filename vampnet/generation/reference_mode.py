@@ -122,12 +122,12 @@ def _lufs(power: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def reference_chunk(
-    codes_BCT: Tensor, mask_BCT: Tensor, n_conditioning: int, chunk_frames: int
+    codes_BCT: Tensor, keep_BCT: Tensor, n_conditioning: int, chunk_frames: int
 ) -> tuple[Tensor, Tensor]:
-    """Codes and mask of one chunk as their generator gets them; of the result only the chunk's own frames count."""
+    """Codes and keep mask of one chunk as their generator gets them; of the result only the chunk's own frames count."""
     if n_conditioning == 0:
-        mask_BCT = mask_BCT.clone()
-        mask_BCT[:, :, [0, -1]] = False
-        return codes_BCT, mask_BCT
+        keep_BCT = keep_BCT.clone()
+        keep_BCT[:, :, [0, -1]] = True
+        return codes_BCT, keep_BCT
     missing = chunk_frames - codes_BCT.shape[2]
-    return F.pad(codes_BCT, (0, missing)), F.pad(mask_BCT, (0, missing), value=True)
+    return F.pad(codes_BCT, (0, missing)), F.pad(keep_BCT, (0, missing), value=False)

@@ -122,11 +122,11 @@ def test_bad_files_of_beats_are_named(tmp_path: Path, text: str, words: str) -> 
 def test_prompts_follow_the_beats_of_the_audio(tmp_path: Path) -> None:
     model, audio = tiny_vampnet(tmp_path), Audio(clicks(120.0, 6.0, 4), 44100)
     prompt = parse_prompt("beats(after=75ms)")
-    mask_CT = model.vamp(audio, prompt).mask_CT
-    kept = (~mask_CT[0]).nonzero().squeeze(1) * 768 / 44100
+    keep_CT = model.vamp(audio, prompt=prompt).keep_CT
+    kept = keep_CT[0].nonzero().squeeze(1) * 768 / 44100
     assert 30 < len(kept) < 90 and all(np.abs((float(t) - 0.2 + 0.15) % 0.5 - 0.15) < 0.2 for t in kept)
-    given = model.vamp(audio, prompt, rhythm=Events((1.0,), (1.0,))).mask_CT
-    assert (~given[0]).nonzero().squeeze(1).tolist() == [57, 58, 59, 60, 61]
+    given = model.vamp(audio, prompt=prompt, beats=Events((1.0,), (1.0,))).keep_CT
+    assert given[0].nonzero().squeeze(1).tolist() == [57, 58, 59, 60, 61]
 
 
 def test_trackers_have_names() -> None:

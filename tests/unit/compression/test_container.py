@@ -17,8 +17,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
+from tests.support.tiny import CODEC as CONFIG
 from tests.support.tiny import tiny_codec
 from vampnet.codec.base import Codec
+from vampnet.compression.adaptive import MAX_VOCAB
 from vampnet.compression.container import (
     _GENERATION,
     _HEAD,
@@ -31,7 +33,7 @@ from vampnet.compression.container import (
     open_vamp,
     pack_header,
 )
-from vampnet.compression.tokens import block_frames_of, n_frames_of, read_tokens, write_tokens
+from vampnet.compression.tokens import block_frames_of, choose_entropy, n_frames_of, read_tokens, write_tokens
 from vampnet.errors import SettingsError, VampFileError
 from vampnet.generation.config import SamplingConfig
 
@@ -77,11 +79,10 @@ def test_what_goes_in_comes_out(entropy: str, generation: Generation | None, cha
     assert torch.equal(unpacked(packed(sparse))[1], codes_of(sparse)[:, :2, ::7])
 
 
-def test_the_smallest_coder_is_chosen() -> None:
-    sizes = {name: len(packed(dataclasses.replace(HEADER, entropy=name))) for name in ENTROPIES}
-    file = io.BytesIO()
-    header = write_tokens(file, HEADER, codes_of(HEADER), CODEC, ENTROPIES)
-    assert len(file.getvalue()) == min(sizes.values()) == sizes[header.entropy]
+def test_new_files_are_coded_adaptively_where_the_codebooks_allow() -> None:
+    assert choose_entropy(CODEC) == "adaptive"
+    large = dataclasses.replace(CONFIG, codebook_size=2 * MAX_VOCAB)
+    assert choose_entropy(tiny_codec(config=large)) == "flat"
 
 
 def test_all_of_sampling_is_stored() -> None:

@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> VampNet:
-    return load(folder / "bundle", "cpu")
+    return load(folder / "bundle", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +94,13 @@ def result(folder: Path) -> RunResult:
 
 def test_a_batch_gives_what_each_gives_alone(model: VampNet, batch: tuple[np.ndarray, torch.Tensor]) -> None:
     codes_BCT = batch[1]
-    masks = [model.mask(Periodic(p), codes_BCT.shape[2], 0)[None].expand(2, -1, -1) for p in (3, 5)]
-    both = generate_batch(model, codes_BCT, masks, FAST, [[1, 2], [3, 4]])
+    keeps = [model.keep(Periodic(p), codes_BCT.shape[2], 0)[None].expand(2, -1, -1) for p in (3, 5)]
+    both = generate_batch(model, codes_BCT, keeps, FAST, [[1, 2], [3, 4]])
     for item, seeds in enumerate(([1, 2], [3, 4])):
-        alone = model.generate(codes_BCT[item][None], masks[item], FAST, seeds)
-        assert (both[item] == alone[:, 0]).float().mean() > 0.97  # bfloat16 rounds otherwise in another batch
-        kept = ~masks[item]
+        for k, seed in enumerate(seeds):
+            alone = generate_batch(model, codes_BCT[item][None], [keeps[item][k : k + 1]], FAST, [[seed]])
+            assert torch.equal(both[item][k], alone[0, 0])  # in bfloat16 too: batches that round otherwise are not made
+        kept = keeps[item]
         assert (both[item][kept] == codes_BCT[item].expand(2, -1, -1)[kept]).all()
 
 
@@ -112,7 +113,7 @@ def test_kinds_of_conditions(model: VampNet, batch: tuple[np.ndarray, torch.Tens
 
     codec, noisy = made(Condition("c", kind="codec")), made(Condition("n", kind="noise", noise_share=0.5))
     assert codec.codes_BACT is not None and (codec.codes_BACT[:, 0] == codes_BCT).all()
-    assert noisy.mask_BACT is not None and noisy.mask_BACT.float().mean() == pytest.approx(0.5, abs=0.05)
+    assert noisy.keep_BACT is not None and noisy.keep_BACT.float().mean() == pytest.approx(0.5, abs=0.05)
     assert codec.bits_B == pytest.approx(codes_BCT[0].numel() * 6)  # codebooks of 64
     kept_coarse = made(Condition("k", prompt="everything", sampling=FAST))
     assert kept_coarse.codes_BACT is not None and (kept_coarse.codes_BACT[:, 0, :2] == codes_BCT[:, :2]).all()
@@ -139,8 +140,8 @@ def test_opus_gets_better_with_its_rate() -> None:
 def test_the_input_itself_scores_best(batch: tuple[np.ndarray, torch.Tensor]) -> None:
     audio_BS, codes_BCT = batch
     reference = refer(audio_BS, codes_BCT, 44100)
-    mask = torch.ones(2, 1, *codes_BCT.shape[1:], dtype=torch.bool)
-    same = ConditionOutputs(audio_BS[:, None], codes_BCT[:, None], mask, np.zeros(2))
+    nothing = torch.zeros(2, 1, *codes_BCT.shape[1:], dtype=torch.bool)
+    same = ConditionOutputs(audio_BS[:, None], codes_BCT[:, None], nothing, np.zeros(2))
     found = measure_outputs(same, reference, 44100, 2)
     assert set(found) == {m.name for m in METRICS}
     assert found["mel"] == pytest.approx(0) and found["tokens"] == pytest.approx(1)

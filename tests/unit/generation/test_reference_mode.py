@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from tests.support.tiny import C2F, COARSE, CODEC, tiny_vampnet, tone, write_tiny_bundle
-from vampnet.apps.cli.main import main
 from vampnet.audio.files import Audio
 from vampnet.audio.loudness import measure
 from vampnet.audio.sources import MemorySource
 from vampnet.errors import SettingsError
 from vampnet.generation import reference_mode as compat
 from vampnet.generation.config import SamplingConfig
+from vampnet.generation.spans import reference_windows
 from vampnet.generation.tokens import encode
+from vampnet.jobs.request import VampRequest
 from vampnet.prompts.parts import Everything, Nothing, Periodic
 from vampnet.tasks.model import load
 
@@ -29,42 +30,42 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_chunks_know_nothing_of_each_other() -> None:
-    spans = compat.reference_windows(600, 575)
+    spans = reference_windows(600, 575)
     assert [(w.start, w.stop, w.n_context) for w in spans] == [(0, 575, 0), (575, 600, 0)]
-    assert [w.n_frames for w in compat.reference_windows(600, 173)] == [173, 173, 173, 81]
-    assert compat.reference_windows(0, 10) == []
+    assert [w.n_frames for w in reference_windows(600, 173)] == [173, 173, 173, 81]
+    assert reference_windows(0, 10) == []
 
 
 def test_coarse_chunks_keep_their_ends_and_fine_ones_are_filled_up() -> None:
-    codes, mask = torch.ones(1, 2, 5, dtype=torch.int64), torch.ones(1, 2, 5, dtype=torch.bool)
-    same, kept = compat.reference_chunk(codes, mask, 0, 9)
-    assert torch.equal(same, codes) and kept[0, 0].tolist() == [False, True, True, True, False] and mask.all()
-    padded, open_ = compat.reference_chunk(codes, mask & False, 2, 9)
+    codes, keep = torch.ones(1, 2, 5, dtype=torch.int64), torch.zeros(1, 2, 5, dtype=torch.bool)
+    same, kept = compat.reference_chunk(codes, keep, 0, 9)
+    assert torch.equal(same, codes) and kept[0, 0].tolist() == [True, False, False, False, True] and not keep.any()
+    padded, closed = compat.reference_chunk(codes, ~keep, 2, 9)
     assert padded.shape == (1, 2, 9) and (padded[..., 5:] == 0).all()
-    assert open_[..., 5:].all() and not open_[..., :5].any()
+    assert not closed[..., 5:].any() and closed[..., :5].all()
 
 
 def test_the_first_and_last_frame_stay_with_compat_alone(bundle: Path) -> None:
     audio = tone(0.6)
-    own = load(bundle, "cpu", compat="reference").vamp(audio, Everything(), FAST).codes_NCT
-    kept = load(bundle, "cpu", compat="reference").vamp(audio, Nothing(), FAST).codes_NCT
+    own = load(bundle, device="cpu", compat="reference").vamp(audio, prompt=Everything(), sampling=FAST).codes_NCT
+    kept = load(bundle, device="cpu", compat="reference").vamp(audio, prompt=Nothing(), sampling=FAST).codes_NCT
     n = COARSE.n_codebooks
     assert torch.equal(kept[:, :n, [0, -1]], own[:, :n, [0, -1]])
-    default = load(bundle, "cpu")
-    kept, own = (default.vamp(audio, prompt, FAST).codes_NCT for prompt in (Nothing(), Everything()))
+    default = load(bundle, device="cpu")
+    kept, own = (default.vamp(audio, prompt=prompt, sampling=FAST).codes_NCT for prompt in (Nothing(), Everything()))
     assert not torch.equal(kept[:, :n, [0, -1]], own[:, :n, [0, -1]])
 
 
 def test_output_keeps_the_inputs_shape_and_is_the_same_in_all_channels(bundle: Path) -> None:
     audio = tone(0.7, 48000, channels=2)
-    result = load(bundle, "cpu", compat="reference").vamp(audio, Periodic(7), FAST)
+    result = load(bundle, device="cpu", compat="reference").vamp(audio, prompt=Periodic(7), sampling=FAST)
     assert result.audio.samples.shape == audio.samples.shape and result.codes_NCT.shape[0] == 1
     assert np.array_equal(result.audio.samples[0], result.audio.samples[1])
     assert C2F.n_codebooks == CODEC.n_codebooks == result.codes_NCT.shape[1]
 
 
 def test_compat_computes_in_float32(bundle: Path) -> None:
-    assert load(bundle, "cpu", compat="reference").dtype == torch.float32
+    assert load(bundle, device="cpu", compat="reference").dtype == torch.float32
 
 
 def test_silence_is_amplified_with_compat_alone(bundle: Path) -> None:
@@ -98,8 +99,8 @@ def test_peaks_are_limited() -> None:
     assert np.abs(ready).max() == pytest.approx(1.0) and gain == pytest.approx(1 / 0.9)
 
 
-def test_an_unknown_name_is_refused(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_is_refused(bundle: Path) -> None:
     with pytest.raises(SettingsError, match="'authors'"):
-        load(bundle, "cpu", compat="authors")
-    assert main(["vamp", "x.wav", "-o", str(tmp_path / "o.wav"), "--bundle", str(bundle), "--compat", "no"]) == 2
-    assert "compat is 'no'" in capsys.readouterr().err
+        load(bundle, device="cpu", compat="authors")
+    with pytest.raises(SettingsError, match="compat is 'no'"):
+        VampRequest(input="x.wav", compat="no")

@@ -55,7 +55,7 @@ class Recorder:
 def example(batch: int = 1, n_frames: int = 12, rate: float = 0.6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     codes = torch.randint(0, 20, (batch, 4, n_frames), generator=generator)
-    return codes, torch.rand(codes.shape, generator=generator) < rate
+    return codes, torch.rand(codes.shape, generator=generator) >= rate
 
 
 # The authors' results ---------------------------------------------------------------------------------------------
@@ -76,8 +76,8 @@ def golden_network(tag: str) -> MaskedTransformer:
 @pytest.mark.parametrize("tag", SINGLES)
 def test_greedy_tokens_equal_the_authors_in_every_step(tag: str):
     network, steps = Recorder(golden_network(tag)), golden_array(f"gen/{tag}/num_to_mask").shape[1]
-    start, mask = golden_tensor(f"gen/{tag}/start"), golden_tensor(f"gen/{tag}/mask") == 1
-    out = fill(network, start, mask, GREEDY, [0], steps)
+    start, keep = golden_tensor(f"gen/{tag}/start"), golden_tensor(f"gen/{tag}/mask") == 0
+    out = fill(network, start, keep, GREEDY, [0], steps)
     assert torch.equal(out, golden_tensor(f"gen/{tag}/tokens"))
     assert torch.equal(torch.stack(network.inputs), golden_tensor(f"gen/{tag}/z_masked_per_step"))
 
@@ -87,7 +87,7 @@ def test_a_batch_of_two_equals_the_authors_two_single_runs():
     """Their batch of two counts masked tokens over the whole batch; ours must equal their runs of one."""
     tag = "gen/coarse_mixed_s12_b2"
     out = fill(
-        golden_network("coarse"), golden_tensor(f"{tag}/start"), golden_tensor(f"{tag}/mask") == 1, GREEDY, [0, 0], 12
+        golden_network("coarse"), golden_tensor(f"{tag}/start"), golden_tensor(f"{tag}/mask") == 0, GREEDY, [0, 0], 12
     )
     for item, single in enumerate(("nearfull", "rand60")):
         assert torch.equal(golden_tensor(f"{tag}/start")[item], golden_tensor(f"gen/coarse_{single}_s12/start")[0])
@@ -168,11 +168,11 @@ def test_float32_decides_at_two_thirds():
 def test_kept_tokens_never_change_and_masked_ones_are_filled(
     model: MaskedTransformer, batch: int, n_frames: int, rate: float, steps: int, seed: int
 ):
-    codes, mask = example(batch, n_frames, rate, seed % 1000)
+    codes, keep = example(batch, n_frames, rate, seed % 1000)
     before = codes.clone()
-    out = fill(model, codes, mask, SamplingConfig(), [seed] * batch, steps)
+    out = fill(model, codes, keep, SamplingConfig(), [seed] * batch, steps)
     assert torch.equal(codes, before)
-    assert torch.equal(out[~mask], codes[~mask])
+    assert torch.equal(out[keep], codes[keep])
     assert torch.equal(out[:, :1], codes[:, :1])  # conditioning
     assert out.dtype == torch.int64 and out.min() >= 0 and out.max() < 20
 
@@ -187,72 +187,72 @@ VARIANTS = [
 
 @pytest.mark.parametrize("chosen", VARIANTS)
 def test_an_item_does_not_depend_on_its_batch(model: MaskedTransformer, chosen: SamplingConfig):
-    codes, mask = example(batch=4, n_frames=30)
-    mask[1] = True
-    mask[2] &= torch.rand(mask[2].shape, generator=torch.Generator().manual_seed(1)) < 0.05
+    codes, keep = example(batch=4, n_frames=30)
+    keep[1] = False
+    keep[2] |= torch.rand(keep[2].shape, generator=torch.Generator().manual_seed(1)) >= 0.05
     seeds = [3, 0, 3, 2**63 - 1]
-    together = fill(model, codes, mask, chosen, seeds, 10)
+    together = fill(model, codes, keep, chosen, seeds, 10)
     for item in range(4):
         one = slice(item, item + 1)
-        assert torch.equal(fill(model, codes[one], mask[one], chosen, [seeds[item]], 10), together[one])
+        assert torch.equal(fill(model, codes[one], keep[one], chosen, [seeds[item]], 10), together[one])
 
 
 def test_the_seed_alone_decides(model: MaskedTransformer):
-    codes, mask = example(n_frames=40)
-    first, again, other = (fill(model, codes, mask, SamplingConfig(), [seed], 6) for seed in (0, 0, 1))
+    codes, keep = example(n_frames=40)
+    first, again, other = (fill(model, codes, keep, SamplingConfig(), [seed], 6) for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    twins = fill(model, codes.repeat(2, 1, 1), mask.repeat(2, 1, 1), SamplingConfig(), [5, 5], 6)
+    twins = fill(model, codes.repeat(2, 1, 1), keep.repeat(2, 1, 1), SamplingConfig(), [5, 5], 6)
     assert torch.equal(twins[0], twins[1])
 
 
 def test_no_global_random_state_is_used(model: MaskedTransformer):
-    codes, mask = example()
+    codes, keep = example()
     before = torch.get_rng_state()
-    fill(model, codes, mask, SamplingConfig(), [0], 4)
+    fill(model, codes, keep, SamplingConfig(), [0], 4)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_masked_codes_of_the_input_do_not_matter(model: MaskedTransformer):
-    codes, mask = example()
-    mask[:, 0] = False
-    other = torch.where(mask, 20, codes)
+    codes, keep = example()
+    keep[:, 0] = True
+    other = torch.where(keep, codes, 20)
     assert torch.equal(
-        fill(model, codes, mask, SamplingConfig(), [0], 4), fill(model, other, mask, SamplingConfig(), [0], 4)
+        fill(model, codes, keep, SamplingConfig(), [0], 4), fill(model, other, keep, SamplingConfig(), [0], 4)
     )
 
 
 def test_an_item_without_masked_tokens_costs_no_pass(model: MaskedTransformer):
-    codes, mask = example(batch=2)
-    mask[0] = False
+    codes, keep = example(batch=2)
+    keep[0] = True
     recorder = Recorder(model)
-    out = fill(recorder, codes, mask, SamplingConfig(), [0, 1], 3)
+    out = fill(recorder, codes, keep, SamplingConfig(), [0, 1], 3)
     assert torch.equal(out[0], codes[0]) and all(len(given) == 1 for given in recorder.inputs)
-    untouched = fill(Recorder(model), codes, torch.zeros_like(mask), SamplingConfig(), [0, 1], 3)
+    untouched = fill(Recorder(model), codes, torch.ones_like(keep), SamplingConfig(), [0, 1], 3)
     assert torch.equal(untouched, codes) and untouched is not codes
 
 
 @pytest.mark.parametrize(("n_masked", "passes"), [(1, 1), (2, 2), (3, 3), (5, 5)])
 def test_more_steps_than_tokens_cost_one_pass_per_token(model: MaskedTransformer, n_masked: int, passes: int):
-    codes, mask = example(rate=0.0)
-    mask[0, 1, :n_masked] = True
+    codes, keep = example(rate=0.0)
+    keep[0, 1, :n_masked] = False
     recorder, reports = Recorder(model), []
-    out = fill(recorder, codes, mask, SamplingConfig(), [0], 30, lambda done, total: reports.append((done, total)))
+    out = fill(recorder, codes, keep, SamplingConfig(), [0], 30, lambda done, total: reports.append((done, total)))
     assert len(recorder.inputs) == passes
     assert out.max() < 20
     assert reports == [(done, 30) for done in range(1, 31)]
 
 
 def test_one_step_fills_everything_in_one_pass(model: MaskedTransformer):
-    codes, mask = example()
+    codes, keep = example()
     recorder = Recorder(model)
-    out = fill(recorder, codes, torch.ones_like(mask), SamplingConfig(), [0], 1)
+    out = fill(recorder, codes, torch.zeros_like(keep), SamplingConfig(), [0], 1)
     assert len(recorder.inputs) == 1 and (recorder.inputs[0][:, 1:] == 20).all() and out.max() < 20
 
 
 def test_committed_tokens_stay(model: MaskedTransformer):
-    codes, mask = example(n_frames=20, rate=1.0)
+    codes, keep = example(n_frames=20, rate=1.0)
     recorder = Recorder(model)
-    out = fill(recorder, codes, mask, SamplingConfig(), [0], 8)
+    out = fill(recorder, codes, keep, SamplingConfig(), [0], 8)
     for earlier, later in zip(recorder.inputs, [*recorder.inputs[1:], out], strict=True):
         done = earlier != 20
         assert torch.equal(later[done], earlier[done])
@@ -269,7 +269,7 @@ def test_chance_follows_the_network():
             return p.log().clamp(min=-1e4).expand(int(chosen_BPT.sum()), 4)
 
     codes = torch.zeros(20, 1, 200, dtype=torch.int64)
-    out = fill(Fixed(), codes, torch.ones_like(codes, dtype=torch.bool), SamplingConfig(), range(20), 5)
+    out = fill(Fixed(), codes, torch.zeros_like(codes, dtype=torch.bool), SamplingConfig(), range(20), 5)
     assert (out.flatten().bincount(minlength=4) / 4000 - p).abs().max() < 0.03
     assert not (out == 3).any()
 
@@ -318,9 +318,9 @@ def test_filters_keep_the_smallest_set_that_reaches_the_mass():
 
 
 def test_filtered_tokens_are_never_drawn(model: MaskedTransformer):
-    codes, mask = example(n_frames=30)
-    narrow = fill(model, codes, mask, SamplingConfig(top_p=1e-6), [9], 1)
-    assert torch.equal(narrow, fill(model, codes, mask, GREEDY, [0], 1))
+    codes, keep = example(n_frames=30)
+    narrow = fill(model, codes, keep, SamplingConfig(top_p=1e-6), [9], 1)
+    assert torch.equal(narrow, fill(model, codes, keep, GREEDY, [0], 1))
 
 
 def test_a_tiny_temperature_takes_the_most_likely_token():
@@ -335,31 +335,31 @@ def test_a_tiny_temperature_takes_the_most_likely_token():
 
 
 def test_arguments_that_do_not_fit_are_named(model: MaskedTransformer):
-    codes, mask = example(batch=2)
+    codes, keep = example(batch=2)
     ok = SamplingConfig()
     with pytest.raises(SettingsError, match="1 seeds were given for a batch of 2"):
-        fill(model, codes, mask, ok, [0], 4)
+        fill(model, codes, keep, ok, [0], 4)
     with pytest.raises(SettingsError, match="seed is -1"):
-        fill(model, codes, mask, ok, [0, -1], 4)
+        fill(model, codes, keep, ok, [0, -1], 4)
     with pytest.raises(SettingsError, match="steps is 0, but must lie in 1 to 1000"):
-        fill(model, codes, mask, ok, [0, 1], 0)
-    with pytest.raises(SettingsError, match=r"the mask is torch\.int64"):
-        fill(model, codes, mask.long(), ok, [0, 1], 4)
+        fill(model, codes, keep, ok, [0, 1], 0)
+    with pytest.raises(SettingsError, match=r"the keep mask is torch\.int64"):
+        fill(model, codes, keep.long(), ok, [0, 1], 4)
     with pytest.raises(SettingsError, match=r"must be int64 of shape \(batch, 4, frames\)"):
-        fill(model, codes[:, :3], mask[:, :3], ok, [0, 1], 4)
-    codes[~mask] = 20
+        fill(model, codes[:, :3], keep[:, :3], ok, [0, 1], 4)
+    codes[keep] = 20
     with pytest.raises(SettingsError, match="a kept code is 20, but must lie in 0 to 19"):
-        fill(model, codes, mask, ok, [0, 1], 4)
+        fill(model, codes, keep, ok, [0, 1], 4)
 
 
 def test_training_mode_and_broken_weights_are_refused(model: MaskedTransformer):
-    codes, mask = example()
+    codes, keep = example()
     broken = MaskedTransformer(CONFIG)
     with pytest.raises(SettingsError, match="training mode"):
-        fill(broken, codes, mask, SamplingConfig(), [0], 4)
+        fill(broken, codes, keep, SamplingConfig(), [0], 4)
     torch.nn.init.constant_(broken.classifier.weight, math.nan)
     with pytest.raises(BundleError, match="not finite"):
-        fill(broken.eval(), codes, mask, SamplingConfig(), [0], 4)
+        fill(broken.eval(), codes, keep, SamplingConfig(), [0], 4)
 
 
 def test_what_progress_raises_ends_the_sampling(model: MaskedTransformer):

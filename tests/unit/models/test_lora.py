@@ -17,7 +17,7 @@ from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
-from vampnet.tasks.model import load
+from vampnet.tasks.model import VampNet, load
 from vampnet.training.data.token_dataset import open_tokens
 from vampnet.training.finetune import finetune
 from vampnet.training.finetune_config import FinetuneConfig
@@ -90,7 +90,7 @@ def test_files_that_are_no_adapters_are_named(bundle_folder: Path, tmp_path: Pat
     with pytest.raises(BundleError, match="not an adapter"):
         read_adapter(tmp_path / "other.safetensors")
     with pytest.raises(BundleError, match="no such adapter"):
-        load(bundle_folder, "cpu", lora=[tmp_path / "none.safetensors"])
+        load(bundle_folder, device="cpu", lora=[tmp_path / "none.safetensors"])
 
 
 def test_equal_adapters_are_equal_files(bundle_folder: Path, tmp_path: Path) -> None:
@@ -177,7 +177,14 @@ SMALL = FinetuneConfig(
 def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")  # pinned for Python 3.11 and later
     audio, output = tones(tmp_path / "audio", 4), tmp_path / "lora.safetensors"
-    report = finetune(audio, output, bundle_folder, SMALL, device="cpu")
+    report = finetune(
+        audio,
+        output,
+        bundle_folder,
+        SMALL,
+        device="cpu",
+        vamp=lambda bundle, heard: VampNet(bundle, "cpu").vamp(heard).audio,
+    )
     assert set(report.train_files).isdisjoint(report.held_out_files)
     assert len(report.train_files) + len(report.held_out_files) == 4 and report.held_out_files
     assert set(report.changes) == {"coarse", "c2f"}
@@ -188,7 +195,7 @@ def test_fine_tuning_end_to_end(bundle_folder: Path, tmp_path: Path) -> None:
     ]
     assert len({s.samples.shape for s in samples}) == 1
 
-    plain, bent = load(bundle_folder, "cpu"), load(bundle_folder, "cpu", lora=[f"{output}:1.0"])
+    plain, bent = load(bundle_folder, device="cpu"), load(bundle_folder, device="cpu", lora=[f"{output}:1.0"])
     assert report.steps["coarse"] > 0 and not torch.equal(query(plain.bundle), query(bent.bundle))
     about = read_adapter(output).about
     assert about["rank"] == SMALL.rank and "classifier" in about["targets"] and "licence" in about["licence"]

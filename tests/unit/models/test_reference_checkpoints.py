@@ -16,10 +16,14 @@ from tests.support.golden import GOLDEN, flat_from_ours, golden_tensor, requires
 from tests.support.tiny import tone
 from tests.unit.codec.test_dac import BRANCHED, SMALL, original_file, small_codec
 from vampnet.apps.cli.main import main
-from vampnet.audio.files import write
+from vampnet.audio.files import read, write
 from vampnet.codec.dac import DacCodec
 from vampnet.errors import BundleError
+from vampnet.generation.config import SamplingConfig
+from vampnet.jobs.request import VampRequest
+from vampnet.jobs.runner import run_job
 from vampnet.models.bundle import load_bundle, load_codec
+from vampnet.models.choice import ModelChoice
 from vampnet.models.format import Bundle
 from vampnet.models.import_reference import import_reference
 from vampnet.models.lora import apply_adapter, read_adapter
@@ -111,10 +115,15 @@ def test_a_folder_of_their_files_loads_and_equals_its_bundle(folder: Path, tmp_p
 
 def test_a_vamp_from_a_folder_of_their_files(folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "in.wav", tone(0.3, 48000, 2))
-    for bundle, compat in ((folder, ""), (folder, "reference")):
-        steps = ["--steps", "2", "--c2f-steps", "1", "--compat", compat]
-        out = tmp_path / f"out{compat}.wav"
-        assert main(["vamp", str(tmp_path / "in.wav"), "-o", str(out), "--bundle", str(bundle), *steps]) == 0
+    for compat in ("", "reference"):
+        request = VampRequest(
+            input=str(tmp_path / "in.wav"),
+            compat=compat,
+            sampling=SamplingConfig(steps=2, c2f_steps=1),
+            model=ModelChoice(bundle=str(folder), device="cpu"),
+        )
+        run_job(request, [tmp_path / f"out{compat}.wav"])
+        assert read(tmp_path / f"out{compat}.wav").samples.shape == (2, 14400)
     assert main(["info", str(folder)]) == 0
 
 
@@ -290,7 +299,7 @@ def test_a_hub_id_of_either_layout(folder: Path, tmp_path: Path, monkeypatch: py
         return str(folder if repository.startswith("authors") else tmp_path / "b")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert same_weights(load("authors/files", "cpu").bundle, load("someone/bundle", "cpu").bundle)
+    assert same_weights(load("authors/files", device="cpu").bundle, load("someone/bundle", device="cpu").bundle)
     assert [name for name, _ in asked] == ["authors/files", "someone/bundle"]
     assert set(FILES.values()) <= set(asked[0][1])
 
@@ -312,7 +321,7 @@ def test_the_golden_files_through_a_bundle(tmp_path: Path) -> None:
     assert convert(GOLDEN, tmp_path / "a", *lora) == 0 and convert(GOLDEN, tmp_path / "b", *lora, "--keep-lora") == 0
     for model in (
         VampNet(load_bundle(tmp_path / "a"), "cpu", compat="reference"),  # in float32, as their numbers are
-        load(tmp_path / "b", "cpu", lora=[tmp_path / "b" / "lora.safetensors"], compat="reference"),
+        load(tmp_path / "b", device="cpu", lora=[tmp_path / "b" / "lora.safetensors"], compat="reference"),
     ):
         assert isinstance(model.codec, DacCodec)
         with torch.no_grad():
