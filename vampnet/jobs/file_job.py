@@ -134,9 +134,6 @@ class FileJob:
             if isinstance(request, LoopRequest) and request.loop_points:
                 turn = variation.sound.n_samples // (len(request.numbers) if request.join else 1)
                 mark_loop(path, turn, variation.sound.sample_rate_hz)
-            single = request if isinstance(request, LoopRequest) and request.join else dataclasses.replace(
-                request, variation=variation.number
-            )  # fmt: skip
             sound = variation.sound
             self.written[place] = JobOutput(
                 str(path),
@@ -144,7 +141,7 @@ class FileJob:
                 variation.number,
                 round(samples_to_seconds(sound.n_samples, sound.sample_rate_hz), 6),
                 round(variation.kept_share, 4),
-                command_of(single, path),
+                command_of(self._single(variation.number), path),
             )
 
     def finish(self) -> JobResult:
@@ -173,10 +170,16 @@ class FileJob:
     def finish_as_before(self) -> JobResult:
         """The result of outputs that an earlier run made."""
         outputs = tuple(
-            JobOutput(str(path), None, number, 0.0, None, command_of(self.request, path))
-            for number, path in enumerate(self.outputs, 1)
+            JobOutput(str(path), None, number, 0.0, None, command_of(self._single(number), path))
+            for number, path in zip(self.request.numbers, self.outputs, strict=False)  # joined loops are one file
         )
         return JobResult(self.request.task, outputs, self._input_facts(), done_before=True)
+
+    def _single(self, number: int) -> Request:
+        """The request that makes the output of variation `number` alone; joined loops are made together."""
+        if isinstance(self.request, LoopRequest) and self.request.join:
+            return self.request
+        return dataclasses.replace(self.request, variation=number)
 
     def write_parts(self) -> list[tuple[Path, float]]:
         """Write what is final of unfinished outputs to part files; their paths and lengths in seconds."""
@@ -211,14 +214,19 @@ class FileJob:
         """All that the result depends on, by the names that a user knows."""
         request = request_to_json(dataclasses.replace(self.request, domain_warning=True))
         files = {name: getattr(self.request, name, "") for name in ("input", "like")}
+        files["beats file"] = getattr(self.request, "beats", BeatsConfig()).file
         digests = {name: sha256_of_file(path) for name, path in files.items() if path}
-        settings = {key: value for key, value in request.items() if key not in ("input", "like", "sampling", "beats")}
+        # Of the choice of a model its weights count, whatever they are called and wherever they lie.
+        apart = ("input", "like", "sampling", "beats", "model")
+        settings = {key: value for key, value in request.items() if key not in apart}
         nested = {f"{key} {k}": v for key in ("sampling", "beats") for k, v in request.get(key, {}).items()}
+        nested.pop("beats file", None)
         return {
             **digests,
             "model": self.model.id,
             **settings,
             **nested,
+            "backend": self.model.backend,
             "precision": self.model.precision,
             "device": self.model.device.type,
             "version": f"vampnet {__version__}, torch {torch.__version__}",

@@ -129,13 +129,19 @@ class WindowJournal:
         before = read_json(self.path / FACTS, SettingsError)
         if not isinstance(before, dict):
             raise SettingsError(f"{self.path / FACTS}: damaged; start anew, without --resume (or resume=False)")
-        for name, value in self._facts.items():
-            if before.get(name) != value:
-                was, now = (str(v) if len(str(v)) < 60 else "another" for v in (before.get(name), value))
+        for name in {**self._facts, **before}:  # settings of which either has the default are in one of them alone
+            now, was = self._facts.get(name), before.get(name)
+            if now != was:
                 raise SettingsError(
-                    f"{self._output}: cannot be resumed, its {name} is {now} now and was {was}; give what was given "
-                    "before, or start anew, without --resume"
+                    f"{self._output}: cannot be resumed, its {name} {_differ(now, was)}; give what was given before, "
+                    "or start anew, without --resume"
                 )
+
+
+def _differ(now: object, was: object) -> str:
+    """How a fact differs from what it was."""
+    texts = ["the default" if value is None else str(value) for value in (now, was)]
+    return "is another now" if max(map(len, texts)) > 60 else f"is {texts[0]} now and was {texts[1]}"
 
 
 def journal_folder(output: Path) -> Path:

@@ -17,8 +17,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from tests.support.tiny import CODEC as CONFIG
-from tests.support.tiny import tiny_codec
+from tests.support.tiny import CODEC as CONFIG, tiny_codec
 from vampnet.codec.base import Codec
 from vampnet.compression.adaptive import MAX_VOCAB
 from vampnet.compression.container import (
