@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from vampnet.errors import VampnetError
+from vampnet.errors import Cancelled, VampnetError
 from vampnet.generation.sampling import TokenNetwork
 from vampnet.generation.spans import Window, reference_windows, windows
 
@@ -134,7 +134,7 @@ def drive(
         is as fast on a CPU and has the first result soonest.
     journal: remembers filled windows; those that it holds are not filled again.
 
-    A run that raises a VampnetError ends with it and leaves the others alone; anything else ends all.
+    A run that raises a VampnetError ends with it and leaves the others alone; Cancelled and anything else end all.
     """
     waiting, active = enumerate(runs), list[_Active[T]]()
     exhausted = False
@@ -153,10 +153,11 @@ def drive(
                 yield Finished(one.number, one.result, one.error)
             if active:
                 group = _largest_group(active)
-                requests = [one.request for one in group if one.request is not None]
-                for one, filled_BCT in zip(group, fill(requests), strict=True):
-                    if journal is not None:
+                filled = fill([one.request for one in group if one.request is not None])
+                if journal is not None:  # all of the batch, before a run goes on and may end everything
+                    for one, filled_BCT in zip(group, filled, strict=True):
                         journal.record(one.number, one.n_filled, filled_BCT)
+                for one, filled_BCT in zip(group, filled, strict=True):
                     one.n_filled += 1
                     _advance(one, filled_BCT, journal)
             elif exhausted:
@@ -187,6 +188,8 @@ def _advance(one: _Active[T], filled_BCT: Tensor | None, journal: Journal | None
             one.n_filled += 1
     except StopIteration as stop:
         one.request, one.result = None, stop.value
+    except Cancelled:
+        raise
     except VampnetError as error:
         one.request, one.error = None, error
 

@@ -82,7 +82,7 @@ class FileJob:
         self.space = Workspace(
             model,
             sampling,
-            len(request.numbers),
+            1 if isinstance(request, LoopRequest) else len(request.numbers),
             report=report,
             cancelled=cancelled,
             folder=outputs[0].absolute().parent,

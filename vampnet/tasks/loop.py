@@ -61,6 +61,8 @@ def loop(
     first = workspace.session(1)
     others = [workspace.session(number) for number in numbers if number != 1]
     n_parts = 2 + len(others)
+    for session in (first, *others):
+        session.counts_as = 0  # all of it is one piece of work
     first_keep_CT = first.keep(prompt, n_frames, events)
     first_NCT = yield from _generate_first(first, codes_NCT, first_keep_CT, n_parts)
     made = {1: (first, first_keep_CT, first_NCT)}

@@ -198,6 +198,8 @@ class Session:
         self.seed, self.number = seed, number
         self.draft: Callable[[], Source | None] = lambda: None
         """Gives what is final of the output so far, from its start; None while there is nothing."""
+        self.counts_as = number
+        """Number under which progress is counted; sessions that share their work share it."""
         self._span = (0.0, 1.0)
 
     def span(self, part: int, n_parts: int) -> None:
@@ -293,7 +295,7 @@ class Session:
     def tell(self, stage: str, done: int, total: int, share: float) -> None:
         """Report progress within the present part of the work."""
         start, stop = self._span
-        self.workspace.tell(self.number, stage, done, total, start + (stop - start) * share)
+        self.workspace.tell(self.counts_as, stage, done, total, start + (stop - start) * share)
 
 
 class _SessionWatcher:

@@ -84,7 +84,7 @@ def test_a_run_that_fails_leaves_the_others_alone(at_once: int) -> None:
         run_all([count_up(0, 3), failing(AudioError("no good"))], plus_one, at_once=at_once)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError(), Cancelled("stop")])
 def test_anything_else_ends_all_and_closes_the_runs(error: BaseException) -> None:
     closed: list[int] = []
     with pytest.raises(type(error)):
