@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(ROOT / "vampnet").rglob("*.py"), *(ROOT / "synthcorpus").rglob("*.py")])
-GROUND = {"__init__", "__main__", "config", "device", "errors", "storage", "torch_files", "version"}
+GROUND = {"__init__", "__main__", "config", "device", "errors", "seeds", "storage", "torch_files", "version"}
 ROOMS = {
     *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
     *("models", "prompts", "tasks", "training"),
