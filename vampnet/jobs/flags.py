@@ -8,19 +8,22 @@ request from it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import shlex
 import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vampnet.config import check, descriptions, nearest, type_hints
-from vampnet.errors import SettingsError
+from vampnet.errors import PromptError, SettingsError
 from vampnet.jobs.request import REQUESTS, DecompressRequest, OutpaintRequest, Request
+from vampnet.prompts.time import parse_region
 
 GROUPS = {
     "": "What to make",
@@ -43,7 +46,7 @@ _WITHOUT_FLAG: dict[str, tuple[str, ...]] = {
 }
 """Fields, or objects of fields, that change nothing in a command, or that it does not let one choose."""
 _CHANGED_BY_COMMAND = {("continue", "after_s"): ("--seconds", "Seconds to go on for, above 0 to 3600.", CONTINUE_S)}
-_HELP = {"--region": "Seconds to generate anew, such as 3:5.5, or 12: for all from there."}
+_HELP = {"--region": "What to generate anew: seconds (3:5.5; 12: to the end) or clock times (0:02-0:05)."}
 """Help where the field's docstring is about its JSON."""
 _METAVARS = {"region": "A:B", "lora": "FILE[:STRENGTH]", "beats": "FILE", "like": "FILE"}
 
@@ -164,22 +167,18 @@ def _flags_in(kind: type, command: str, path: tuple[str, ...]) -> Iterator[Flag]
 
 
 def _parse_region(text: str, name: str) -> tuple[float, float | None]:
-    """ "1.5:4" -> (1.5, 4.0); an empty side is the start or the end of the file."""
-    start, colon, end = text.partition(":")
+    """Start and end of a region in seconds; the end is None where it is that of the file."""
     try:
-        if not colon:
-            raise ValueError
-        return float(start or 0), float(end) if end.strip() else None
-    except ValueError:
-        raise SettingsError(
-            f"{name} is {text!r}, but must be START:END in seconds, such as 0:2 or 3.5: (to the end)"
-        ) from None
+        start_s, end_s = parse_region(text, name)
+    except PromptError as error:
+        raise SettingsError(str(error)) from None
+    return start_s, None if math.isinf(end_s) else end_s
 
 
 def _text_of(value: Any) -> str:
     if isinstance(value, tuple):  # a region, whose end may be that of the file
-        start, end = value
-        return f"{_text_of(start)}:{'' if end is None else _text_of(end)}"
+        start, end = (None if side is None else f"{Decimal(repr(float(side))):f}" for side in value)
+        return f"{start}:{end or ''}"
     return repr(value) if isinstance(value, float) else str(value)
 
 

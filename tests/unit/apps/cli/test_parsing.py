@@ -115,7 +115,7 @@ def test_errors_of_a_settings_file_name_it(tmp_path: Path, text: str, words: str
         ("vamp a.wav -o b.wav --lora no.safetensors", "--lora: no.safetensors: no such adapter file"),
         ("vamp a.wav -o b.wav --config no.yaml", "--config no.yaml: cannot be read"),
         ("inpaint a.wav -o b.wav", "--region is missing"),
-        ("inpaint a.wav -o b.wav --region 3:1", "--region 3:1 must begin at 0 s or later"),
+        ("inpaint a.wav -o b.wav --region 3:1", "--region is '3:1', but its end must lie after its start"),
         ("inpaint a.wav -o b.wav --region 3", "--region is '3'"),
         ("generate a.wav -o b.wav", "too many arguments: a.wav"),
         ("generate -o b.wav --prompt vary", "name the clip in --like"),
