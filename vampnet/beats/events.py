@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import linear_regression
 
 from vampnet.audio.clock import parse_clock
 from vampnet.config import check
@@ -23,6 +24,9 @@ _DIGIT = re.compile(r"\d")
 _COMMA = re.compile(r"\d,\d")
 MAX_TIME_S = 1e7
 """Times in files lie below this; more is a mistake of units."""
+MIN_STEADY_BEATS = 6
+MAX_SWAY_S = 0.02
+"""Beats of a steady recording lie within this of a straight line: a frame of the learned tracker."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,28 @@ def _lines(text: str) -> tuple[list[float], list[float]]:
 
 
 def tempo_of(events: Events) -> float | None:
-    """Beats per minute by the middle gap between beats; None for fewer than two beats."""
+    """Beats per minute: of steady beats by the line through them, else by the middle gap; None without two beats."""
+    if (steady_s := steady_gap(events.beats_s)) is not None:
+        return 60.0 / steady_s
     gaps_s = sorted(later - earlier for earlier, later in pairwise(events.beats_s))
     return 60.0 / gaps_s[len(gaps_s) // 2] if gaps_s and gaps_s[len(gaps_s) // 2] > 0 else None
+
+
+def steady_gap(beats_s: Sequence[float]) -> float | None:
+    """Seconds between steady beats, by a straight line through them; None where they sway, pause or are too few.
+
+    Trackers place a beat within a few milliseconds. So a whole number of beats per minute is taken where it lies within
+    the error of the line, as the tempo of most loops does.
+    """
+    if len(beats_s) < MIN_STEADY_BEATS or beats_s[-1] <= beats_s[0]:
+        return None
+    gap_s, first_s = linear_regression(range(len(beats_s)), beats_s)
+    worst_s = max(abs(time_s - first_s - gap_s * number) for number, time_s in enumerate(beats_s))
+    if gap_s <= 0 or worst_s > MAX_SWAY_S:
+        return None
+    bpm = 60.0 / gap_s
+    error_bpm = bpm * 2 * worst_s / (beats_s[-1] - beats_s[0])
+    return 60.0 / round(bpm) if abs(bpm - round(bpm)) <= error_bpm else gap_s
 
 
 def _split_fields(row: str) -> list[str]:

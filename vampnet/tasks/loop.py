@@ -8,6 +8,9 @@ variation may follow any other.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import pairwise
+
 import numpy as np
 import soxr
 import torch
@@ -19,7 +22,7 @@ from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.sources import MemorySource
 from vampnet.audio.units import resampled_length, seconds_to_frames, seconds_to_samples
 from vampnet.beats.event_finder import EventFinder
-from vampnet.beats.events import Events, TrackerConfig
+from vampnet.beats.events import Events, TrackerConfig, steady_gap
 from vampnet.config import check
 from vampnet.errors import AudioError
 from vampnet.generation.pipeline import Pipeline
@@ -31,6 +34,8 @@ from vampnet.tasks.task import Session, Variation, Workspace
 SEAM_S = 0.3
 """How far from the seam, either way, tokens are shared by all variations of a loop, seconds."""
 MIN_LOOP_S, MAX_LOOP_S = 0.25, 120.0
+SLACK_S = 0.03
+"""Bars may reach this far beyond the end of the audio: a beat is heard no more exactly."""
 AROUND_FRAMES = 64
 """Frames of the loop's other end that encoder and decoder see; more than either reaches."""
 
@@ -112,14 +117,28 @@ def cut_bars(audio: Audio, events: Events, bars: int) -> Audio:
     downbeats_s = events.downbeats_s
     if len(downbeats_s) < 2:
         raise AudioError("found fewer than two bars in the audio; give its tempo with --bpm, or cut the loop yourself")
-    if len(downbeats_s) > bars:
+    steady_s, per_bar = steady_gap(events.beats_s), _beats_per_bar(events)
+    if steady_s is not None and per_bar is not None:
+        length_s = bars * per_bar * steady_s  # exact where each bar's own beginning is heard to a few milliseconds
+    elif len(downbeats_s) > bars:
         length_s = downbeats_s[bars] - downbeats_s[0]
     else:  # the last bar ends with the audio: it is as long as those before it
         length_s = bars * (downbeats_s[-1] - downbeats_s[0]) / (len(downbeats_s) - 1)
     start, length = (seconds_to_samples(s, audio.sample_rate_hz) for s in (downbeats_s[0], length_s))
-    if start + length > audio.n_samples:
+    late = start + length - audio.n_samples
+    if 0 < late <= seconds_to_samples(SLACK_S, audio.sample_rate_hz):
+        start, late = max(start - late, 0), 0  # the first beat was heard a hair late
+        length = min(length, audio.n_samples)
+    if late > 0:
         raise AudioError(f"the audio has fewer than {bars} bars from its first downbeat at {downbeats_s[0]:.2f} s")
     return Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
+
+
+def _beats_per_bar(events: Events) -> int | None:
+    """Beats in every bar; None where bars differ."""
+    places = [bisect_left(events.beats_s, time_s - 1e-6) for time_s in events.downbeats_s]
+    lengths = {later - earlier for earlier, later in pairwise(places)}
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def events_of(audio: Audio, beats: Events | TrackerConfig | None = None) -> Events:

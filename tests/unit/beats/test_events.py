@@ -11,7 +11,7 @@ from tests.support.tiny import tiny_vampnet
 from vampnet.audio.files import Audio
 from vampnet.audio.sources import MemorySource
 from vampnet.beats.event_finder import EventFinder
-from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
+from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events, steady_gap, tempo_of
 from vampnet.beats.tracking import find_bars, track_events
 from vampnet.errors import AudioError, SettingsError
 from vampnet.prompts.grammar import parse_prompt
@@ -201,3 +201,14 @@ def test_beats_behind_the_end_of_the_recording_are_told() -> None:
     Events((0.5, 1.0, 1.5, 9.0), ()).check_fits(3.0)
     with pytest.raises(AudioError, match=r"3 of 4 beats lie behind the end of the recording, 3\.00 s; are they milli"):
         Events((0.0, 500.0, 1000.0, 1500.0), ()).check_fits(3.0)
+
+
+def test_the_tempo_of_steady_beats_is_that_of_the_line_through_them() -> None:
+    rng = np.random.default_rng(0)
+    heard = tuple(0.5 * np.arange(32) + rng.uniform(-0.003, 0.003, 32))
+    assert tempo_of(Events(heard, ())) == 120.0  # a whole number within the error of the line
+    for bpm in (93.97, 120.3, 174.0):
+        assert tempo_of(steady_events(bpm, 30.0)) == pytest.approx(bpm, abs=1e-9)
+    assert steady_gap(tuple(np.cumsum(np.linspace(0.4, 0.6, 20)))) is None  # it slows down
+    assert steady_gap((0.0, 0.5, 1.0)) is None and tempo_of(Events((0.0, 0.5, 1.0), ())) == 120.0
+    assert tempo_of(Events((1.0,), ())) is None
