@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vampnet.audio.formats import BY_ENDING, FORMATS, output_ending
@@ -25,21 +25,28 @@ def is_folder(inputs: Sequence[str], output: str) -> bool:
     return len(inputs) > 1 or output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
-def plan_outputs(inputs: Sequence[Path], folder: Path, ending: str) -> list[Path]:
-    """One output in `folder` for each input, named after it, with `ending` or, where that is empty, its own.
+def plan_outputs(
+    inputs: Sequence[Path],
+    folder: Path,
+    ending: str,
+    outputs_of: Callable[[Path], Sequence[Path]] = lambda path: [path],
+) -> list[list[Path]]:
+    """Outputs in `folder` for each input, named after it, with `ending` or, where that is empty, its own.
 
-    Inputs of one name get NAME, NAME_2, ...; no output is one of the inputs.
+    `outputs_of` gives the outputs of one name: one per variation. Inputs of one name get NAME, NAME_2, ...; no output
+    is one of the inputs.
     """
     taken = {_place(path) for path in inputs}
     planned = []
     for path in inputs:
         for number in itertools.count(1):
             stem = path.stem + (f"_{number}" if number > 1 else "")
-            output = folder / (stem + (ending or output_ending(path)))
-            if _place(output) not in taken:
+            outputs = list(outputs_of(folder / (stem + (ending or output_ending(path)))))
+            places = {_place(output) for output in outputs}
+            if not places & taken:
                 break
-        taken.add(_place(output))
-        planned.append(output)
+        taken |= places
+        planned.append(outputs)
     return planned
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vampnet.apps.cli.inputs import PIPE, format_ending, is_folder, piped_files, plan_outputs, with_ending
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
@@ -21,9 +21,6 @@ from vampnet.jobs.flags import command_of, name_flags
 from vampnet.jobs.request import Request
 from vampnet.jobs.result import JobResult, result_to_json
 from vampnet.models.check import check_choice
-
-if TYPE_CHECKING:
-    from vampnet.jobs.runner import JobFailure
 
 log = logging.getLogger("vampnet")
 
@@ -154,15 +151,17 @@ class _TaskCall:
         if len(sources) > 1 and self.data.get("beats", {}).get("file"):
             raise SettingsError("--beats is the file of one input's beats; leave it out and those of each are found")
         folder, plots = _make_folder(folder), self._plot_folder()
-        planned = plan_outputs(sources, folder, ending)
+        first = self._request(sources[0])
+        planned = plan_outputs(sources, folder, ending, lambda path: output_paths(path, first))
         jobs, failures = [], list[tuple[str, VampnetError]]()
-        for source, output in zip(sources, planned, strict=True):
+        for source, outputs in zip(sources, planned, strict=True):
             request = self._request(source)
             try:
-                check_job(request, output_paths(output, request))
-                jobs.append((request, output_paths(output, request)))
+                check_job(request, outputs)
+                jobs.append((request, outputs))
             except VampnetError as error:
                 failures.append((str(source), error))
+                self._print_failure(str(source), error)
         if failures and not jobs and len(sources) == 1:
             raise failures[0][1]
         if jobs:
@@ -197,7 +196,7 @@ class _TaskCall:
                     self._print(result, as_line=True)
                 else:
                     failures.append((result.request.input, result.error))
-                    self._print_failure(result)
+                    self._print_failure(result.request.input, result.error)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted; {n_done} of {n_files} files are done; the same command with --resume does the others"
@@ -239,9 +238,9 @@ class _TaskCall:
         for line in [*lines, *self.command.describe(result)]:
             print(line, file=stream, flush=True)
 
-    def _print_failure(self, failure: JobFailure) -> None:
+    def _print_failure(self, source: str, error: VampnetError) -> None:
         if self.options.json:
-            print(json.dumps({"input": failure.request.input, "error": str(failure.error)}), flush=True)
+            print(json.dumps({"input": source, "error": str(error)}), flush=True)
 
 
 def describe_result(result: JobResult) -> list[str]:
