@@ -69,6 +69,7 @@ EXTRAS = {
     "mir_eval": "eval",
     "openvino": "openvino",
     "peft": "train",
+    "pythonosc": "live",
     "tensorboard": "train",
     "transformers": "eval",
 }

@@ -28,22 +28,30 @@ class DecodeStream:
         self._codec, self._spool, self._n_frames, self._clock, self._report = codec, spool, n_frames, clock, report
         self._held_BCT: Tensor | None = None
         self._first = 0
-        self._kept: list[Tensor] | None = [] if keep_codes else None
+        self._keep_codes, self._codes_BCT, self._n_added = keep_codes, torch.empty(0), 0
         self.n_decoded = 0
         """Frames that are in the spool."""
 
     def add(self, codes_BCT: Tensor) -> None:
         """Take the next final frames, one item per channel."""
-        if self._kept is not None:
-            self._kept.append(codes_BCT.to(torch.int16))
+        if self._keep_codes:
+            self._keep(codes_BCT)
         self._held_BCT = codes_BCT if self._held_BCT is None else torch.cat([self._held_BCT, codes_BCT], dim=2)
         with self._clock.stage("decode"):
             self._decode(self._held_BCT)
 
     def codes(self) -> Tensor:
         """All codes (B, C, T), int32, of a stream that keeps them."""
-        assert self._kept is not None
-        return torch.cat(self._kept, dim=2).to(torch.int32) & 0xFFFF
+        assert self._keep_codes
+        return self._codes_BCT.to(torch.int32) & 0xFFFF
+
+    def _keep(self, codes_BCT: Tensor) -> None:
+        """Note codes in one tensor, made at once: many small ones would break up the memory between large ones."""
+        if not self._n_added:
+            self._codes_BCT = torch.empty(*codes_BCT.shape[:2], self._n_frames, dtype=torch.int16)
+        stop = self._n_added + codes_BCT.shape[2]
+        self._codes_BCT[:, :, self._n_added : stop] = codes_BCT.to(torch.int16)
+        self._n_added = stop
 
     def _decode(self, held_BCT: Tensor) -> None:
         context, known = self._codec.decoder_context, self._first + held_BCT.shape[2]

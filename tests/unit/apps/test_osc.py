@@ -1,0 +1,326 @@
+"""The OSC service: messages become jobs, answers come back, and nothing that is sent breaks it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import string
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vampnet.apps.osc.messages import parse_job
+from vampnet.apps.osc.service import OscService
+from vampnet.apps.osc.unloop import build_prompt, parse_process
+from vampnet.apps.osc.worker import JobWorker
+from vampnet.audio.files import probe, read, write
+from vampnet.audio.samples import Audio
+from vampnet.errors import AudioError, Cancelled, VampnetError
+from vampnet.jobs.request import InpaintRequest, LoopRequest, OutpaintRequest, VampRequest
+from vampnet.prompts.grammar import parse_prompt
+
+pytest.importorskip("pythonosc", reason="needs the extra `live`")
+from pythonosc.osc_message_builder import OscMessageBuilder
+from pythonosc.osc_packet import OscPacket
+
+UNLOOP = (132, "vampnet", "a.wav", "default", 7, 0.1, 1958, 500.0, 1, 0.15, 64, 4, 0, 32, 1.0, 0.8, 40.0, 1)
+"""A message as unloop's patch sends it, all dials in use."""
+
+
+def fake_run(request: Any, outputs: list[Path], *, model: Any, report: Any, cancelled: Any) -> Any:
+    """Copies the input and takes as long as a few steps."""
+    if request.input and not Path(request.input).is_file():
+        raise AudioError(f"cannot read '{request.input}'")
+    for step in range(5):
+        if cancelled():
+            raise Cancelled("cancelled")
+        report(SimpleNamespace(share=(step + 1) / 5))
+        time.sleep(0.002)
+    made = []
+    for number, path in enumerate(outputs):
+        write(path, read(request.input) if request.input else Audio(np.zeros((1, 100), np.float32), 8000))
+        made.append(SimpleNamespace(file=str(path), seed=request.sampling.seed + number, seconds=1.0))
+    return SimpleNamespace(outputs=made)
+
+
+class Patch:
+    """A patch: sends messages to the service and collects its answers."""
+
+    def __init__(self, service: OscService, answers: socket.socket) -> None:
+        self.service, self._answers = service, answers
+        self._out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.got: list[tuple[str, list[Any]]] = []
+
+    def send(self, address: str, *values: Any) -> None:
+        builder = OscMessageBuilder(address)
+        for value in values:
+            builder.add_arg(value)
+        self.send_bytes(builder.build().dgram)
+
+    def send_bytes(self, data: bytes) -> None:
+        self._out.sendto(data, ("127.0.0.1", self.service.port))
+
+    def everything(self, address: str) -> list[list[Any]]:
+        """The values of all answers of an address that have come."""
+        self._answers.settimeout(0.5)
+        try:
+            while True:
+                self._take(self._answers.recv(1 << 16))
+        except TimeoutError:
+            return [values for name, values in self.got if name == address]
+
+    def _take(self, data: bytes) -> None:
+        self.got += [(m.message.address, list(m.message.params)) for m in OscPacket(data).messages]
+
+    def wait(self, address: str, n: int = 1, seconds: float = 20.0) -> list[list[Any]]:
+        """The values of the first `n` answers of an address."""
+        end = time.monotonic() + seconds
+        while (found := [v for a, v in self.got if a == address]) is not None and len(found) < n:
+            self._answers.settimeout(max(end - time.monotonic(), 0.01))
+            try:
+                data = self._answers.recv(1 << 16)
+            except TimeoutError:
+                pytest.fail(f"no {address} within {seconds} s; got {self.got}")
+            self._take(data)
+        return found[:n]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 8000)).astype(np.float32)
+    write(tmp_path / "a.wav", Audio(noise, 8000))
+    return tmp_path
+
+
+@pytest.fixture
+def patch(folder: Path) -> Iterator[Patch]:
+    answers = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    answers.bind(("127.0.0.1", 0))
+    service = OscService(
+        folder, port=0, reply_port=answers.getsockname()[1], unloop=True, worker=JobWorker(fake_run, limit=100)
+    )
+    thread = threading.Thread(target=service.serve, daemon=True)
+    thread.start()
+    while service._server is None:
+        time.sleep(0.01)
+    yield Patch(service, answers)
+    service.close()
+    thread.join(10)
+    answers.close()
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_those_of_the_json_flat(folder: Path) -> None:
+    sent = (1.0, "a.wav", "prompt", "subtle", "steps", 12.0, "seed", "123456789012", "bpm", 90.0, "variations", 2.0)
+    message = parse_job("vamp", sent, folder)
+    request = message.request
+    assert isinstance(request, VampRequest)
+    assert (request.prompt, request.sampling.steps, request.sampling.seed) == ("subtle", 12, 123456789012)
+    assert (request.beats.bpm, request.variations, message.id, message.key) == (90.0, 2, 1.0, "1")
+    assert request.input == str(folder / "a.wav") and message.output == folder / "a-vamp-1.wav"
+    region = parse_job("inpaint", ("x", "a.wav", 0.25, 0.5), folder).request
+    assert isinstance(region, InpaintRequest) and region.regions == ((0.25, 0.5),)
+    further = parse_job("continue", (1, "a.wav", "seconds", 3), folder).request
+    assert isinstance(further, OutpaintRequest) and further.after_s == 3
+    assert parse_job("generate", (1, "new.wav", "seconds", 2), folder).output == folder / "new.wav"
+    assert isinstance(parse_job("loop", (1, "a.wav", "bars", 1, "join", 1), folder).request, LoopRequest)
+
+
+@pytest.mark.parametrize(
+    ("task", "sent", "named"),
+    [
+        ("vamp", (), "arguments"),
+        ("vamp", (1,), "send /vamp id path"),
+        ("vamp", (1, "a.wav", "prompt"), "arguments"),
+        ("vamp", (1, "../a.wav"), "inside"),
+        ("vamp", (1, "/etc/passwd"), "inside"),
+        ("vamp", (1, ""), "inside"),
+        ("vamp", (1, "a\0.wav"), "zero byte"),
+        ("vamp", (1, "a.wav", "output", "../b.wav"), "inside"),
+        ("vamp", (1, "a.wav", "promt", "vary"), "did you mean prompt"),
+        ("vamp", (1, "a.wav", "steps", 1.5), "whole number"),
+        ("vamp", (1, "a.wav", "steps", 0), "must lie in 1 to 1000"),
+        ("vamp", (1, "a.wav", "steps", "many"), "must be a number"),
+        ("vamp", (1, "a.wav", "seed", 1, "seed", 2), "given twice"),
+        ("vamp", (1, "a.wav", 7, 7), "key is 7"),
+        ("vamp", (1, "a.wav", "input", "b.wav"), "no key"),
+        ("vamp", (1, "a.wav", "sampling", 3), "no key"),
+        ("vamp", (1, "a.wav", "reply_port", 99999), "1 to 65535"),
+        ("vamp", (1, "a.wav", "temperature", float("nan")), "no number"),
+        ("vamp", (1, "a.wav", "prompt", "x" * 2000), "characters"),
+        ("vamp", tuple(range(200)), "at most 64"),
+        ("inpaint", (1, "a.wav", 2, 1), "region 2:1"),
+        ("generate", (1, "x.wav", "like", "../../secret.wav"), "inside"),
+    ],
+)
+def test_wrong_messages_are_named(folder: Path, task: str, sent: tuple[Any, ...], named: str) -> None:
+    with pytest.raises(VampnetError, match=named):
+        parse_job(task, sent, folder)
+
+
+def test_links_out_of_the_folder_are_refused(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.wav"
+    shutil.copy(folder / "a.wav", outside)
+    (folder / "link.wav").symlink_to(outside)
+    with pytest.raises(VampnetError, match="inside"):
+        parse_job("vamp", (1, "link.wav"), folder)
+
+
+def test_unloops_dials_are_a_prompt(folder: Path) -> None:
+    message, loop_s = parse_process(UNLOOP, folder)
+    request = message.request
+    assert isinstance(request, LoopRequest) and loop_s == 0.5 and request.variations == 2
+    assert request.prompt == "((periodic(7) | beats(after=40ms)) & drop(0.1)) & codebooks(4)"
+    assert (request.sampling.seed, request.sampling.typical_mass, request.sampling.top_p) == (1958, 0.15, 0.8)
+    for dials in ((0, 0, 0, 0, 0), (7, 0, 0, 2, 0), (0, 0.5, 3, 0, 80)):
+        parse_prompt(build_prompt(*dials))
+    with pytest.raises(VampnetError, match="18"):
+        parse_process(UNLOOP[:-1], folder)
+    with pytest.raises(VampnetError, match="sketch2sound"):
+        parse_process((1, "sketch2sound", *UNLOOP[2:]), folder)
+
+
+# --- the service -----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_from_message_to_answer(patch: Patch, folder: Path) -> None:
+    patch.send("/vamp", 1.0, "a.wav", "seed", 5.0)
+    assert patch.wait("/queued") == [[1.0, 0]]
+    assert patch.wait("/done") == [[1.0, "a-vamp-1.wav", 5, 1.0]]
+    shares = [v[1] for a, v in patch.got if a == "/progress"]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert (folder / "a-vamp-1.wav").exists()
+
+
+def test_a_repeated_message_is_the_same_job(patch: Patch) -> None:
+    for _ in range(3):
+        patch.send("/vamp", "take", "a.wav", "variations", 2)
+    first = patch.wait("/done", 2)
+    assert [path for _, path, _, _ in first] == ["a-vamp-take-1.wav", "a-vamp-take-2.wav"]
+    patch.send("/vamp", "take", "a.wav", "variations", 2)
+    assert patch.wait("/done", 4)[2:] == first
+    assert sum(a == "/queued" for a, _ in patch.got) == 3
+
+
+def test_cancel_status_ping_and_lists(patch: Patch) -> None:
+    for number in range(20):
+        patch.send("/vamp", number, "a.wav")
+    patch.wait("/queued", 20)
+    patch.send("/cancel", 19)
+    assert patch.wait("/error")[0] == [19, "cancelled"]
+    patch.send("/ping", 3)
+    assert patch.wait("/pong") == [[3]]
+    patch.send("/status")
+    patch.send("/prompts")
+    patch.send("/models")
+    assert len(patch.wait("/status")[0]) == 2
+    assert "periodic(7)" in patch.wait("/prompts")[0]
+    assert patch.wait("/models") == [["default"]]
+    assert len({v[0] for v in patch.wait("/done", 19)}) == 19
+    patch.send("/cancel", 500)
+    assert "no job" in patch.wait("/error", 2)[1][1]
+
+
+def test_unloop_plays_with_its_own_messages(patch: Patch, folder: Path) -> None:
+    patch.send("/heartbeat")
+    assert patch.wait("/heartbeat") == [["pong"]]
+    patch.send("/process", *UNLOOP)
+    id_, first, second = patch.wait("/process-result")[0]
+    assert id_ == 132
+    assert [132, "Status.FINISHED"] in [v for a, v in patch.got if a == "/progress"]
+    for path in (first, second):  # the loop is a copy here, and the rest is glued behind it
+        assert probe(path).n_samples == probe(folder / "a.wav").n_samples
+        assert np.allclose(read(path).samples[:, 4000:], read(folder / "a.wav").samples[:, 4000:], atol=1e-4)
+    patch.send("/cleanup", str(folder / "a.wav"))
+    assert "no output of this service" in patch.wait("/error")[0][0]
+    patch.send("/cleanup", first)
+    patch.send("/heartbeat")
+    patch.wait("/heartbeat", 2)
+    assert not Path(first).exists() and (folder / "a.wav").exists()
+
+
+def test_nothing_that_is_sent_breaks_it(patch: Patch) -> None:
+    rng = random.Random(0)
+    words = ["vamp", "loop", "inpaint", "generate", "process", "cancel", "cleanup", "status", "x" * 60, ""]
+
+    def atom() -> Any:
+        kinds = [rng.randint(-(2**31), 2**31 - 1), rng.random() * 10 ** rng.randint(-5, 30), "a.wav", "prompt", "steps",
+                 "".join(rng.choices(string.printable, k=rng.randint(0, 30))), True, None, b"b", "../x"]  # fmt: skip
+        return rng.choice(kinds)
+
+    for _ in range(400):
+        kind = rng.random()
+        if kind < 0.2:
+            patch.send_bytes(rng.randbytes(rng.randint(0, 200)))
+        elif kind < 0.25:
+            patch.send_bytes(b"/vamp\0\0\0,s\0\0" + b"a" * 20000)
+        else:
+            patch.send("/" + rng.choice(words), *(atom() for _ in range(rng.randint(0, 20))))
+    for _ in range(50):  # packets can be lost where many come at once
+        patch.send("/ping", 77)
+        time.sleep(0.02)
+    assert [77] in patch.everything("/pong")
+    for _ in range(20):  # a repeated message is the same job
+        patch.send("/vamp", 4711, "a.wav")
+        time.sleep(0.05)
+    assert [4711, "a-vamp-4711.wav", 0, 1.0] in patch.everything("/done")
+
+
+PURE_DATA = """#N canvas 0 0 600 400 12;
+#X obj 20 20 loadbang;
+#X obj 20 50 t b b;
+#X obj 20 250 netsend -u -b;
+#X msg 120 80 connect 127.0.0.1 {port};
+#X obj 20 180 oscformat vamp;
+#X obj 300 50 netreceive -u -b {reply};
+#X obj 300 80 oscparse;
+#X obj 300 140 list trim;
+#X obj 300 170 route done;
+#X obj 300 185 print done;
+#X obj 300 200 t b;
+#X obj 300 230 delay 200;
+#X msg 300 260 \\; pd quit;
+#X msg 20 140 1 a.wav prompt subtle steps 12;
+#X obj 20 80 delay 300;
+#X obj 20 215 list prepend send;
+#X obj 60 230 list trim;
+#X connect 0 0 1 0;
+#X connect 1 0 14 0;
+#X connect 1 1 3 0;
+#X connect 3 0 2 0;
+#X connect 14 0 13 0;
+#X connect 13 0 4 0;
+#X connect 4 0 15 0;
+#X connect 15 0 16 0;
+#X connect 16 0 2 0;
+#X connect 5 0 6 0;
+#X connect 6 0 7 0;
+#X connect 7 0 8 0;
+#X connect 8 0 9 0;
+#X connect 8 0 10 0;
+#X connect 10 0 11 0;
+#X connect 11 0 12 0;
+"""
+
+
+@pytest.mark.skipif(shutil.which("pd") is None, reason="needs Pure Data (Debian's puredata-core)")
+def test_pure_data_round_trip(patch: Patch, folder: Path) -> None:
+    free = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    patch.service.reply_port = port
+    (folder / "t.pd").write_text(PURE_DATA.format(port=patch.service.port, reply=port))
+    command = ["pd", "-nogui", "-noaudio", "-nomidi", "-stderr", "-open", str(folder / "t.pd")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "done: 1 a-vamp-1.wav" in done.stderr

@@ -1,0 +1,1 @@
+"""OSC: patches in Max, Pure Data and SuperCollider ask for jobs by messages."""
