@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthcorpus.compose.style_table import STYLES
-from synthcorpus.synth.voices import AdditiveVoice, FmVoice, PluckVoice, SubtractiveVoice
 
 STYLE_NAMES: tuple[str, ...] = tuple(style.name for style in STYLES if style.name not in ("console", "drone"))
 """Styles that can be asked for: those whose bands are made of named instruments."""
@@ -19,12 +18,12 @@ class Instrument:
     """General MIDI program, or drum kit, 0 to 127."""
     roles: tuple[str, ...]
     """Roles of the composer that it can play, the usual one first."""
-    voice: type | None = None
-    """Synthesiser voice that stands for it where there is no sound font; None: drums."""
+    voice: str = ""
+    """Kind of synthesis that stands for it: pluck, fm, additive or subtractive; empty for drums."""
 
 
 _CHORDS, _LEAD, _BASS = ("chords", "melody"), ("melody", "counter"), ("bass",)
-_PLUCK, _FM, _ADD, _SUB = PluckVoice, FmVoice, AdditiveVoice, SubtractiveVoice
+_PLUCK, _FM, _ADD, _SUB = "pluck", "fm", "additive", "subtractive"
 
 INSTRUMENTS: dict[str, Instrument] = {
     "drums": Instrument(0, ("drums",)),

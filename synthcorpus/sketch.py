@@ -31,7 +31,7 @@ from synthcorpus.render.loudness import measure
 from synthcorpus.render.render import RenderConfig, mix_tracks
 from synthcorpus.synth.drums import DrumVoice
 from synthcorpus.synth.notes import play_notes
-from synthcorpus.synth.voices import SubtractiveVoice
+from synthcorpus.synth.voices import AdditiveVoice, FmVoice, PluckVoice, SubtractiveVoice
 
 SKETCH_LUFS = -18.0
 """Loudness of a sketch, LUFS."""
@@ -39,6 +39,12 @@ TAIL_S = 4.0
 """Time in which the last notes ring out; a loop adds it to its beginning."""
 PHRASE_BARS = 8
 """Longest stretch of one material where no chords are given, bars."""
+_VOICES: dict[str, type] = {
+    "pluck": PluckVoice,
+    "fm": FmVoice,
+    "additive": AdditiveVoice,
+    "subtractive": SubtractiveVoice,
+}
 _HARMONIC = ("chords", "pad", "arpeggio")
 
 PlannedChord = tuple[int, tuple[int, ...], int | None]
@@ -336,6 +342,6 @@ def _play_named(track: Track, length: int, settings: RenderConfig, rng: np.rando
     if track.is_drums:
         voice = DrumVoice(rate_hz, rng)
     else:
-        kind = instrument.voice if instrument and instrument.voice else SubtractiveVoice
-        voice = kind(track.role, rate_hz, rng)
+        kind = instrument.voice if instrument else "subtractive"
+        voice = _VOICES[kind](track.role, rate_hz, rng)
     return play_notes(voice, track.notes, rate_hz, length)

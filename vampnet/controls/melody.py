@@ -18,6 +18,8 @@ LOW_PITCH, HIGH_PITCH = 36, 96
 MIX_LOW_PITCH, MIX_HIGH_PITCH = 53, 93
 """Range in a mix, where bass and chords lie below."""
 VOICE_RATE_HZ, VOICE_FFT, VOICE_HOP = 11025, 1024, 128
+HARMONIC_FFT, STRAY_SHARE = 2048, 0.05
+"""Window for harmonics; a pitch is too low where all but every second, third or fifth have less than this share."""
 JUMP_COST = 0.1
 """Cost of a step of the melody in a mix, in units of salience."""
 VOICED_SALIENCE = 0.45
@@ -50,8 +52,28 @@ def trace_voice(mono: Floats) -> tuple[NDArray[np.float64], Floats]:
     level_db = librosa.amplitude_to_db(librosa.feature.rms(y=mono, frame_length=VOICE_FFT, hop_length=VOICE_HOP)[0])
     n = min(len(hertz), len(level_db))
     sounds = voiced[:n] & np.isfinite(hertz[:n]) & (level_db[:n] > level_db.max() - QUIET_DB)
-    pitch = np.where(sounds, librosa.hz_to_midi(np.where(sounds, hertz[:n], 440.0)), REST)
+    hertz = _raise_octaves(np.where(sounds, hertz[:n], 440.0), mono)
+    pitch = np.where(sounds, librosa.hz_to_midi(hertz), REST)
     return np.arange(n) * VOICE_HOP / VOICE_RATE_HZ, pitch.astype(np.float32)
+
+
+def _raise_octaves(hertz: NDArray[np.float64], mono: Floats) -> NDArray[np.float64]:
+    """Pitches that are no fraction of the true one: autocorrelation takes two or three periods for one, but then only
+    every second or third harmonic is there."""
+    power = np.square(np.abs(librosa.stft(mono, n_fft=HARMONIC_FFT, hop_length=VOICE_HOP)))
+    power = np.pad(power, ((0, 0), (0, max(len(hertz) - power.shape[1], 0))), mode="edge")
+    bin_hz, frames = VOICE_RATE_HZ / HARMONIC_FFT, np.arange(len(hertz))
+    raised = hertz.copy()
+    for factor in (5, 3, 2, 2):
+        true, others = np.zeros(len(hertz)), np.zeros(len(hertz))
+        for harmonic in range(1, 2 * factor + 5):
+            centre = np.round(raised * harmonic / bin_hz).astype(int)
+            inside = centre < power.shape[0] - 2
+            strength = np.max([power[np.where(inside, centre + step, 0), frames] for step in (-1, 0, 1)], axis=0)
+            total = others if harmonic % factor else true
+            total += np.where(inside, strength, 0.0)
+        raised = np.where(others < STRAY_SHARE * true, factor * raised, raised)
+    return raised
 
 
 def trace_melody(spectra: SemitoneSpectra) -> Floats:

@@ -19,12 +19,12 @@ from vampnet.controls.spectra import RATE_HZ
 
 FFT, HOP, MELS = 512, 128, 40
 RANGE_DB = 50.0
-RISE_DB = 4.0
+RISE_DB = 3.0
 """A hit rises this far above the median of the quarter second around it, dB, mean over bands."""
 LEAD_S = 0.01
 """Decibels rise most this long before the attack, while the window begins to hold it; measured on clicks."""
 MIN_GAP_S = 0.06
-QUIET_DB = 36.0
+QUIET_DB = 60.0
 """Hits this far below the loudest are none."""
 LOOK_S = 0.05
 LOW_HZ, BRIGHT_HZ = 200.0, 5000.0

@@ -169,7 +169,7 @@ def sketch_lead(
         A sketch as long as the audio, at its rate. Raises AudioError where no pitch is heard.
     """
     check("transpose", transpose, -36, 36)
-    pitched = [name for name, chosen in INSTRUMENTS.items() if chosen.voice is not None]
+    pitched = [name for name, chosen in INSTRUMENTS.items() if chosen.voice]
     if instrument not in pitched:
         raise SettingsError(f"instrument {instrument!r} cannot play a line; {suggest(instrument, pitched, 60)}")
     notes = hummed_notes(audio)

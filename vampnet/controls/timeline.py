@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import median_filter
+from scipy.signal import find_peaks
 
 from vampnet.controls.charts import ChordSpan
 from vampnet.controls.signals import REST, Controls, Floats
 
 ROOT_SHARE, TONE_SHARE, UPPER_SHARE = 1.0, 0.8, 0.5
 """Strength in the chroma of a chord of its root, its third and fifth, and the tones above."""
+
+ONSET_AROUND_S, ONSET_MERGE_S = 0.5, 0.035
+"""Surroundings that an onset must stand out of; onsets of both bands this close are one, seconds."""
+LOW_RISE_DB, HIGH_RISE_DB = 3.0, 1.5
+"""Rise of an onset above the median of its surroundings in the low and the high band, dB."""
 
 
 def trace_phase(events_s: Sequence[float], times_s: np.ndarray) -> Floats:
@@ -60,6 +67,23 @@ def paint_onsets(events: Sequence[tuple[float, float]], frames: Controls) -> Flo
         if 0 <= frame < frames.n_frames:
             strength_T[frame] = max(strength_T[frame], rise_db)
     return strength_T
+
+
+def read_onsets(low_T: Floats, high_T: Floats, times_s: np.ndarray) -> tuple[float, ...]:
+    """Moments in seconds at which notes begin: peaks of either band's onset strength above its surroundings."""
+    moments: list[float] = []
+    frame_s = float(times_s[1] - times_s[0]) if len(times_s) > 1 else 1.0
+    around = max(round(ONSET_AROUND_S / frame_s), 1) | 1
+    for strength_T, rise_db in ((low_T, LOW_RISE_DB), (high_T, HIGH_RISE_DB)):
+        filled = np.where(np.isfinite(strength_T), strength_T, 0.0)
+        height = np.concatenate([[0.0], filled - median_filter(filled, around, mode="nearest"), [0.0]])
+        peaks, _ = find_peaks(height, height=rise_db)
+        moments += times_s[peaks - 1].tolist()
+    merged: list[float] = []
+    for moment_s in sorted(moments):
+        if not merged or moment_s - merged[-1] > ONSET_MERGE_S:
+            merged.append(moment_s)
+    return tuple(merged)
 
 
 def read_beats(phase_T: Floats, times_s: np.ndarray) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from synthcorpus.instruments import INSTRUMENTS, STYLE_NAMES as STYLES
-from vampnet.config import check
+from vampnet.config import check, setting
 from vampnet.controls.charts import ChordChart, parse_chart
 from vampnet.controls.names import METRES, key_text, parse_key, suggest
 from vampnet.errors import SettingsError
@@ -30,15 +30,15 @@ _MAX_CHARACTERS = 20_000
 class ControlWords:
     """Tempo, key, chords, metre, length, style and instruments that are asked for; None or empty: not said."""
 
-    bpm: float | None = None
+    bpm: float | None = setting(None, low=MIN_BPM, high=MAX_BPM)
     """Beats per minute, 30 to 300; a beat is a quarter, in 6/8 a dotted quarter."""
     key: str | None = None
     """Tonic and mode, such as "D minor" or "F# dorian"; kept in this form."""
     chords: str | None = None
     """Chord chart, such as "Dm7 | G7 | Cmaj7 A7"; repeated, or cut, to fill the bars."""
-    metre: str | None = None
+    metre: str | None = setting(None, choices=METRES)
     """Time signature: 4/4, 3/4, 6/8, 5/4 or 7/8."""
-    bars: int | None = None
+    bars: int | None = setting(None, low=1, high=MAX_WORDED_BARS)
     """Length in bars, 1 to 256."""
     style: str | None = None
     """One of the composer's styles, such as "funk"."""
@@ -172,12 +172,13 @@ def _instruments(names: Any) -> tuple[str, ...]:
             f"instruments is {names!r}, but must be a list of names, such as ['electric bass', 'drums']"
         )
     checked: list[str] = []
-    for name in names:
-        plain = " ".join(_text("instrument", name).lower().replace("_", " ").replace("-", " ").split())
+    parts = [part for name in names for part in _text("instrument", name).split(",") if part.strip()]
+    for name in parts:
+        plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
         out, bare = plain.startswith("no "), plain.removeprefix("no ").removeprefix("without ")
         out = out or plain.startswith("without ")
         if bare not in INSTRUMENTS:
-            raise SettingsError(f"instrument {name!r} is unknown; {suggest(bare, INSTRUMENTS, 60)}")
+            raise SettingsError(f"instrument {name.strip()!r} is unknown; {suggest(bare, INSTRUMENTS, 60)}")
         checked.append(f"no {bare}" if out else bare)
     both = [name for name in checked if f"no {name}" in checked]
     if both:

@@ -107,3 +107,19 @@ def test_wrong_texts_are_named(text, said):
 def test_wrong_types_are_named(values, said):
     with pytest.raises(SettingsError, match=said):
         ControlWords(**values)
+
+
+def test_commas_divide_instruments():
+    assert ControlWords(instruments=("piano, no drums", "bass")).instruments == ("piano", "no drums", "bass")
+
+
+def test_words_need_neither_numpy_nor_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from vampnet.controls.words import ControlWords; ControlWords(bpm=96, chords='Dm7 | G7');"
+        "print(sorted({'numpy', 'torch', 'scipy', 'librosa'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
