@@ -124,7 +124,7 @@ def _lufs(power: NDArray[np.float64]) -> NDArray[np.float64]:
 def reference_chunk(
     codes_BCT: Tensor, keep_BCT: Tensor, n_conditioning: int, chunk_frames: int
 ) -> tuple[Tensor, Tensor]:
-    """Codes and keep mask of a chunk as the authors' generator gets them; of the result the chunk's own frames count."""
+    """Codes and keep mask of a chunk as their generator gets them; only the chunk's own frames count afterwards."""
     if n_conditioning == 0:
         keep_BCT = keep_BCT.clone()
         keep_BCT[:, :, [0, -1]] = True
