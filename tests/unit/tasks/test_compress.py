@@ -1,8 +1,8 @@
-"""Audio through .vamp files: what is kept, what is generated, rates, levels, mistakes, the command line."""
+"""Audio through .vamp files: what is kept, what is generated, rates, levels, mistakes."""
 
 from __future__ import annotations
 
-import json
+import io
 import math
 from pathlib import Path
 
@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.tiny import tiny_codec, tiny_models, tiny_vampnet, tone, write_tiny_bundle
-from vampnet.apps.cli.main import main
+from tests.support.tiny import tiny_codec, tiny_models, tiny_vampnet, tone
 from vampnet.audio.files import Audio, probe, read, write
+from vampnet.audio.sources import MemorySource
+from vampnet.codec.base import Codec
 from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import read_header
 from vampnet.errors import AudioError, SettingsError, VampFileError
 from vampnet.generation.config import SamplingConfig
+from vampnet.jobs.request import CompressRequest, DecompressRequest
+from vampnet.jobs.runner import run_job
 from vampnet.models.bundle import save_bundle
+from vampnet.models.choice import ModelChoice
 from vampnet.prompts.parts import Everything
-from vampnet.tasks.compress import compress, compress_file, decompress, decompress_file, kept_prompt, model_id
-from vampnet.tasks.model import VampNet
+from vampnet.tasks.compress import compress, kept_prompt
+from vampnet.tasks.model import VampNet, load
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 ALL = CompressionConfig(codebooks=6)
@@ -31,156 +35,160 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
     return tiny_vampnet(tmp_path_factory.mktemp("compress"))
 
 
-def test_all_tokens_need_no_model(model: VampNet) -> None:
+def compressed(
+    audio: Audio, model: VampNet | Codec, config: CompressionConfig, sampling: SamplingConfig = FAST
+) -> bytes:
+    file = io.BytesIO()
+    compress(MemorySource(audio), file, model, config, sampling)
+    return file.getvalue()
+
+
+def file_of(folder: Path, data: bytes) -> Path:
+    path = folder / "x.vamp"
+    path.write_bytes(data)
+    return path
+
+
+def choice(model: VampNet) -> ModelChoice:
+    return ModelChoice(bundle=str(model.bundle.folder), device="cpu")
+
+
+def test_all_tokens_need_no_model(model: VampNet, tmp_path: Path) -> None:
     audio = tone(1.5, 48000, 2, level=0.02)
-    data = compress(audio, model.codec, ALL)
-    made = decompress(data, model.codec)[0]
-    assert made.samples.shape == audio.samples.shape and made.sample_rate_hz == 48000
-    vamped = model.vamp(audio, Everything())
-    np.testing.assert_allclose(made.samples, vamped.audio.samples, atol=1e-6)
-    assert compress(audio, model, ALL) == data  # a model is welcome and not used
-    assert np.array_equal(decompress(data, model)[0].samples, made.samples)
+    data = compressed(audio, model.codec, ALL)
+    made = model.decompress(file_of(tmp_path, data))
+    assert made.audio.samples.shape == audio.samples.shape and made.audio.sample_rate_hz == 48000
+    vamped = model.vamp(audio, prompt=Everything())
+    np.testing.assert_allclose(made.audio.samples, vamped.audio.samples, atol=1e-6)
+    assert compressed(audio, model, ALL) == data  # a model is welcome and not used
+    request = DecompressRequest(input=str(tmp_path / "x.vamp"), model=choice(model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vampnet.jobs.runner.load_model", None)
+        result = run_job(request, [tmp_path / "o.wav"])
+    assert (result.outputs[0].seed, result.outputs[0].kept_share) == (None, None)
+    np.testing.assert_allclose(read(tmp_path / "o.wav").samples, made.audio.samples, atol=2e-4)
 
 
 @pytest.mark.parametrize(("codebooks", "period"), [(1, 1), (2, 1), (4, 1), (6, 4), (3, 5)])
-def test_the_rest_is_generated_as_a_vamp_does(model: VampNet, codebooks: int, period: int) -> None:
+def test_the_rest_is_generated_as_a_vamp_does(model: VampNet, tmp_path: Path, codebooks: int, period: int) -> None:
     audio = tone(1.5)
-    data = compress(audio, model, CompressionConfig(codebooks, period), FAST)
-    made = decompress(data, model)[0]
-    vamped = model.vamp(audio, kept_prompt(codebooks, period), FAST)
-    np.testing.assert_allclose(made.samples, vamped.audio.samples, atol=1e-6)
-    again = decompress(data, model)[0]
-    assert np.array_equal(made.samples, again.samples)
+    path = file_of(tmp_path, compressed(audio, model, CompressionConfig(codebooks, period)))
+    made = model.decompress(path)
+    vamped = model.vamp(audio, prompt=kept_prompt(codebooks, period), sampling=FAST)
+    np.testing.assert_allclose(made.audio.samples, vamped.audio.samples, atol=1e-6)
+    assert made.kept_share == vamped.kept_share and made.seed == 3
+    assert np.array_equal(made.audio.samples, model.decompress(path).audio.samples)
 
 
-def test_variations_and_seeds(model: VampNet) -> None:
-    data = compress(tone(1.0), model, CompressionConfig(1, 4), FAST)
-    first, second = decompress(data, model, variations=2)
-    assert np.array_equal(first.samples, decompress(data, model)[0].samples)
-    assert np.array_equal(second.samples, decompress(data, model, seed=4)[0].samples)
-    assert not np.array_equal(first.samples, second.samples)
+def test_variations_and_seeds(model: VampNet, tmp_path: Path) -> None:
+    path = file_of(tmp_path, compressed(tone(1.0), model, CompressionConfig(1, 4)))
+    first, second = model.decompress(path, n=2)
+    assert np.array_equal(first.audio.samples, model.decompress(path).audio.samples)
+    assert np.array_equal(second.audio.samples, model.decompress(path, seed=4).audio.samples)
+    assert not np.array_equal(first.audio.samples, second.audio.samples)
 
 
 @pytest.mark.parametrize(("n_samples", "rate_hz", "channels", "level"), [(1, 44100, 1, 0.1), (30000, 8000, 3, 0.0)])
-def test_tiny_and_silent_audio(model: VampNet, n_samples: int, rate_hz: int, channels: int, level: float) -> None:
+def test_tiny_and_silent_audio(
+    model: VampNet, tmp_path: Path, n_samples: int, rate_hz: int, channels: int, level: float
+) -> None:
     audio = Audio(tone(5.0, rate_hz, channels, level).samples[:, :n_samples], rate_hz)
     for settings in (ALL, CompressionConfig(2, 3)):
-        made = decompress(compress(audio, model, settings, FAST), model)[0]
-        assert made.samples.shape == audio.samples.shape
+        made = model.decompress(file_of(tmp_path, compressed(audio, model, settings)))
+        assert made.audio.samples.shape == audio.samples.shape
 
 
 def test_files_with_their_rates(model: VampNet, tmp_path: Path) -> None:
     write(tmp_path / "in.wav", tone(2.0, 22050, 2))
-    report = compress_file(tmp_path / "in.wav", tmp_path / "x.vamp", model, CompressionConfig(2, 4), FAST)
+    report = model.compress(
+        tmp_path / "in.wav", tmp_path / "x.vamp", compression=CompressionConfig(2, 4), sampling=FAST
+    )
     size = (tmp_path / "x.vamp").stat().st_size
     assert report.n_bytes == size and report.file_bps == 8 * size / 2.0
     assert report.kept_bps == pytest.approx(2 * model.codec.frames_per_s * 2 * 6 / 4)
     assert report.paper_label_bps == pytest.approx(2 * model.codec.frames_per_s * 6 * 6 / (4 * (6 - 2)))
-    assert report.header == read_header(tmp_path / "x.vamp") and report.header.entropy in ("flat", "adaptive")
-    decompress_file(tmp_path / "x.vamp", [tmp_path / "1.wav", tmp_path / "2.flac"], model)
+    assert report.header == read_header(tmp_path / "x.vamp") and report.header.entropy == "adaptive"
     for name in ("1.wav", "2.flac"):
+        run_job(DecompressRequest(input=str(tmp_path / "x.vamp")), [tmp_path / name], model=model)
         info = probe(tmp_path / name)
         assert (info.n_samples, info.channels, info.sample_rate_hz) == (44100, 2, 22050)
-    whole = compress_file(tmp_path / "in.wav", tmp_path / "x.vamp", model.codec, ALL)
-    assert math.isinf(whole.paper_label_bps)
+    assert math.isinf(model.compress(tmp_path / "in.wav", tmp_path / "x.vamp", compression=ALL).paper_label_bps)
+
+
+def test_the_job_equals_the_method(model: VampNet, tmp_path: Path) -> None:
+    write(tmp_path / "in.wav", tone(1.0, 22050, 2))
+    kept = CompressionConfig(2, 4)
+    model.compress(tmp_path / "in.wav", tmp_path / "a.vamp", compression=kept, sampling=FAST)
+    request = CompressRequest(input=str(tmp_path / "in.wav"), compression=kept, sampling=FAST, model=choice(model))
+    for name, given in (("b.vamp", model), ("c.vamp", None)):
+        result = run_job(request, [tmp_path / name], model=given)
+        assert (tmp_path / name).read_bytes() == (tmp_path / "a.vamp").read_bytes()
+    assert result.outputs[0].seed == 3 and result.model == model.id
+    assert result.facts["bytes"] == (tmp_path / "a.vamp").stat().st_size and result.facts["period"] == 4
 
 
 def test_damage_leaves_no_output(model: VampNet, tmp_path: Path) -> None:
-    data = compress(tone(1.0), model, CompressionConfig(2, 4), FAST)
+    data = compressed(tone(1.0), model, CompressionConfig(2, 4))
     for wrong in (data[:-3], data[:200] + b"\x00" + data[201:]):
         (tmp_path / "x.vamp").write_bytes(wrong)
         with pytest.raises(VampFileError, match=r"x\.vamp"):
-            decompress_file(tmp_path / "x.vamp", [tmp_path / "o.wav"], model)
+            run_job(DecompressRequest(input=str(tmp_path / "x.vamp")), [tmp_path / "o.wav"], model=model)
     assert [p.name for p in tmp_path.iterdir()] == ["x.vamp"]
 
 
 def test_other_models_and_codecs_are_named(model: VampNet, tmp_path: Path) -> None:
-    data = compress(tone(1.0), model, CompressionConfig(2, 4), FAST)
+    path = file_of(tmp_path, compressed(tone(1.0), model, CompressionConfig(2, 4)))
     torch.manual_seed(9)
     codec = tiny_codec()
     coarse, c2f = tiny_models(codec)
-    torch.nn.init.normal_(c2f.state_dict()["out.bias"] if "out.bias" in c2f.state_dict() else next(c2f.parameters()))
+    torch.nn.init.normal_(next(c2f.parameters()))
     save_bundle(tmp_path / "other", codec, coarse, c2f)
-    from vampnet.tasks.model import load
-
-    other = load(tmp_path / "other", "cpu")
-    assert other.codec.id == model.codec.id and model_id(other) != model_id(model)
-    with pytest.raises(VampFileError, match=f"{model_id(model)}.*{model_id(other)}"):
-        decompress(data, other)
-    assert decompress(data, other, any_model=True)[0].n_samples == 44100
+    other = load(tmp_path / "other", device="cpu")
+    assert other.codec.id == model.codec.id and other.id != model.id
+    with pytest.raises(VampFileError, match=f"{model.id}.*{other.id}"):
+        other.decompress(path)
+    assert other.decompress(path, any_model=True).audio.n_samples == 44100
     foreign = tiny_codec(seed=5)
-    with pytest.raises(VampFileError, match=f"{model.codec.id}.*{foreign.id}"):
-        decompress(compress(tone(1.0), model, ALL), foreign)
+    path = file_of(tmp_path, compressed(tone(1.0), foreign, ALL))
+    with pytest.raises(VampFileError, match=f"{foreign.id}.*{model.codec.id}"):
+        model.decompress(path)
 
 
 def test_refusals(model: VampNet, tmp_path: Path) -> None:
     audio = tone(0.5)
     with pytest.raises(SettingsError, match="codebooks is 7, but the codec has 6"):
-        compress(audio, model, CompressionConfig(7))
+        compressed(audio, model, CompressionConfig(7))
     with pytest.raises(SettingsError, match="codec alone"):
-        compress(audio, model.codec, CompressionConfig(2))
-    with pytest.raises(SettingsError, match="codec alone"):
-        decompress(compress(audio, model, CompressionConfig(2), FAST), model.codec)
+        compressed(audio, model.codec, CompressionConfig(2))
+    whole = file_of(tmp_path, compressed(audio, model, ALL))
+    for settings in ({"seed": 1}, {"n": 2}):
+        with pytest.raises(SettingsError, match="holds all tokens"):
+            model.decompress(whole, **settings)
     with pytest.raises(SettingsError, match="holds all tokens"):
-        decompress(compress(audio, model, ALL), model, seed=1)
+        run_job(DecompressRequest(input=str(whole), seed=1), [tmp_path / "o.wav"], model=model)
     write(tmp_path / "in.wav", audio)
+    request = CompressRequest(input=str(tmp_path / "in.wav"), compression=ALL)
     with pytest.raises(VampFileError, match=r"end in \.vamp"):
-        compress_file(tmp_path / "in.wav", tmp_path / "x.wav", model, ALL)
-    with pytest.raises(VampFileError, match="cannot write"):
-        compress_file(tmp_path / "in.wav", tmp_path / "no" / "x.vamp", model, ALL)
+        run_job(request, [tmp_path / "x.wav"], model=model)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(AudioError, match="file"):
+        run_job(request, [tmp_path / "file" / "x.vamp"], model=model)
     with pytest.raises(AudioError, match="no such file"):
-        compress_file(tmp_path / "none.wav", tmp_path / "x.vamp", model, ALL)
-    for wrong in (CompressionConfig, lambda: CompressionConfig(entropy="zip")):
-        if wrong is not CompressionConfig:
-            with pytest.raises(SettingsError, match="entropy is 'zip'"):
-                wrong()
+        run_job(CompressRequest(input=str(tmp_path / "none.wav")), [tmp_path / "x.vamp"], model=model)
+    with pytest.raises(SettingsError, match="file is compressed once"):
+        CompressRequest(input="x.wav", variations=2)
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = str(write_tiny_bundle(tmp_path / "bundle"))
-    write(tmp_path / "in.wav", tone(1.0, 48000, 2))
-    source, small, out = (str(tmp_path / name) for name in ("in.wav", "x.vamp", "o.wav"))
-    flags = ["--bundle", bundle, "--steps", "1", "--c2f-steps", "1", "--seed", "5"]
-    assert main(["compress", source, "-o", small, "--codebooks", "2", "--period", "2", "--json", *flags]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["bytes"] == Path(small).stat().st_size and told["generation"]["sampling"]["seed"] == 5
-    assert main(["info", small, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["model_id"] == told["generation"]["model_id"]
-    assert main(["decompress", small, "-o", out, "--bundle", bundle, "--variations", "2"]) == 0
-    assert "o-2.wav: 1 s, seed 6" in capsys.readouterr().out and probe(tmp_path / "o-1.wav").n_samples == 48000
-    assert main(["compress", source, "-o", small, "--codebooks", "6", "--entropy", "static", "--bundle", bundle]) == 0
-    assert "6 codebooks of every frame" in capsys.readouterr().out
-    assert main(["decompress", small, "-o", out, "--bundle", bundle]) == 0
-    assert read(out).channels == 2
+def test_a_model_that_cuts_like_the_authors_is_refused(model: VampNet, tmp_path: Path) -> None:
+    theirs = load(model.bundle.folder, device="cpu", compat="reference")
+    with pytest.raises(SettingsError, match="without compat"):
+        compressed(tone(0.5), theirs, CompressionConfig(2))
+    with pytest.raises(SettingsError, match="without compat"):
+        theirs.decompress(file_of(tmp_path, compressed(tone(0.5), model, CompressionConfig(2))))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["compress", "in.wav", "-o", "x.wav"], "end in .vamp"),
-        (["compress", "none.wav", "-o", "x.vamp"], "none.wav"),
-        (["compress", "in.wav", "-o", "x.vamp", "--codebooks", "9"], "codebooks is 9"),
-        (["compress", "in.wav", "-o", "x.vamp", "--codebooks", "6", "--seed", "1"], "would change nothing"),
-        (["compress", "in.wav", "-o", "x.vamp", "--period", "0"], "period is 0"),
-        (["decompress", "in.wav", "-o", "o.wav"], "not a .vamp file"),
-        (["decompress", "none.vamp", "-o", "o.wav"], "no such file"),
-        (["decompress", "in.wav", "-o", "in.wav"], "is the input itself"),
-        (["decompress", "in.wav", "-o", "o.xyz"], "o.xyz"),
-    ],
-)
-def test_mistakes_are_one_line(
-    arguments: list[str],
-    words: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    model: VampNet,
-) -> None:
-    folder = tmp_path_factory.mktemp("mistakes")
-    monkeypatch.chdir(folder)
-    write(folder / "in.wav", tone(0.3))
-    before = (folder / "in.wav").read_bytes()
-    assert main([*arguments, "--bundle", str(model.bundle.folder)]) == 2
-    error = capsys.readouterr().err
-    assert words in error and "Traceback" not in error
-    assert (folder / "in.wav").read_bytes() == before and len(list(folder.iterdir())) == 1
+def test_rate_and_channels_come_back(model: VampNet, tmp_path: Path) -> None:
+    path = file_of(tmp_path, compressed(tone(1.0, 8000, 2), model, CompressionConfig(1, 2)))
+    made = model.decompress(path)
+    assert (made.audio.sample_rate_hz, made.audio.samples.shape) == (8000, (2, 8000))
+    assert made.codes is not None and made.codes.shape == (2, 6, made.keep_CT.shape[1])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tests.support.tiny import tiny_vampnet, tone, write_tiny_bundle
 from vampnet.apps.cli.main import main
@@ -16,7 +15,7 @@ from vampnet.audio.loop_points import mark_loop
 from vampnet.beats.events import Events, steady_events
 from vampnet.errors import AudioError, SettingsError
 from vampnet.generation.config import SamplingConfig
-from vampnet.tasks.loop import _decode_turn, _encode_turn, _generate_turns, _resampled_turn, cut_bars, loop
+from vampnet.tasks.loop import _decode_turn, _encode_turn, _resample_turn, cut_bars
 from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1)
@@ -35,7 +34,7 @@ def cycle(n_samples: int, turns: int = 7, channels: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize(("n_old", "n_new"), [(44100, 43776), (22051, 44544), (5000, 4999), (300, 768)])
 def test_resampling_goes_round(n_old: int, n_new: int) -> None:
-    turned = _resampled_turn(cycle(n_old), n_new)
+    turned = _resample_turn(cycle(n_old), n_new)
     assert turned.shape == (1, n_new)
     assert np.abs(turned - cycle(n_new)).max() < 2e-3
 
@@ -52,31 +51,43 @@ def test_encoding_and_decoding_go_round(model: VampNet) -> None:
 
 
 def test_variations_share_the_seam_and_nothing_else(model: VampNet) -> None:
-    codes = torch.randint(64, (2, 6, 120), dtype=torch.int32)
-    masks = torch.ones(3, 6, 120, dtype=torch.bool)
-    made = _generate_turns(model, codes, masks, FAST, [1, 2, 3])
-    assert made.shape == (3, 2, 6, 120)
-    for k in (1, 2):
-        same = (made[0] == made[k]).all(dim=(0, 1))
-        assert same[:18].all() and same[-18:].all() and same[18:-18].float().mean() < 0.2
+    made = model.loop(tone(2.1, channels=2), n=3, prompt="nothing", sampling=FAST)
+    first = made[0].codes
+    assert first is not None and first.shape == (2, 6, 121)
+    for variation in made[1:]:
+        assert variation.codes is not None
+        same = (first == variation.codes).all(dim=(0, 1))
+        assert same[:17].all() and same[-17:].all() and same[18:-18].float().mean() < 0.2
+
+
+def test_the_seam_is_generated_with_music_on_both_sides(model: VampNet) -> None:
+    """The seam of variation 1 is drawn anew, half a turn round: it is not what the first pass gave."""
+    audio = tone(2.1)
+    alone = model.loop(audio, prompt="nothing", sampling=FAST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vampnet.tasks.loop.SEAM_S", 0.0)
+        without = model.loop(audio, prompt="nothing", sampling=FAST)
+    assert alone.codes is not None and without.codes is not None
+    same = (alone.codes == without.codes).all(dim=(0, 1))
+    assert same[18:-18].all() and not same[:17].any() and not same[-17:].any()
 
 
 @pytest.mark.parametrize(("rate_hz", "channels", "seconds"), [(44100, 2, 2.0), (48000, 1, 1.2345), (22050, 1, 0.3)])
 def test_loops_have_their_length(model: VampNet, rate_hz: int, channels: int, seconds: float) -> None:
     audio = tone(seconds, rate_hz, channels)
-    made = loop(model, audio, 2, sampling=FAST)
+    made = model.loop(audio, n=2, sampling=FAST)
     assert all(m.audio.samples.shape == audio.samples.shape and m.audio.sample_rate_hz == rate_hz for m in made)
     assert not np.array_equal(made[0].audio.samples, made[1].audio.samples)
-    again = loop(model, audio, 2, sampling=FAST)
+    again = model.loop(audio, n=2, sampling=FAST)
     assert np.array_equal(made[1].audio.samples, again[1].audio.samples)
     assert [m.seed for m in made] == [0, 1]
 
 
 def test_silence_and_bad_lengths(model: VampNet) -> None:
-    made = loop(model, Audio(np.zeros((1, 44100), np.float32), 44100), sampling=FAST)
-    assert np.isfinite(made[0].audio.samples).all()
+    made = model.loop(Audio(np.zeros((1, 44100), np.float32), 44100), sampling=FAST)
+    assert np.isfinite(made.audio.samples).all()
     with pytest.raises(SettingsError, match="length of the loop"):
-        loop(model, tone(0.1), sampling=FAST)
+        model.loop(tone(0.1), sampling=FAST)
 
 
 def test_bars_are_cut_at_downbeats() -> None:
@@ -118,5 +129,7 @@ def test_loop_command(tmp_path: Path) -> None:
     assert probe(tmp_path / "o-1.wav").n_samples == 88200 and b"smpl" in (tmp_path / "o-2.wav").read_bytes()
     assert main([*arguments, "--join"]) == 0
     assert probe(tmp_path / "o.wav").n_samples == 2 * 88200
+    parts = [read(tmp_path / f"o-{k}.wav").samples for k in (1, 2)]
+    assert np.array_equal(read(tmp_path / "o.wav").samples, np.concatenate(parts, axis=1))
     flac = ["loop", str(tmp_path / "in.wav"), "-o", str(tmp_path / "o.flac"), *common, "--loop-points"]
     assert main(flac) == 2

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vampnet.tasks.in_memory import outpaint
-from vampnet.tasks.takes import DEFAULT_THEME
 
 from tests.support.tiny import tiny_vampnet, tone
 from tests.unit.beats.test_events import clicks
@@ -13,10 +11,11 @@ from vampnet.audio.files import Audio, Samples
 from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events
 from vampnet.generation.config import SamplingConfig
+from vampnet.jobs import request
 from vampnet.jobs.flags import flags_of
-from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Nothing, Periodic
 from vampnet.prompts.rhythmic import Beats
+from vampnet.tasks import model as model_defaults
 from vampnet.tasks.model import VampNet
 from vampnet.tasks.theme import LONGEST_S, Theme, ThemedSource, find_theme
 
@@ -44,7 +43,7 @@ def test_a_theme_is_whole_bars(bpm: float, beats_per_bar: int, n_beats: int) -> 
     theme = find_theme(source_of(samples))
     assert theme.n_samples / RATE_HZ == pytest.approx(n_beats * 60 / bpm, abs=0.02)
     assert np.array_equal(theme.samples, samples[:, -theme.n_samples :])
-    assert len(theme.rhythm.beats_s) == pytest.approx(n_beats, abs=1)
+    assert len(theme.found.beats_s) == pytest.approx(n_beats, abs=1)
     opening = find_theme(source_of(samples), at_end=False)
     assert np.array_equal(opening.samples, samples[:, : opening.n_samples])
 
@@ -52,7 +51,7 @@ def test_a_theme_is_whole_bars(bpm: float, beats_per_bar: int, n_beats: int) -> 
 @pytest.mark.parametrize(("seconds", "expected_s"), [(0.3, 0.3), (5.0, 5.0), (30.0, LONGEST_S)])
 def test_without_beats_a_theme_is_as_long_as_it_may_be(seconds: float, expected_s: float) -> None:
     theme = find_theme(source_of(np.zeros((2, int(seconds * RATE_HZ)), np.float32)))
-    assert theme.n_samples == int(expected_s * RATE_HZ) and theme.rhythm.beats_s == ()
+    assert theme.n_samples == int(expected_s * RATE_HZ) and theme.found.beats_s == ()
 
 
 def test_themes_go_on_where_the_source_ends() -> None:
@@ -71,24 +70,24 @@ def test_themes_go_on_where_the_source_ends() -> None:
 
 def test_a_continuation_keeps_its_theme(model: VampNet) -> None:
     """What a theme keeps comes from the audio's end: with all of it kept, new music is that, over and over."""
-    audio = tone(4.0)
-    everything = outpaint(model, audio, after_s=3.0, sampling=FAST, theme=Periodic(1)).audio
-    sparse, free = (outpaint(model, audio, 0.5, 3.0, FAST, theme=theme).audio for theme in (Periodic(4), None))
-    none = outpaint(model, audio, 0.5, 3.0, FAST, theme=Nothing()).audio
+    audio, other_seed = tone(4.0), SamplingConfig(steps=2, c2f_steps=1, seed=4)
+    everything = model.outpaint(audio, after_s=3.0, sampling=FAST, theme=Periodic(1)).audio
+    sparse, free, none = (
+        model.outpaint(audio, before_s=0.5, after_s=3.0, sampling=FAST, theme=theme).audio
+        for theme in (Periodic(4), None, Nothing())
+    )
     assert np.array_equal(free.samples, none.samples)
     assert not np.array_equal(free.samples, sparse.samples)
-    again = outpaint(
-        model, audio, after_s=3.0, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=4), theme=Periodic(1)
-    )
+    again = model.outpaint(audio, after_s=3.0, sampling=other_seed, theme=Periodic(1)).audio
     n = audio.n_samples
-    assert np.array_equal(everything.samples[:, n:], again.audio.samples[:, n:])  # nothing is left to chance
+    assert np.array_equal(everything.samples[:, n:], again.samples[:, n:])  # nothing is left to chance
 
 
 def test_beats_of_the_theme_are_kept(model: VampNet) -> None:
     """The beats of a click track go on: their frames are those of the theme, whatever the seed."""
     audio = Audio(clicks(120.0, 8.0, 4, model.codec.sample_rate_hz), model.codec.sample_rate_hz)
     made = [
-        outpaint(model, audio, after_s=4.0, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=s), theme=theme).audio
+        model.continue_(audio, seconds=4.0, sampling=SamplingConfig(steps=2, c2f_steps=1, seed=s), theme=theme).audio
         for theme in (Beats(before=0.1, after=0.4), Nothing())
         for s in (1, 2)
     ]
@@ -97,6 +96,7 @@ def test_beats_of_the_theme_are_kept(model: VampNet) -> None:
     assert kept < 0.5 * free
 
 
-def test_the_command_line_has_the_same_default() -> None:
+def test_the_command_line_has_the_same_defaults() -> None:
     (theme,) = (flag.default for flag in flags_of("continue") if flag.name == "--theme")
-    assert str(parse_prompt(theme)) == str(DEFAULT_THEME)
+    assert theme == request.DEFAULT_THEME == model_defaults.DEFAULT_THEME
+    assert request.DEFAULT_PROMPT == model_defaults.DEFAULT_PROMPT and request.LIKE_PROMPT == model_defaults.LIKE_PROMPT
