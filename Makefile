@@ -1,6 +1,7 @@
 # make demo   set up, then vamp the example loop
 # make test   set up, then run the tests
 # make lint   set up, then check style, types, layers, dead code and dependencies
+# make fuzz   set up, then read hostile files for MINUTES (30)
 # make clean  remove what the others made, but for .venv
 # PYTHON names the interpreter for .venv, Python 3.10 to 3.13.
 
@@ -10,7 +11,7 @@ INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TINYSOUNDFONT := tinysoundfont==0.3.7
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint fuzz setup clean
 
 demo: $(INSTALLED)
 	mkdir -p out
@@ -29,6 +30,10 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/deptry .
+
+MINUTES ?= 30
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 setup: $(INSTALLED)
 

@@ -143,7 +143,7 @@ def find_wav_sound(file: BinaryIO, start: int, size: int, name: str, layout: Lay
         return SoundPieces(parts + rest.parts, warnings + rest.warnings)
     behind = size - _end_of_chunks(chunks, data, size)
     if behind > 8 and not guessed and not _is_trailer(file, size - behind):
-        warnings.append(f"{behind} bytes behind its sound belong to nothing that its header names; they were left out")
+        warnings.append(_left_over(behind))
     return SoundPieces(parts, warnings)
 
 
@@ -183,15 +183,17 @@ def find_aiff_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPi
 
 def find_other_sound(file: BinaryIO, start: int, size: int, name: str, layout: Layout) -> SoundPieces:
     """The sound of a W64 or CAF file, refused where it is cut short."""
-    for chunk in walk(file, start, size, layout):
-        if chunk.id[:4] == layout.sound_id:
-            if chunk.n_bytes >= 2**62:  # CAF writes -1 for "to the end of the file"
-                break
-            if chunk.stop > size:
-                raise AudioError(f"cannot read {name}: {_cut(chunk.stop - size)}")
-            return SoundPieces([[Extent(start, size)]], [])
-    else:
+    chunks = walk(file, start, size, layout)
+    chunk = next((chunk for chunk in chunks if chunk.id[:4] == layout.sound_id), None)
+    if chunk is None:
         raise AudioError(f"cannot read {name}: it is truncated (it ends before its sound begins)")
+    if layout is not CAF or chunk.n_bytes != 2**64 - 1:  # -1 means "to the end of the file"
+        if chunk.stop > size:
+            raise AudioError(f"cannot read {name}: {_cut(chunk.stop - size)}")
+        behind = size - _end_of_chunks(chunks, chunk, size)
+        if chunks[-1] is chunk or behind > 8:  # libsndfile takes what follows for sound, up to the end of the file
+            return SoundPieces([[Extent(start, chunk.stop)]], [_left_over(behind)] if behind > 8 else [])
+        return SoundPieces([[Extent(start, size)]], [])
     file.seek(start)
     head = file.read(chunk.start - 8 - start)
     return SoundPieces([[head, struct.pack(">Q", size - chunk.start), Extent(chunk.start, size)]], [])
@@ -210,7 +212,13 @@ def find_au_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPiec
         return SoundPieces([[head[:8], b"\xff" * 4, Extent(start + 12, size)]], [])
     if PLACEHOLDER_BYTES > n_bytes > available:
         raise AudioError(f"cannot read {name}: {_cut(n_bytes - available)}")
+    if n_bytes + 8 < available:
+        return SoundPieces([[Extent(start, start + offset + n_bytes)]], [_left_over(available - n_bytes)])
     return SoundPieces([[Extent(start, size)]], [])
+
+
+def _left_over(n_bytes: int) -> str:
+    return f"{n_bytes} bytes behind its sound belong to nothing that its header names; they were left out"
 
 
 def _cut(n_bytes: int) -> str:
@@ -237,7 +245,7 @@ def _end_of_chunks(chunks: list[Chunk], data: Chunk, size: int) -> int:
     """Where the last chunk ends that looks like one, from the sound chunk on."""
     end = data.stop
     for chunk in chunks[chunks.index(data) + 1 :]:
-        if not _is_printable(chunk.id) or chunk.stop > size:
+        if not _is_printable(chunk.id[:4]) or chunk.stop > size:
             break
         end = chunk.stop
     return min(end, size)

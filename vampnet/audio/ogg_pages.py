@@ -54,7 +54,10 @@ def find_ogg_sound(file: BinaryIO, start: int, size: int, name: str) -> SoundPie
                 links[-1].append(page)
     if not links:
         raise AudioError(f"cannot read {name}: not an audio file (an OGG file without Vorbis, Opus, FLAC or Speex)")
-    return SoundPieces([_link_pieces(file, link) for link in links], [])
+    warnings = []
+    if any(not link[-1].flags & _END for link in links):
+        warnings.append("its last page does not say that it is the last; its end may be missing")
+    return SoundPieces([_link_pieces(file, link) for link in links], warnings)
 
 
 def _link_pieces(file: BinaryIO, link: list[Page]) -> list[bytes | Extent]:

@@ -67,6 +67,9 @@ def test_placeholder_in_the_place_of_the_size_of_the_sound(tmp_path: Path, place
     assert "does not say how long" in warnings_of(put(tmp_path, "wav", sized(wav, b"data", placeholder)))
     aiff = encoded(tmp_path, "aiff")
     assert read(tmp_path, "aiff", sized(aiff, b"SSND", placeholder, ">")).shape == (1, N)
+    caf = encoded(tmp_path, "caf")
+    at = caf.index(b"data") + 4
+    assert read(tmp_path, "caf", caf[:at] + b"\xff" * 8 + caf[at + 8 :]).shape == (1, N)
     au = encoded(tmp_path, "au")
     if placeholder != 0x7FFFF000:
         assert read(tmp_path, "au", au[:8] + struct.pack(">I", placeholder) + au[12:]).shape == (1, N)
