@@ -53,11 +53,11 @@ def beat_pieces(
             left[piece.metre] -= 1
             rng = np.random.default_rng(np.random.SeedSequence((*seeds, 3)))
             drifts = bool(rng.random() < DRIFT_SHARE)
-            yield BeatPiece(index, swayed(piece, rng) if drifts else piece, drifts, seeds)
+            yield BeatPiece(index, sway(piece, rng) if drifts else piece, drifts, seeds)
         index += 1
 
 
-def swayed(piece: Piece, rng: np.random.Generator) -> Piece:
+def sway(piece: Piece, rng: np.random.Generator) -> Piece:
     """The piece at a tempo that swings around its own by up to MAX_DRIFT; notes and beats move together."""
     depth, period_s = float(rng.uniform(0.02, MAX_DRIFT)), float(rng.uniform(6.0, 25.0))
     slope, phase = float(rng.uniform(-0.08, 0.08)), float(rng.uniform(0.0, 2.0 * np.pi))

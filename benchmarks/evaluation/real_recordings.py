@@ -18,9 +18,9 @@ import torch
 from benchmarks.tables import report, table
 from vampnet.audio.files import Samples
 from vampnet.audio.folders import audio_files_in
-from vampnet.evaluation.experiments.conditions import make
+from vampnet.evaluation.experiments.conditions import run_condition
 from vampnet.evaluation.experiments.experiment import Condition
-from vampnet.evaluation.experiments.measures import measure_outputs, refer
+from vampnet.evaluation.experiments.measures import analyse_excerpts, measure_outputs
 from vampnet.generation.config import SamplingConfig
 from vampnet.tasks.model import VampNet, load
 from vampnet.training.data.wave_dataset import levelled_excerpt
@@ -46,10 +46,10 @@ def figures_of(model: VampNet, audio_S: Samples, asked: list[Condition]) -> dict
     """Condition -> measure -> value."""
     rate_hz, audio_BS = model.codec.sample_rate_hz, audio_S[None]
     codes_BCT = model.codec.encode(torch.from_numpy(audio_BS).to(model.device)).int().cpu()
-    heard = refer(audio_BS, codes_BCT, rate_hz)
+    heard = analyse_excerpts(audio_BS, codes_BCT, rate_hz)
     found = {}
     for condition in asked:
-        made = make(condition, model, audio_BS, codes_BCT, heard.rhythms, [0])
+        made = run_condition(condition, model, audio_BS, codes_BCT, heard.rhythms, [0])
         values = measure_outputs(made, heard, rate_hz, model.coarse.config.n_codebooks)
         found[condition.name] = {label: float(values[name][0]) for name, label in MEASURES.items()}
     return found

@@ -35,7 +35,7 @@ def solo(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteS
 
 def draw_notes(duration_s: float, steps: int, rng: np.random.Generator) -> tuple[str, list[Note]]:
     """A figure drawn over the whole duration, in steps of the tuning around 60 (middle C)."""
-    makers = (melody, melody, melody, scale_run, arpeggio, chords, chords, repeated, trill, long_notes, sweep)
+    makers = (melody, melody, melody, scale_run, arpeggio, chords, chords, repeat, trill, long_notes, sweep)
     maker = makers[int(rng.integers(len(makers)))]
     low, high = draw_range(steps, rng)
     return maker.__name__.replace("_", " "), maker(duration_s, steps, low, high, rng)
@@ -126,7 +126,7 @@ def chords(duration_s: float, steps: int, low: int, high: int, rng: np.random.Ge
     return notes
 
 
-def repeated(duration_s: float, steps: int, low: int, high: int, rng: np.random.Generator) -> list[Note]:
+def repeat(duration_s: float, steps: int, low: int, high: int, rng: np.random.Generator) -> list[Note]:
     """The same note again and again, softer and louder, then another."""
     scale, step_s = _scale(steps, low, high, rng), float(rng.uniform(0.06, 0.5))
     length_s = step_s * float(rng.uniform(0.15, 0.95))

@@ -15,7 +15,7 @@ from synthcorpus.diverse.effects import random_curve
 from synthcorpus.diverse.instruments import draw_instrument
 from synthcorpus.diverse.lines import chords, long_notes, melody
 from synthcorpus.diverse.palette import Palette, PaletteSound
-from synthcorpus.diverse.speech import draw_text, say, to_rate
+from synthcorpus.diverse.speech import draw_text, speak, to_rate
 from synthcorpus.render.effects import pan_matrix
 from synthcorpus.synth.notes import play_notes
 from synthcorpus.synth.voices import saw
@@ -121,7 +121,7 @@ def drive_mouth(mouth: Mouth, source: np.ndarray, path: np.ndarray, level: np.nd
 def sing(palette: Palette, notes: list[Note], n_samples: int, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """Notes sung by one voice, mono (n_samples,), and the voice's name."""
     voice = palette.voice(rng)
-    spoken, from_hz = say(voice, draw_text(16, rng), int(rng.integers(20, 80)), int(rng.integers(110, 200)))
+    spoken, from_hz = speak(voice, draw_text(16, rng), int(rng.integers(20, 80)), int(rng.integers(110, 200)))
     mouth = analyse(spoken, from_hz)
     count = int(n_samples / palette.rate_hz * from_hz) + 1
     hop = int(_HOP_S * from_hz)
@@ -141,7 +141,7 @@ def sing(palette: Palette, notes: list[Note], n_samples: int, rng: np.random.Gen
 def talking_instrument(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Chords of an instrument as the source, speech as the filter: a vocoder."""
     voice = palette.voice(rng)
-    spoken, from_hz = say(voice, draw_text(30, rng), 50, int(rng.integers(100, 180)))
+    spoken, from_hz = speak(voice, draw_text(30, rng), 50, int(rng.integers(100, 180)))
     mouth = analyse(spoken, from_hz)
     count = int(n_samples / palette.rate_hz * from_hz) + 1
     instrument, program = draw_instrument(palette, "pad", rng)

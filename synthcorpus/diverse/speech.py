@@ -52,7 +52,7 @@ def _run(*arguments: str, text: str = "") -> bytes:
     return done.stdout
 
 
-def say(voice: str, text: str, pitch: int, words_per_minute: int) -> tuple[np.ndarray, int]:
+def speak(voice: str, text: str, pitch: int, words_per_minute: int) -> tuple[np.ndarray, int]:
     """A text spoken: mono float32 (samples,), and its sample rate in Hz.
 
     Args:
@@ -115,7 +115,7 @@ def speaker(palette: Palette, n_samples: int, rng: np.random.Generator) -> tuple
     factor = log_uniform(rng, 0.82, 1.25)
     out, start = np.zeros(n_samples, dtype=np.float32), int(rng.uniform(0.0, 0.5) * palette.rate_hz)
     while start < n_samples - palette.rate_hz // 2:
-        samples, from_hz = say(voice, draw_text(int(rng.integers(2, 30)), rng), pitch, speed)
+        samples, from_hz = speak(voice, draw_text(int(rng.integers(2, 30)), rng), pitch, speed)
         speech = to_rate(samples, from_hz * factor, palette.rate_hz, rng)[: n_samples - start]
         out[start : start + len(speech)] = speech
         start += len(speech) + int(log_uniform(rng, 0.05, 1.5) * palette.rate_hz)

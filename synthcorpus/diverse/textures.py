@@ -62,7 +62,7 @@ def wind(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteS
     return PaletteSound(shaped_noise(10.0 * np.log10(power + 1e-12), n_samples, rng), detail="wind")
 
 
-def coloured(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
+def colour(palette: Palette, n_samples: int, rng: np.random.Generator) -> PaletteSound:
     """Steady or pulsing noise of any colour and band: hiss, rumble, static, steam, trains."""
     rate_hz = palette.rate_hz
     time_s, octaves = _surface(n_samples, rate_hz)
@@ -119,7 +119,7 @@ def droplets(palette: Palette, n_samples: int, rng: np.random.Generator) -> Pale
         for _ in range(8)
     ]
     audio = _events(log_uniform(rng, 3.0, 2500.0), n_samples, grains, float(rng.uniform(6.0, 40.0)), rate_hz, rng)
-    ground = coloured(palette, n_samples, rng).audio if rng.random() < 0.4 else None
+    ground = colour(palette, n_samples, rng).audio if rng.random() < 0.4 else None
     if ground is not None:
         level = float(np.sqrt(np.mean(audio**2)) + 1e-6) / float(np.sqrt(np.mean(ground**2)) + 1e-6)
         audio = audio + ground * np.float32(level * db(float(rng.uniform(-30.0, -3.0))))
@@ -254,7 +254,7 @@ def grains(palette: Palette, n_samples: int, rng: np.random.Generator) -> Palett
 
 
 TEXTURES: tuple[Callable[[Palette, int, np.random.Generator], PaletteSound], ...] = (
-    *(wind, coloured, droplets, bubbles, sweeps, bells, cluster, engine, beeps, grains),
+    *(wind, colour, droplets, bubbles, sweeps, bells, cluster, engine, beeps, grains),
 )
 
 

@@ -18,8 +18,8 @@ ROOMS = {
     *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
     *("models", "prompts", "tasks", "training"),
 }
-DOUBLES = {"Clock", "Excerpt", "Generation", "Patch", "Request", "Timings"}
-"""Class names that stand twice until the rooms being rebuilt are done."""
+DOUBLES = {"Excerpt"}
+"""Class names that stand twice until the audio room is done."""
 
 
 def classes() -> dict[str, list[str]]:

@@ -64,7 +64,9 @@ def test_a_session_from_audio_to_a_bundle(work: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(CodecObjective, "_held_out", lambda task, n_items: held_out(task, 1))
     recipes = work / "recipes"
     session_stages.train_codec(work, recipes / "codec.yaml", 0.6, "cpu", None, n_first=3)
-    assert session_stages.finished(work / "codec-run", 0.6) and not session_stages.finished(work / "codec-run", 900.0)
+    assert session_stages.has_finished(work / "codec-run", 0.6) and not session_stages.has_finished(
+        work / "codec-run", 900.0
+    )
     write_bundle(work / "codec", work / "codec-run")
     session_stages.encode_pieces(work, 0.0, "cpu")
     names = open_tokens(work / "tokens" / "train").names

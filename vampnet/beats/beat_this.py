@@ -180,12 +180,12 @@ class GatedRotaryAttention(nn.Module):
         """Self-attention along the last axis but one, without the residual sum."""
         x = self.norm(x)
         q, k, v = self.to_qkv(x).unflatten(-1, (3, self.n_heads, self.head)).movedim(-3, 0).transpose(-3, -2)
-        attended = nn.functional.scaled_dot_product_attention(rotated(q), rotated(k), v)
+        attended = nn.functional.scaled_dot_product_attention(rotate(q), rotate(k), v)
         gates = self.to_gates(x).sigmoid().transpose(-1, -2)[..., None]
         return self.to_out((attended * gates).transpose(-3, -2).flatten(-2))
 
 
-def rotated(x: Tensor) -> Tensor:
+def rotate(x: Tensor) -> Tensor:
     """Neighbouring pairs of the last axis turned by angles that grow with the place on the axis before it."""
     length, head = x.shape[-2:]
     angles = torch.outer(torch.arange(length), rotary_rates(head))

@@ -56,7 +56,7 @@ def band_magnitudes(chunk: np.ndarray, hop: int = HOP) -> np.ndarray:
     return mel.T
 
 
-def compressed(magnitudes: np.ndarray) -> np.ndarray:
+def compress(magnitudes: np.ndarray) -> np.ndarray:
     """log(1 + 10 m / mean) of mel magnitudes (frames, bands): loudness does not matter, silence is zero."""
     mean = float(magnitudes.mean()) if magnitudes.size else 0.0
     return np.log1p(magnitudes * (GAIN / mean)) if mean > 1e-9 else np.zeros_like(magnitudes)

@@ -105,10 +105,10 @@ def best_path(probability_T2: np.ndarray, search: Search) -> tuple[np.ndarray, n
     last = int(best_T.argmax()) if n_frames else 0
     if not n_frames or best_T[last] <= 0.0:
         return np.zeros(0, dtype=int), np.zeros(0, dtype=int)
-    return _traced(last, best_state_T, came_TZJ, resumed_T, pulse)
+    return _trace_path(last, best_state_T, came_TZJ, resumed_T, pulse)
 
 
-def _traced(
+def _trace_path(
     t: int, best_state_T: np.ndarray, came_TZJ: np.ndarray, resumed_T: np.ndarray, pulse: Pulse
 ) -> tuple[np.ndarray, np.ndarray]:
     """The path that ends with a beat at t: its frames and places in the bar, from the tables of `best_path`."""
@@ -139,7 +139,7 @@ def beat_gains(probability_T: np.ndarray, floor: float) -> np.ndarray:
     return np.log(p_T) - silent_T[:-2] - silent_T[1:-1] - silent_T[2:]
 
 
-def refined(frames: np.ndarray, probability_T: np.ndarray) -> np.ndarray:
+def refine_frames(frames: np.ndarray, probability_T: np.ndarray) -> np.ndarray:
     """Places of beats between frames (n,): the centre of the probability around each, its highest neighbour first."""
     padded = np.pad(probability_T.astype(np.float64), 2)
     around = np.stack([padded[frames + 1], padded[frames + 2], padded[frames + 3]])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from vampnet.beats.features import FRAMES_PER_S, compressed
-from vampnet.beats.postprocessing import Search, bar_numbers, best_path, refined
+from vampnet.beats.features import FRAMES_PER_S, compress
+from vampnet.beats.postprocessing import Search, bar_numbers, best_path, refine_frames
 from vampnet.beats.tcn import beat_probabilities, shipped_network
 
 
@@ -27,14 +27,14 @@ def downbeats_among(beats_s: Sequence[float], magnitudes: np.ndarray) -> tuple[f
 
 def probabilities_of(magnitudes: np.ndarray) -> np.ndarray:
     """Probability of a beat and of a downbeat in each frame, (frames, 2)."""
-    spectra = torch.from_numpy(np.ascontiguousarray(compressed(magnitudes), dtype=np.float32))
+    spectra = torch.from_numpy(np.ascontiguousarray(compress(magnitudes), dtype=np.float32))
     return beat_probabilities(shipped_network(), spectra).double().numpy()
 
 
 def beats_and_bars(probabilities: np.ndarray, search: Search = Search()) -> tuple[tuple[float, ...], tuple[float, ...]]:  # noqa: B008
     """Beats and downbeats in seconds, from the probabilities (frames, 2) of both in each frame."""
     beats, numbers = best_path(probabilities, search)
-    times_s = refined(beats, probabilities[:, 0]) / FRAMES_PER_S
+    times_s = refine_frames(beats, probabilities[:, 0]) / FRAMES_PER_S
     return tuple(times_s.tolist()), tuple(times_s[numbers == 1].tolist())
 
 

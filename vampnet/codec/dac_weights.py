@@ -71,7 +71,7 @@ def _from_pth(path: Path) -> DacCodec:
         codebook_size=argument(kwargs, "codebook_size", path),
         codebook_dim=dims,
     )
-    return _filled(config, StateDictReader(tensors, path), original_names(config))
+    return _fill(config, StateDictReader(tensors, path), original_names(config))
 
 
 def _from_transformers(folder: Path) -> DacCodec:
@@ -104,7 +104,7 @@ def _from_transformers(folder: Path) -> DacCodec:
         tensors = read_pth(weights)
         if not isinstance(tensors, dict):
             raise BundleError(f"{weights}: holds no named tensors")
-    return _filled(config, StateDictReader(tensors, weights), _transformers_names(config))
+    return _fill(config, StateDictReader(tensors, weights), _transformers_names(config))
 
 
 def _doubled(encoder_dim: Any, rates: Any) -> int:
@@ -121,7 +121,7 @@ def _config(where: Path, **settings: Any) -> DacConfig:
         raise BundleError(f"{where}: {error}") from None
 
 
-def _filled(config: DacConfig, source: StateDictReader, names: Iterator[NamePair]) -> DacCodec:
+def _fill(config: DacConfig, source: StateDictReader, names: Iterator[NamePair]) -> DacCodec:
     # Built without memory and given its tensors afterwards, so there is never a second copy of the weights.
     with torch.device("meta"):
         codec = DacCodec(config)

@@ -24,7 +24,7 @@ from vampnet.codec.chunked import BlockwiseCodec
 from vampnet.codec.config import MagnitudeConfig
 from vampnet.codec.convnext import ConvNextBlock
 from vampnet.codec.griffin_lim import griffin_lim, inverse_stft, magnitude, stft
-from vampnet.codec.output_filter import bounded, dc_reach, without_dc
+from vampnet.codec.output_filter import bound_peaks, dc_reach, remove_dc
 from vampnet.codec.pca_path import LinearDecoder, LinearEncoder
 from vampnet.codec.residual_vq import ResidualQuantizer
 from vampnet.codec.stft_grids import StftGrid
@@ -72,7 +72,7 @@ class MagnitudeEncoder(nn.Module):
         latent_BTL = self.leave(self.leave_norm(x_BTD))
         if self.linear is None:
             return latent_BTL
-        return latent_BTL + self.linear(self.low.own(low_BFU), self.high.own(high_BFU))
+        return latent_BTL + self.linear(self.low.select_bins(low_BFU), self.high.select_bins(high_BFU))
 
 
 class MagnitudeDecoder(nn.Module):
@@ -140,7 +140,7 @@ class MagnitudeCodec(BlockwiseCodec):
     def _decoder_context(self) -> int:
         """Frames of context on each side that make a block's waveform independent of where the block was cut."""
         config = self.config
-        reach = 0  # samples that the search for phases, the last transform and `without_dc` look to each side
+        reach = 0  # samples that the search for phases, the last transform and `remove_dc` look to each side
         for grid, n_rounds in ((self.low, config.low_rounds), (self.high, config.high_rounds)):
             reach = max(reach, (n_rounds + 1) * grid.n_fft)
         reach += dc_reach(config.sample_rate_hz, config.hop)
@@ -178,7 +178,7 @@ class MagnitudeCodec(BlockwiseCodec):
             low_BFU.exp() * audible_BT.repeat_interleave(self.low.per_frame, dim=1)[:, None],
             high_BFU.exp() * audible_BT.repeat_interleave(self.high.per_frame, dim=1)[:, None],
         )
-        return bounded(without_dc(audio_BS, self.sample_rate_hz, self.hop))
+        return bound_peaks(remove_dc(audio_BS, self.sample_rate_hz, self.hop))
 
     def magnitudes(self, audio_BS: Tensor) -> tuple[Tensor, Tensor]:
         """The two grids of a waveform (B, S): what the decoder learns to say."""

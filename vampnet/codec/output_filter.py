@@ -19,7 +19,7 @@ KNEE = 10 ** (-1 / 20)
 _STEP = 96
 
 
-def without_dc(audio_BS: Tensor, sample_rate_hz: int, hop: int) -> Tensor:
+def remove_dc(audio_BS: Tensor, sample_rate_hz: int, hop: int) -> Tensor:
     """Waveforms, their length a multiple of `hop`, without what is below music; no phase moves, silence stays silent.
 
     A sample depends on those up to `dc_reach` away, and not on where a multiple of `hop` was cut further off.
@@ -50,12 +50,12 @@ def _smooth(mean_BN: Tensor, n_taps: int) -> Tensor:
 
 
 def dc_reach(sample_rate_hz: int, hop: int) -> int:
-    """Largest number of samples to each side that `without_dc` depends on."""
+    """Largest number of samples to each side that `remove_dc` depends on."""
     step, n_taps = _grid(sample_rate_hz, hop)
     return step * (n_taps // 2 + 2)
 
 
-def bounded(audio: Tensor) -> Tensor:
+def bound_peaks(audio: Tensor) -> Tensor:
     """The same up to KNEE; what is larger is bent smoothly so that nothing leaves -1 to 1, sample by sample."""
     size = audio.abs()
     bent = KNEE + (1 - KNEE) * torch.tanh((size - KNEE) / (1 - KNEE))

@@ -76,7 +76,7 @@ class ResidualQuantizer(nn.Module):
         for level in range(self.n_codebooks):
             vectors_BTK, index_N, entries_BTK = self._look_up(residual_BTL, level)
             if observer is not None:
-                observer.see(level, vectors_BTK.detach().flatten(0, 1), index_N)
+                observer.observe(level, vectors_BTK.detach().flatten(0, 1), index_N)
             power = vectors_BTK.detach().square().mean() + 1e-6
             commitment = commitment + (vectors_BTK - entries_BTK).square().mean() / power
             step_BTL = self.up[level](vectors_BTK + (entries_BTK - vectors_BTK).detach())
@@ -137,7 +137,7 @@ class Observer:
         """Move the averages to where the quantiser is."""
         self.count_CV, self.total_CVK = self.count_CV.to(device), self.total_CVK.to(device)
 
-    def see(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
+    def observe(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
         """Take in one batch of one level."""
         vectors_NK = vectors_NK.float()
         # As `bincount`, which would make the host wait for an accelerator.

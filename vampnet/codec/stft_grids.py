@@ -49,9 +49,9 @@ class StftGrid(nn.Module):
 
     def forward(self, audio_BS: Tensor) -> Tensor:
         """Weighted magnitudes (B, F, U) of a waveform (B, S)."""
-        return self.own(stft(audio_BS, self.window_S, self.hop).abs())
+        return self.select_bins(stft(audio_BS, self.window_S, self.hop).abs())
 
-    def own(self, magnitude_BFU: Tensor) -> Tensor:
+    def select_bins(self, magnitude_BFU: Tensor) -> Tensor:
         """Select this grid's bins from the magnitudes of all bins, weighted."""
         return magnitude_BFU[:, self.first : self.stop] * self.weight_F[:, None]
 

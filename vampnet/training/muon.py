@@ -60,12 +60,12 @@ class Muon(torch.optim.Optimizer):
         foreach = torch._C._VariableFunctions  # pyright: ignore[reportAttributeAccessIssue]
         foreach._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         ahead = torch.stack(foreach._foreach_lerp(gradients, momenta, group["momentum"]))
-        updates = orthogonalised(ahead.to(inference_dtype(ahead.device))).to(ahead.dtype)
+        updates = orthogonalise(ahead.to(inference_dtype(ahead.device))).to(ahead.dtype)
         foreach._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         foreach._foreach_add_(parameters, list(updates), alpha=-group["lr"] * 0.2 * max(ahead.shape[1:]) ** 0.5)
 
 
-def orthogonalised(matrices: Tensor, rounds: int = ROUNDS) -> Tensor:
+def orthogonalise(matrices: Tensor, rounds: int = ROUNDS) -> Tensor:
     """Matrices (G, M, N) with singular values pushed towards 1 and singular vectors kept, in their own precision."""
     a, b, c = QUINTIC
     is_wide = matrices.shape[1] <= matrices.shape[2]

@@ -39,7 +39,7 @@ def train(
     recipe = read_recipe(recipe_path)
     if steps is not None:
         recipe = dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, steps=steps))
-    task = make_task(recipe)
+    task = make_objective(recipe)
     if start_from is not None:
         take_over(task, start_from)
     run = Trainer(task, recipe.loop, Path(folder), recipe_to_dict(recipe), device, devices, resume, stop_after_s)
@@ -66,7 +66,7 @@ def take_over(task: CodecObjective | MaskedObjective, source: str | Path) -> Non
     weights, wanted = model.state_dict(), task.recipe.model
     if wanted.n_buckets > model.config.n_buckets:
         table_NH = weights["position_bias.table_NH"]
-        weights["position_bias.table_NH"] = spread_anew(table_NH, model.config, wanted)
+        weights["position_bias.table_NH"] = resample_position_bias(table_NH, model.config, wanted)
     try:
         task.module.load_state_dict(weights)
     except RuntimeError as error:
@@ -74,7 +74,7 @@ def take_over(task: CodecObjective | MaskedObjective, source: str | Path) -> Non
     task.steps_before = steps or 0
 
 
-def spread_anew(table_NH: Tensor, old: ModelConfig, new: ModelConfig) -> Tensor:
+def resample_position_bias(table_NH: Tensor, old: ModelConfig, new: ModelConfig) -> Tensor:
     """A relative position bias in the buckets of other settings: each holds the mean over the distances that it serves.
 
     Where the new buckets are finer than the old ones nothing changes for the network.
@@ -87,7 +87,7 @@ def spread_anew(table_NH: Tensor, old: ModelConfig, new: ModelConfig) -> Tensor:
     return total_NH / after.bincount(minlength=new.n_buckets).clamp_min(1)[:, None]
 
 
-def make_task(recipe: CodecRecipe | MaskedRecipe) -> CodecObjective | MaskedObjective:
+def make_objective(recipe: CodecRecipe | MaskedRecipe) -> CodecObjective | MaskedObjective:
     """The task of a recipe, its data opened."""
     if isinstance(recipe, CodecRecipe):
         rate_hz = recipe.codec.sample_rate_hz

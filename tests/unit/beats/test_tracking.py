@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vampnet.beats import tcn_tracker as learned
-from vampnet.beats.features import FFT, HOP, N_BANDS, Collector, band_magnitudes, compressed
-from vampnet.beats.postprocessing import Search, bar_numbers, best_path, refined
+from vampnet.beats.features import FFT, HOP, N_BANDS, Collector, band_magnitudes, compress
+from vampnet.beats.postprocessing import Search, bar_numbers, best_path, refine_frames
 from vampnet.beats.tcn import BeatNetwork, beat_probabilities, load_network, save_network, shipped_network
 from vampnet.training.beats.train import target
 
@@ -28,7 +28,7 @@ def beat_frames(probability_T: np.ndarray, search: Search) -> np.ndarray:
 @pytest.mark.parametrize("gap", [14.0, 17.3, 25.0, 40.7, 60.0])
 def test_a_steady_pulse_is_found_between_frames(gap: float) -> None:
     places = np.arange(10.4, 980, gap)
-    found = refined(beat_frames(activations(places, 1000), SEARCH), activations(places, 1000))
+    found = refine_frames(beat_frames(activations(places, 1000), SEARCH), activations(places, 1000))
     assert len(found) == len(places) and np.abs(found - places).max() < 0.2
 
 
@@ -79,7 +79,7 @@ def test_half_bars_that_sound_like_beginnings_are_no_bars() -> None:
 
 def test_a_beat_at_the_very_beginning_stays_there() -> None:
     places = np.arange(0.0, 990, 25)
-    assert refined(places.astype(int), activations(places, 1000))[0] == 0.0
+    assert refine_frames(places.astype(int), activations(places, 1000))[0] == 0.0
 
 
 @pytest.mark.parametrize("length", [2, 3, 4, 5, 7])
@@ -112,8 +112,8 @@ def test_spectra_do_not_depend_on_the_pieces() -> None:
         pieces.push(samples[start : start + 77])
     assert np.allclose(pieces.finish(), spectra, atol=1e-6)
     assert spectra.shape == (10_000 // HOP + 1, N_BANDS)
-    assert np.allclose(compressed(spectra * 100), compressed(spectra), atol=1e-4)
-    assert not compressed(np.zeros((4, N_BANDS))).any()
+    assert np.allclose(compress(spectra * 100), compress(spectra), atol=1e-4)
+    assert not compress(np.zeros((4, N_BANDS))).any()
 
 
 def test_windows_of_the_network_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from vampnet.codec.config import MagnitudeConfig
 from vampnet.codec.convnext import gelu
 from vampnet.codec.griffin_lim import griffin_lim, inverse_stft, stft
 from vampnet.codec.magnitude import MagnitudeCodec
-from vampnet.codec.output_filter import bounded, dc_reach, without_dc
+from vampnet.codec.output_filter import bound_peaks, dc_reach, remove_dc
 from vampnet.codec.residual_vq import nearest
 from vampnet.config import from_dict
 from vampnet.errors import SettingsError
@@ -159,20 +159,20 @@ def test_what_is_decoded_has_no_offset() -> None:
 def test_offset_goes_and_music_stays() -> None:
     time = torch.arange(200 * 768) / 44100
     notes = 0.3 * torch.sin(2 * torch.pi * 27.5 * time)[None]  # the lowest A of a piano
-    cleaned = without_dc(notes + 0.2, 44100, 768)
+    cleaned = remove_dc(notes + 0.2, 44100, 768)
     assert torch.allclose(cleaned[:, 4096:-4096], notes[:, 4096:-4096], atol=8e-3)
-    part = without_dc((notes + 0.2)[:, 50 * 768 : 100 * 768], 44100, 768)
+    part = remove_dc((notes + 0.2)[:, 50 * 768 : 100 * 768], 44100, 768)
     reach = dc_reach(44100, 768)
     assert torch.equal(part[:, reach:-reach], cleaned[:, 50 * 768 + reach : 100 * 768 - reach])
 
 
 def test_bounded_changes_only_what_is_near_full_scale() -> None:
     x = torch.linspace(-8, 8, 4001)
-    y = bounded(x)
+    y = bound_peaks(x)
     near = x.abs() < 10 ** (-1 / 20)
     assert torch.equal(y[near], x[near]) and y.abs().max() <= 1.0
     assert (y.diff() >= 0).all() and torch.allclose(y, -y.flip(0), atol=1e-6)
-    assert torch.isfinite(bounded(torch.tensor([1e30, -1e30, 0.0]))).all()
+    assert torch.isfinite(bound_peaks(torch.tensor([1e30, -1e30, 0.0]))).all()
 
 
 @pytest.mark.parametrize("config", [CODEC, LINEAR])

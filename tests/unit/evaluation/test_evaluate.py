@@ -31,12 +31,18 @@ from vampnet.evaluation.experiments.analysis import (
     mean_of,
     piece_weights,
 )
-from vampnet.evaluation.experiments.conditions import ConditionOutputs, generate_batch, make, opus_missing, through_opus
+from vampnet.evaluation.experiments.conditions import (
+    ConditionOutputs,
+    generate_batch,
+    opus_missing,
+    run_condition,
+    through_opus,
+)
 from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.evaluate import evaluate
 from vampnet.evaluation.experiments.excerpts import choose_excerpts
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, parse_experiment
-from vampnet.evaluation.experiments.measures import METRICS, embed, measure_outputs, refer
+from vampnet.evaluation.experiments.measures import METRICS, analyse_excerpts, embed, measure_outputs
 from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, condition_key, run
 from vampnet.evaluation.metrics.frechet import Moments
 from vampnet.generation.config import SamplingConfig
@@ -106,10 +112,10 @@ def test_a_batch_gives_what_each_gives_alone(model: VampNet, batch: tuple[np.nda
 
 def test_kinds_of_conditions(model: VampNet, batch: tuple[np.ndarray, torch.Tensor]) -> None:
     audio_BS, codes_BCT = batch
-    rhythms = refer(audio_BS, codes_BCT, 44100).rhythms
+    rhythms = analyse_excerpts(audio_BS, codes_BCT, 44100).rhythms
 
     def made(condition: Condition) -> ConditionOutputs:
-        return make(condition, model, audio_BS, codes_BCT, rhythms, [0, 1])
+        return run_condition(condition, model, audio_BS, codes_BCT, rhythms, [0, 1])
 
     codec, noisy = made(Condition("c", kind="codec")), made(Condition("n", kind="noise", noise_share=0.5))
     assert codec.codes_BACT is not None and (codec.codes_BACT[:, 0] == codes_BCT).all()
@@ -139,7 +145,7 @@ def test_opus_gets_better_with_its_rate() -> None:
 
 def test_the_input_itself_scores_best(batch: tuple[np.ndarray, torch.Tensor]) -> None:
     audio_BS, codes_BCT = batch
-    reference = refer(audio_BS, codes_BCT, 44100)
+    reference = analyse_excerpts(audio_BS, codes_BCT, 44100)
     nothing = torch.zeros(2, 1, *codes_BCT.shape[1:], dtype=torch.bool)
     same = ConditionOutputs(audio_BS[:, None], codes_BCT[:, None], nothing, np.zeros(2))
     found = measure_outputs(same, reference, 44100, 2)
@@ -212,7 +218,7 @@ def test_batches_are_prepared_ahead_and_done_ordered(folder: Path) -> None:
     excerpts = choose_excerpts(folder / "audio", 4, 1.0, 0)
     wanted = {condition_key(c): c for c in CONDITIONS}
     batches = runner._plan(wanted, excerpts, settings(folder, "x", batch=1), _base(folder))
-    order = [(t.first, t.condition.name if t.condition else "") for t in runner._ordered(batches, 2)]
+    order = [(t.first, t.condition.name if t.condition else "") for t in runner._order_tasks(batches, 2)]
     assert order[:4] == [(0, ""), (1, ""), (2, ""), (0, "two")]  # the longest condition first
     assert sorted(order) == sorted((t.first, t.condition.name if t.condition else "") for b in batches for t in b)
     assert [first for first, name in order if name] == sorted(first for first, name in order if name)

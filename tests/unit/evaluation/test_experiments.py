@@ -13,9 +13,9 @@ from vampnet.evaluation.experiments.experiment import (
     bit_rates,
     condition_to_dict,
     find_experiment,
+    list_shipped,
     parse_experiment,
     period_of,
-    shipped,
 )
 from vampnet.generation.config import SamplingConfig
 from vampnet.prompts.presets import PRESETS
@@ -27,7 +27,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_shipped_experiments_are_those_of_the_paper() -> None:
-    assert shipped() == ["defaults", "periods", "presets", "prompts", "rates", "sampler", "steps"]
+    assert list_shipped() == ["defaults", "periods", "presets", "prompts", "rates", "sampler", "steps"]
     steps = find_experiment("steps")
     assert [c.sampling.steps for c in steps.conditions] == [1, 4, 8, 12, 24, 36, 64, 72]
     assert {c.prompt for c in steps.conditions} == {"periodic(16)"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vampnet.errors import SettingsError
-from vampnet.evaluation.metrics.statistics import bootstrap_mean, recentred
+from vampnet.evaluation.metrics.statistics import bootstrap_mean, recentre
 
 
 def test_interval_is_that_of_the_normal_theory() -> None:
@@ -40,5 +40,5 @@ def test_undefined_values_and_too_few() -> None:
 
 
 def test_recentred_moves_the_interval_only() -> None:
-    low, high = recentred(np.linspace(10, 20, 1001), 3.0, 0.9)
+    low, high = recentre(np.linspace(10, 20, 1001), 3.0, 0.9)
     assert (low, high) == pytest.approx((-1.5, 7.5))

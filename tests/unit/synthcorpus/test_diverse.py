@@ -250,7 +250,7 @@ def test_a_broken_espeak_is_explained(tmp_path, monkeypatch):
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CompositionError, match="espeak-ng"):
-        speech.say("de", "eins", 50, 150)
+        speech.speak("de", "eins", 50, 150)
 
 
 # --- corpora ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthcorpus.beat_pieces import swayed
+from synthcorpus.beat_pieces import sway
 from synthcorpus.compose.piece import ComposeConfig, compose
 from synthcorpus.compose.styles import METRES
 from synthcorpus.corpus import describe
@@ -155,7 +155,7 @@ def test_truth_covers_the_piece():
 
 def test_truth_sways_with_the_tempo():
     piece = compose((0, 5, 1), ComposeConfig(max_duration_s=25.0, styles_only=("rock",)))
-    bent = swayed(piece, np.random.default_rng(0))
+    bent = sway(piece, np.random.default_rng(0))
     straight, moved = piece_truth(piece).chords, piece_truth(bent).chords
     assert len(straight) == len(moved)
     starts = [chord[0] for chord in straight]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthcorpus.beat_pieces import beat_pieces, swayed
+from synthcorpus.beat_pieces import beat_pieces, sway
 from synthcorpus.compose.piece import ComposeConfig, compose
 from vampnet.apps.cli.main import main
 from vampnet.beats.tcn import load_network
@@ -55,7 +55,7 @@ def test_every_metre_has_its_share_and_pieces_are_fixed() -> None:
 
 def test_a_swaying_piece_keeps_notes_and_beats_together() -> None:
     piece = compose(4, SHORT)
-    moved = swayed(piece, np.random.default_rng(0))
+    moved = sway(piece, np.random.default_rng(0))
     gaps, before = np.diff(moved.beat_times_s), np.diff(piece.beat_times_s)
     assert 0.005 < np.std(gaps / before) < 0.2 and set(moved.downbeat_times_s) <= set(moved.beat_times_s)
     for old, new in zip(piece.tracks, moved.tracks, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vampnet.training.muon import Muon, orthogonalised
+from vampnet.training.muon import Muon, orthogonalise
 
 
 def matrices() -> list[torch.nn.Parameter]:
@@ -58,7 +58,7 @@ def test_either_goes_on_from_the_others_state() -> None:
 
 @pytest.mark.parametrize("shape", [(64, 16), (16, 64), (1, 7)])
 def test_singular_values_end_near_one(shape: tuple[int, int]) -> None:
-    result = orthogonalised(torch.randn((3, *shape), generator=torch.Generator().manual_seed(1)))
+    result = orthogonalise(torch.randn((3, *shape), generator=torch.Generator().manual_seed(1)))
     values = torch.linalg.svdvals(result)
     assert result.shape == (3, *shape)
     assert values.min() > 0.6

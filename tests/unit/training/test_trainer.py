@@ -25,7 +25,7 @@ from vampnet.training.export import codec_of_run, model_of, write_bundle
 from vampnet.training.initialization import begin_as_neighbours
 from vampnet.training.masked_objective import draw_fixed_rate_keep, draw_keep, masked_loss
 from vampnet.training.recipe import MaskedRecipe, TrainerConfig, parse_recipe, read_recipe, recipe_to_dict
-from vampnet.training.train import make_task, train
+from vampnet.training.train import make_objective, train
 from vampnet.training.trainer import learning_rate
 
 LOOP = {"steps": 6, "batch_size": 2, "warmup_steps": 2, "decay_steps": 2, "log_every": 1, "checkpoint_every": 2}
@@ -204,7 +204,7 @@ def test_runs_become_a_bundle(folder: Path, tmp_path: Path) -> None:
 def test_the_mask_schedule_is_that_of_the_recipe(folder: Path, tmp_path: Path) -> None:
     recipe = read_recipe(masked_recipe(folder, tmp_path / "recipe.yaml"))
     assert isinstance(recipe, MaskedRecipe)
-    tasks = [make_task(dataclasses.replace(recipe, mask_schedule=schedule)) for schedule in ("cosine", "uniform")]
+    tasks = [make_objective(dataclasses.replace(recipe, mask_schedule=schedule)) for schedule in ("cosine", "uniform")]
     cosine, uniform = (task.loss(task.module, 0, 0)["loss"] for task in tasks)
     assert cosine != uniform  # the same weights, crops and random numbers, other masks
     with pytest.raises(SettingsError, match="mask_schedule is 'linear'; known: cosine, uniform"):

@@ -72,9 +72,11 @@ class HubEncoder(Embedding):
         given = self._extractor(waveforms, sampling_rate=self.sample_rate_hz, return_tensors="pt")
         inputs = {name: value.to(self._device) for name, value in given.items() if isinstance(value, Tensor)}
         if self._kind == "clap":
-            return _pooled(self._model.get_audio_features(**_accepted(self._model.get_audio_features, inputs)))[:, None]
+            return _pool(self._model.get_audio_features(**_select_accepted(self._model.get_audio_features, inputs)))[
+                :, None
+            ]
         network: Any = self._model.get_encoder() if self._kind == "encoder-decoder" else self._model
-        accepted = _accepted(network.forward, inputs)
+        accepted = _select_accepted(network.forward, inputs)
         hidden_BTD = self._hidden(network(**accepted, output_hidden_states=self._layer is not None))
         if self._kind == "spectrogram":
             return hidden_BTD.mean(dim=1, keepdim=True)
@@ -156,11 +158,11 @@ def _longest_s(extractor: Any) -> float:
     return LONGEST_S
 
 
-def _pooled(output: Any) -> Tensor:
+def _pool(output: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output.pooler_output
 
 
-def _accepted(function: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _select_accepted(function: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Select the outputs of an extractor that the model accepts."""
     names = inspect.signature(function).parameters
     return {name: value for name, value in inputs.items() if name in names}

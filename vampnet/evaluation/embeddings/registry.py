@@ -26,7 +26,7 @@ def open_embedding(spec: str, bundle: str | os.PathLike[str] = "default", device
     if spec == "codec":
         return CodecLatents(load_codec(bundle).to(select_device(device)), _name(bundle))
     if kind == "hidden":
-        return _hidden(rest, bundle, device)
+        return _open_hidden(rest, bundle, device)
     if kind == "transformers":
         return HubEncoder(*parse_hub_spec(rest), device)
     if kind == "vggish" and rest:
@@ -34,7 +34,7 @@ def open_embedding(spec: str, bundle: str | os.PathLike[str] = "default", device
     raise SettingsError(f"embedding is {spec!r}, but must be one of {', '.join(SPECS)}")
 
 
-def _hidden(layer: str, bundle: str | os.PathLike[str], device: str) -> MaskedHidden:
+def _open_hidden(layer: str, bundle: str | os.PathLike[str], device: str) -> MaskedHidden:
     if layer and not layer.isdecimal():
         raise SettingsError(f"layer of the embedding is {layer!r}, but must be a number, such as hidden:4")
     loaded, place = load_bundle(bundle), select_device(device)

@@ -30,7 +30,7 @@ from vampnet.evaluation.metrics.frechet import (
     rank_warnings,
 )
 from vampnet.evaluation.metrics.kernel import KernelReference, KernelResult, kernel_distance
-from vampnet.evaluation.metrics.statistics import LEVEL, Interval, recentred, resample_counts
+from vampnet.evaluation.metrics.statistics import LEVEL, Interval, recentre, resample_counts
 
 RESAMPLES = 200
 MIN_PIECES = 20
@@ -60,7 +60,7 @@ class Statistic:
             exact = len(draws) > 0 and bool(np.isfinite(self.value)) and bool(np.ptp(draws) == 0)
             ends = (self.value, self.value) if exact and len(draws) > 1 else (np.nan, np.nan)
             return Interval(self.value, *ends, level, len(draws))
-        return Interval(self.value, *recentred(draws, self.value, level), level, len(draws))
+        return Interval(self.value, *recentre(draws, self.value, level), level, len(draws))
 
 
 def combine(function: Callable[..., float], *parts: Sequence[Statistic]) -> Statistic:
@@ -161,13 +161,13 @@ class _Reference:
 
     @staticmethod
     def of(result: BatchResult, number: int, weights_RE: Floats) -> _Reference:
-        grouped = _grouped(result, number)
+        grouped = _group_moments(result, number)
         resampled = [(moments, factor(moments.covariance_DD)) for moments in grouped.totals(weights_RE)]
         kernel = KernelReference.of(_vectors(result, number))
         return _Reference(number, grouped, grouped.total(), resampled, kernel)
 
 
-def _grouped(result: BatchResult, embedding: int) -> GroupedMoments:
+def _group_moments(result: BatchResult, embedding: int) -> GroupedMoments:
     return GroupedMoments.of([item.moments for item in result.embedded[embedding]])
 
 
@@ -193,7 +193,7 @@ def mean_of(values_E: Floats, weights_RE: Floats) -> Statistic:
 
 
 def _set_scores(result: BatchResult, reference: _Reference, weights_RE: Floats) -> SetScores:
-    grouped = _grouped(result, reference.number)
+    grouped = _group_moments(result, reference.number)
     pairs = zip(reference.resampled, grouped.totals(weights_RE), strict=True)
     draws_R = np.array([quick_distance(*one, other) for one, other in pairs])
     fad = Statistic(frechet_distance(reference.total, grouped.total()), draws_R)

@@ -46,7 +46,7 @@ class ConditionOutputs:
     """Bits of the kept tokens, or of the Opus stream."""
 
 
-def make(
+def run_condition(
     condition: Condition,
     model: Pipeline,
     audio_BS: Samples,
@@ -58,7 +58,9 @@ def make(
     if condition.kind == "opus":
         coded = [through_opus(mono, model.codec.sample_rate_hz, condition.opus_kbps) for mono in audio_BS]
         audio = np.stack([samples for samples, _ in coded])[:, None]
-        return ConditionOutputs(_levelled(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded]))
+        return ConditionOutputs(
+            _match_loudness(audio, audio_BS, model), None, None, np.array([bits for _, bits in coded])
+        )
     if condition.kind == "vamp":
         keeps = [_keep(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
         keep_BACT = torch.stack(keeps)
@@ -66,13 +68,13 @@ def make(
         codes_BACT = generate_batch(model, codes_BCT, keeps, condition.sampling, variants)
     else:
         pairs = [
-            _noisy(codes, condition.noise_share, model.codec.codebook_size, s)
+            _replace_by_noise(codes, condition.noise_share, model.codec.codebook_size, s)
             for codes, s in zip(codes_BCT, seeds, strict=True)
         ]
         codes_BACT, keep_BACT = (torch.stack(part)[:, None] for part in zip(*pairs, strict=True))
-    decoded = _decoded(model, codes_BACT, audio_BS.shape[1])
+    decoded = _decode(model, codes_BACT, audio_BS.shape[1])
     kept = keep_BACT[:, 0].sum((1, 2)).numpy() * np.log2(model.codec.codebook_size)
-    return ConditionOutputs(_levelled(decoded, audio_BS, model), codes_BACT, keep_BACT, kept)
+    return ConditionOutputs(_match_loudness(decoded, audio_BS, model), codes_BACT, keep_BACT, kept)
 
 
 def generate_batch(
@@ -150,7 +152,7 @@ def _keep(condition: Condition, model: Pipeline, n_frames: int, rhythm: Events, 
     return keep_CT.expand(condition.variations, -1, -1)
 
 
-def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[Tensor, Tensor]:
+def _replace_by_noise(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[Tensor, Tensor]:
     """Codes with `share` of all tokens drawn uniformly, and keep_CT, True for the others."""
     generator = torch.Generator().manual_seed(seed)
     replaced_CT = torch.rand(codes_CT.shape, generator=generator) < share
@@ -159,8 +161,8 @@ def _noisy(codes_CT: Tensor, share: float, vocab_size: int, seed: int) -> tuple[
 
 
 @torch.no_grad()
-def _decoded(model: Pipeline, codes_BACT: Tensor, n_samples: int) -> Samples:
-    """Waveforms (B, V, S)."""
+def _decode(model: Pipeline, codes_BACT: Tensor, n_samples: int) -> Samples:
+    """Waveforms (B, A, S)."""
     codes_NCT = codes_BACT.flatten(0, 1).to(model.device, torch.int64)
     n_frames = codes_NCT.shape[2]  # in one block: excerpts are short, and the context of several would cost a third
     blocks = [block for codes in codes_NCT.split(8) for block in model.codec.decode_blocks(codes, n_frames)]
@@ -168,7 +170,7 @@ def _decoded(model: Pipeline, codes_BACT: Tensor, n_samples: int) -> Samples:
     return audio_NS[:, :n_samples].float().cpu().numpy().reshape(*codes_BACT.shape[:2], n_samples)
 
 
-def _levelled(audio_BAS: Samples, audio_BS: Samples, model: Pipeline) -> Samples:
+def _match_loudness(audio_BAS: Samples, audio_BS: Samples, model: Pipeline) -> Samples:
     """Each output at the loudness of its input, corrected as far as the pipeline does."""
     rate_hz, limit = model.codec.sample_rate_hz, 10 ** (MAX_CORRECTION_DB / 20)
     result = np.empty_like(audio_BAS)

@@ -78,7 +78,7 @@ def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_m
     rng = np.random.default_rng(np.random.SeedSequence((seed, 0)))
     order = [files[k] for k in rng.permutation(len(files))]
     counts = {path: int(probe(path).duration_s / length_s + 1e-9) for path in order}
-    waiting = deque(_sounding(path, rng.permutation(counts[path]), length_s) for path in order)
+    waiting = deque(_find_sounding(path, rng.permutation(counts[path]), length_s) for path in order)
     chosen: list[Excerpt] = []
     while waiting and len(chosen) < n:
         places = waiting.popleft()
@@ -93,7 +93,7 @@ def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_m
     return chosen
 
 
-def _sounding(path: Path, slots: Sequence[int] | np.ndarray, length_s: float) -> Iterator[Excerpt]:
+def _find_sounding(path: Path, slots: Sequence[int] | np.ndarray, length_s: float) -> Iterator[Excerpt]:
     """Excerpts of a file in this order, silent ones left out."""
     digest = sha256_of(path)[:16]
     for slot in slots:

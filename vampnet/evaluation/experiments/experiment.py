@@ -144,18 +144,19 @@ def period_of(condition: Condition) -> int | None:
     return prompt.period if isinstance(prompt, Periodic) and prompt.period and prompt.width == 1 else None
 
 
-def shipped() -> list[str]:
+def list_shipped() -> list[str]:
     """Names of the experiments that come with the package."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def find_experiment(name: str) -> Experiment:
     """An experiment that comes with the package, or a YAML file. Raises SettingsError for anything wrong with it."""
-    path = RECIPES / f"{name}.yaml" if name in shipped() else Path(name)
+    path = RECIPES / f"{name}.yaml" if name in list_shipped() else Path(name)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError:
-        raise SettingsError(f"{name}: no such experiment; give a YAML file or one of {', '.join(shipped())}") from None
+        known = ", ".join(list_shipped())
+        raise SettingsError(f"{name}: no such experiment; give a YAML file or one of {known}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
     return parse_experiment(data, str(path))

@@ -95,7 +95,7 @@ class Embedded:
         return Moments(self.n, self.mean_D, factor_YD.T @ factor_YD)
 
 
-def refer(audio_BS: Samples, codes_BCT: Tensor, rate_hz: int) -> Reference:
+def analyse_excerpts(audio_BS: Samples, codes_BCT: Tensor, rate_hz: int) -> Reference:
     """Analyse excerpts once, so that outputs can be measured against them."""
     chromas = tuple(chroma_of(mono[None], rate_hz) for mono in audio_BS)
     return Reference(

@@ -103,7 +103,7 @@ def run(
     wanted = {key: c for key, c in unlike.items() if c.name not in missing}
     batches = _plan(wanted, excerpts, settings, base)
     _run_all(batches, settings, progress)
-    whole = _whole(batches, settings)
+    whole = _complete_batches(batches, settings)
     paths: dict[str, list[Path]] = {}
     for task in itertools.chain(*whole):
         paths.setdefault(condition_key(task.condition) if task.condition else REFERENCE, []).append(Path(task.path))
@@ -138,7 +138,7 @@ def _plan(
     return batches
 
 
-def _ordered(batches: list[list[BatchTask]], n_workers: int) -> Iterator[BatchTask]:
+def _order_tasks(batches: list[list[BatchTask]], n_workers: int) -> Iterator[BatchTask]:
     """Batch by batch, each prepared while those before it are worked on."""
     prepare, ahead = [batch[0] for batch in batches], n_workers
     yield from prepare[:ahead]
@@ -147,7 +147,7 @@ def _ordered(batches: list[list[BatchTask]], n_workers: int) -> Iterator[BatchTa
         yield from tasks
 
 
-def _whole(batches: list[list[BatchTask]], settings: EvaluationConfig) -> list[list[BatchTask]]:
+def _complete_batches(batches: list[list[BatchTask]], settings: EvaluationConfig) -> list[list[BatchTask]]:
     """The batches up to the first that is not whole, because time ran out."""
     whole = list(itertools.takewhile(lambda batch: all(Path(task.path).exists() for task in batch), batches))
     if not whole:
@@ -159,9 +159,9 @@ def _whole(batches: list[list[BatchTask]], settings: EvaluationConfig) -> list[l
 
 
 def _run_all(batches: list[list[BatchTask]], settings: EvaluationConfig, progress: Progress | None) -> None:
-    todo = [task for task in _ordered(batches, settings.n_workers) if not Path(task.path).exists()]
+    todo = [task for task in _order_tasks(batches, settings.n_workers) if not Path(task.path).exists()]
     total, done = sum(task.weight for task in todo), 0
-    for task in _completed(todo, settings, progress):
+    for task in _run_tasks(todo, settings, progress):
         done += task.weight
         if progress is not None:
             progress("evaluate", done, total)
@@ -173,7 +173,7 @@ def _start_worker(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _completed(tasks: list[BatchTask], settings: EvaluationConfig, progress: Progress | None) -> Iterator[BatchTask]:
+def _run_tasks(tasks: list[BatchTask], settings: EvaluationConfig, progress: Progress | None) -> Iterator[BatchTask]:
     """Tasks as they are done, until the time is up."""
     until_s = time.monotonic() + 60 * settings.minutes if settings.minutes else math.inf
     n_workers = min(settings.n_workers, len(tasks))

@@ -19,11 +19,11 @@ from vampnet.audio.loudness import gain_to, measure
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.evaluation.embeddings.registry import open_embedding
 from vampnet.evaluation.experiments.cache import BatchResult, load_reference, save_reference, save_result
-from vampnet.evaluation.experiments.conditions import ConditionOutputs, make
+from vampnet.evaluation.experiments.conditions import ConditionOutputs, run_condition
 from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.excerpts import Excerpt, read_excerpt
 from vampnet.evaluation.experiments.experiment import Condition
-from vampnet.evaluation.experiments.measures import Reference, embed, measure_outputs, refer
+from vampnet.evaluation.experiments.measures import Reference, analyse_excerpts, embed, measure_outputs
 from vampnet.generation.pipeline import Pipeline, load_pipeline
 
 PREPARE_WEIGHT = 8
@@ -60,7 +60,9 @@ def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
         made = ConditionOutputs(reference.audio_BS[:, None], None, None, np.full(len(task.batch), np.nan))
     else:
         seeds = [settings.seed + task.first + k for k in range(len(task.batch))]
-        made = make(task.condition, worker.model, reference.audio_BS, reference.codes_BCT, reference.rhythms, seeds)
+        made = run_condition(
+            task.condition, worker.model, reference.audio_BS, reference.codes_BCT, reference.rhythms, seeds
+        )
     metrics = measure_outputs(made, reference, rate_hz, worker.model.coarse.config.n_codebooks)
     embedded = tuple(tuple(embed(audio, rate_hz, e) for audio in made.audio_BAS) for e in worker.embeddings)
     if task.first == 0:
@@ -92,12 +94,12 @@ class _Worker:
     def reference(self, batch: tuple[Excerpt, ...], prepared: str) -> Reference:
         """The batch, from the cache of an earlier task if it is there."""
         path, codec = Path(prepared).with_suffix(".reference.npz"), self.model.codec
-        audio_BS = np.stack([_levelled(e, codec.sample_rate_hz) for e in batch])
+        audio_BS = np.stack([_read_levelled(e, codec.sample_rate_hz) for e in batch])
         if path.exists():
             return load_reference(path, audio_BS)
         with torch.no_grad():
             codes_BCT = codec.encode(torch.from_numpy(audio_BS).to(self.model.device)).int().cpu()
-        found = refer(audio_BS, codes_BCT, codec.sample_rate_hz)
+        found = analyse_excerpts(audio_BS, codes_BCT, codec.sample_rate_hz)
         save_reference(path, found)
         return found
 
@@ -107,7 +109,7 @@ def _worker(settings: EvaluationConfig) -> _Worker:
     return _Worker(settings)
 
 
-def _levelled(excerpt: Excerpt, rate_hz: int) -> Samples:
+def _read_levelled(excerpt: Excerpt, rate_hz: int) -> Samples:
     """Mono (S,) at the loudness that the codec hears, peaks at most at full scale."""
     samples, _ = read_excerpt(excerpt, rate_hz)
     peak = max(float(np.abs(samples).max()), 1e-9)

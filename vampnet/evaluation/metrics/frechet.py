@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vampnet.config import check
 from vampnet.errors import SettingsError
-from vampnet.evaluation.metrics.statistics import LEVEL, Interval, recentred, resample_counts
+from vampnet.evaluation.metrics.statistics import LEVEL, Interval, recentre, resample_counts
 
 Floats = NDArray[np.float64]
 MAX_PARTS, REPEATS = 5, 4
@@ -231,7 +231,7 @@ def _interval(
     reference_RG = counts_RG if paired else resample_counts(reference.n_groups, n_resamples, rng)
     pairs = zip(reference.totals(reference_RG), evaluated.totals(counts_RG), strict=True)
     drawn = [frechet_distance(one, other) for one, other in pairs]
-    return Interval(value, *recentred(drawn, value, level), level, n)
+    return Interval(value, *recentre(drawn, value, level), level, n)
 
 
 def frechet_infinite(

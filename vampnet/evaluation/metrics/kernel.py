@@ -68,9 +68,9 @@ class KernelReference:
         """Groups (N_g, D). Raises SettingsError as `kernel_distance` does."""
         if kernel not in KERNELS:
             raise SettingsError(f"kernel is {kernel!r}, but must be one of {', '.join(KERNELS)}")
-        vectors_ND, groups_N = _joined(groups, "reference")
+        vectors_ND, groups_N = _concatenate(groups, "reference")
         width = _bandwidth(kernel, bandwidth, vectors_ND)
-        return KernelReference(vectors_ND, groups_N, _own(vectors_ND, groups_N, width), kernel, width)
+        return KernelReference(vectors_ND, groups_N, _sums_within(vectors_ND, groups_N, width), kernel, width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +109,11 @@ def kernel_distance(
     x, width, n_dims = known.own, known.bandwidth, known.vectors_ND.shape[1]
     if paired and len(x.n_G) != len(evaluated):
         raise SettingsError(f"paired sets need the same excerpts, but there are {len(x.n_G)} and {len(evaluated)}")
-    y_ND, y_groups = _joined(evaluated, "evaluated")
+    y_ND, y_groups = _concatenate(evaluated, "evaluated")
     if n_dims != y_ND.shape[1]:
         raise SettingsError(f"embeddings have {n_dims} and {y_ND.shape[1]} dimensions, but need the same number")
     scale = SCALE if known.kernel == "rbf" else 1.0
-    y = _own(y_ND, y_groups, width)
+    y = _sums_within(y_ND, y_groups, width)
     cross_GG = _group_sums(known.vectors_ND, known.groups_N, y_ND, y_groups, width)
     value = scale * float(_mmd2(x.own_GG.sum(), x.n_G.sum(), y.own_GG.sum(), y.n_G.sum(), cross_GG.sum()))
     error = scale * _jackknife_error(x, y, cross_GG, paired)
@@ -132,7 +132,7 @@ def _bandwidth(kernel: str, given: float | None, reference_ND: Floats) -> float:
     return bandwidth
 
 
-def _joined(groups: Sequence[Floats], name: str) -> tuple[Floats, NDArray[np.int64]]:
+def _concatenate(groups: Sequence[Floats], name: str) -> tuple[Floats, NDArray[np.int64]]:
     """All vectors and the number of the group of each."""
     arrays = [np.asarray(g, dtype=np.float64) for g in groups]
     if sum(map(len, arrays)) < 2 or not all(map(len, arrays)):
@@ -152,7 +152,7 @@ def _jackknife_error(x: _Sums, y: _Sums, cross_GG: Floats, paired: bool) -> floa
     if min(len(x.n_G), len(y.n_G)) < 2 or min(x.n_G.sum() - x.n_G.max(), y.n_G.sum() - y.n_G.max()) < 2:
         return np.nan
     n, m, xy = x.n_G.sum(), y.n_G.sum(), cross_GG.sum()
-    x_left, y_left = _without(x), _without(y)
+    x_left, y_left = _leave_one_out(x), _leave_one_out(y)
     if paired:
         crossing = xy - cross_GG.sum(axis=1) - cross_GG.sum(axis=0) + cross_GG.diagonal()
         return float(np.sqrt(_spread(_mmd2(x_left, n - x.n_G, y_left, m - y.n_G, crossing))))
@@ -161,7 +161,7 @@ def _jackknife_error(x: _Sums, y: _Sums, cross_GG: Floats, paired: bool) -> floa
     return float(np.sqrt(_spread(over_x) + _spread(over_y)))
 
 
-def _without(sums: _Sums) -> Floats:
+def _leave_one_out(sums: _Sums) -> Floats:
     """Sum within a set when each group is left out."""
     return sums.own_GG.sum() - 2 * sums.own_GG.sum(axis=1) + sums.own_GG.diagonal()
 
@@ -172,7 +172,7 @@ def _spread(left_out_G: Floats) -> float:
     return float((n - 1) / n * np.square(left_out_G - left_out_G.mean()).sum())
 
 
-def _own(vectors: Floats, groups: NDArray[np.int64], bandwidth: float) -> _Sums:
+def _sums_within(vectors: Floats, groups: NDArray[np.int64], bandwidth: float) -> _Sums:
     sums = _group_sums(vectors, groups, vectors, groups, bandwidth)
     power_N = np.square(vectors).sum(axis=1)
     with_itself = np.ones(len(vectors)) if bandwidth > 0 else _polynomial(power_N, vectors.shape[1])

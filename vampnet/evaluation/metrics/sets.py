@@ -75,7 +75,7 @@ class SetBuilder:
         if not mono.size:
             raise AudioError("audio has no samples to embed")
         for excerpt in _excerpts(resample(mono, sample_rate_hz, self.embedding.sample_rate_hz), self):
-            self.add_vectors(_embedded(excerpt, self.embedding), excerpt.shape[1] / self.embedding.sample_rate_hz)
+            self.add_vectors(_embed(excerpt, self.embedding), excerpt.shape[1] / self.embedding.sample_rate_hz)
 
     def add_vectors(self, vectors_ND: Floats, duration_s: float) -> None:
         """Add one excerpt whose vectors are known."""
@@ -116,7 +116,7 @@ class _Groups:
         found, vectors = Moments.of(vectors_ND), vectors_ND[rng.permutation(len(vectors_ND))]
         if self.moments and self.filled < self.size:
             self.moments[-1] = self.moments[-1].merge(found)
-            self.kept[-1] = _interleaved(self.kept[-1], vectors)
+            self.kept[-1] = _interleave(self.kept[-1], vectors)
             self.filled += 1
         else:
             self.moments.append(found)
@@ -130,7 +130,7 @@ class _Groups:
         pairs = range(0, len(self.moments) - 1, 2)
         odd = len(self.moments) % 2
         moments = [self.moments[k].merge(self.moments[k + 1]) for k in pairs]
-        kept = [_interleaved(self.kept[k], self.kept[k + 1]) for k in pairs]
+        kept = [_interleave(self.kept[k], self.kept[k + 1]) for k in pairs]
         self.filled = self.filled if odd else self.size + self.filled
         self.size *= 2
         self.moments, self.kept = moments + self.moments[-odd:] * odd, kept + self.kept[-odd:] * odd
@@ -207,7 +207,7 @@ def _max_groups(dim: int) -> int:
     return max(MIN_GROUPS_KEPT, MOMENTS_BYTES // (8 * dim * dim))
 
 
-def _interleaved(one: Floats, other: Floats) -> Floats:
+def _interleave(one: Floats, other: Floats) -> Floats:
     """Vectors of both in turns, so that the first few are of both."""
     n = min(len(one), len(other))
     mixed = np.stack([one[:n], other[:n]], axis=1).reshape(2 * n, one.shape[1])
@@ -222,7 +222,7 @@ def _excerpts(mono_1S: NDArray[np.float32], builder: SetBuilder) -> list[NDArray
     return [mono_1S[:, a:b] for a, b in pairwise(bounds)]
 
 
-def _embedded(excerpt_1S: NDArray[np.float32], embedding: Embedding) -> Floats:
+def _embed(excerpt_1S: NDArray[np.float32], embedding: Embedding) -> Floats:
     """Vectors (N, D) of one excerpt."""
     if embedding.input_lufs is not None:
         gain = gain_to(measure(excerpt_1S, embedding.sample_rate_hz), embedding.input_lufs)

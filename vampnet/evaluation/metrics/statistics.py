@@ -67,7 +67,7 @@ def percentiles(values: ArrayLike, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def recentred(values: Sequence[float] | Floats, value: float, level: float) -> tuple[float, float]:
+def recentre(values: Sequence[float] | Floats, value: float, level: float) -> tuple[float, float]:
     """Percentile interval of bootstrap values, moved so that their mean lies on `value`.
 
     For statistics that resampling biases, as the Fréchet distance, which grows when excerpts occur twice.

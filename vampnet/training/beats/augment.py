@@ -31,7 +31,7 @@ def random_crop(
     moved = tuple(
         np.interp(times, heard_s, clock_s)[(times >= heard_s[0]) & (times <= heard_s[-1])] for times in times_s
     )
-    return _coloured(crop, rng), *moved
+    return _colour(crop, rng), *moved
 
 
 def _at(magnitudes: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def _at(magnitudes: np.ndarray, places: np.ndarray) -> np.ndarray:
     return mixed * inside[:, None]
 
 
-def _coloured(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _colour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another pitch, equaliser, room, level of noise, band limit, gaps; each with its own probability."""
     n_frames, n_bands = crop.shape
     shift = int(rng.integers(-3, 4))

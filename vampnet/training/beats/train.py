@@ -25,7 +25,7 @@ from tqdm import tqdm
 from synthcorpus.beat_pieces import BeatPiece, beat_pieces
 from synthcorpus.compose.piece import ComposeConfig
 from synthcorpus.render.render import RenderConfig
-from vampnet.beats.features import FFT, FRAMES_PER_S, HOP, RATE_HZ, Collector, band_magnitudes, compressed
+from vampnet.beats.features import FFT, FRAMES_PER_S, HOP, RATE_HZ, Collector, band_magnitudes, compress
 from vampnet.beats.tcn import BeatNetwork, save_network
 from vampnet.config import check
 from vampnet.training.beats.augment import random_crop
@@ -146,7 +146,7 @@ def batch(examples: Sequence[Example], settings: BeatTrainingConfig, step: int) 
         magnitudes, beats, downbeats = random_crop(
             chosen.magnitudes, (chosen.beats_s, chosen.downbeats_s), DENSITY * FRAMES_PER_S, n_frames, rng
         )
-        spectra.append(compressed(magnitudes))
+        spectra.append(compress(magnitudes))
         targets.append(np.stack([target(beats, n_frames), target(downbeats, n_frames)], axis=1))
     return torch.from_numpy(np.stack(spectra)).float(), torch.from_numpy(np.stack(targets)).float()
 

@@ -24,7 +24,7 @@ from vampnet.training.session.rendering import rendering
 from vampnet.training.session.stages import (
     FIRST_PER_WORKER,
     encode_pieces,
-    finished,
+    has_finished,
     train_codec,
     train_decoder,
     train_masked,
@@ -57,7 +57,7 @@ def session(work: Path, output: Path, recipes: Path, settings: SessionConfig, *,
     began = time.monotonic()
     n_workers = settings.workers if settings.workers is not None else max((os.cpu_count() or 2) - 1, 1)
     with rendering(work / "audio", settings.soundfont, n_workers, 10 * seconds, settings.hours) as renderers:
-        if not finished(work / "codec-run", for_codec):
+        if not has_finished(work / "codec-run", for_codec):
             n_first = FIRST_PER_WORKER * n_workers
             arguments = (work, recipes / "codec.yaml", for_codec, where, settings.start_from, n_first)
             _run_stages(renderers, (train_codec, arguments))
@@ -69,9 +69,9 @@ def session(work: Path, output: Path, recipes: Path, settings: SessionConfig, *,
         stages: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
             (train_masked, (work, recipes / f"{name}.yaml", name, for_models, where))
             for name in ("coarse", "c2f")
-            if not finished(work / f"{name}-run", for_models)
+            if not has_finished(work / f"{name}-run", for_models)
         ]
-        if not finished(work / "decoder-run", for_models):
+        if not has_finished(work / "decoder-run", for_models):
             stages.append((train_decoder, (work, recipes / "decoder.yaml", for_models, where)))
         _run_stages([encoder, *renderers], *stages)
         encoder.terminate()

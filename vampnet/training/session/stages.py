@@ -160,7 +160,7 @@ def _keep_tokens_new(task: MaskedObjective, work: Path, device: torch.device, ev
         task.train = _newest_tokens(work, device)
 
 
-def finished(run: Path, seconds: float) -> bool:
+def has_finished(run: Path, seconds: float) -> bool:
     """True if a run of a session has used up its time."""
     return (run / "last.ckpt").exists() and read_run(run)[2].get("elapsed_s", 0.0) >= seconds
 
