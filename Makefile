@@ -2,6 +2,7 @@
 # make test   set up, then run the tests
 # make lint   set up, then check style, types, layers, dead code and dependencies
 # make fuzz   set up, then read hostile files for MINUTES (30)
+# make trials long runs, short by default and gone on with: TRIALS="--seconds 300 --clients 32 --kills 20"
 # make clean  remove what the others made, but for .venv
 # PYTHON names the interpreter for .venv, Python 3.10 to 3.13.
 
@@ -11,7 +12,7 @@ INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TINYSOUNDFONT := tinysoundfont==0.3.7
 
-.PHONY: demo test lint fuzz setup clean
+.PHONY: demo test lint fuzz trials setup clean
 
 demo: $(INSTALLED)
 	mkdir -p out
@@ -34,6 +35,9 @@ lint: $(INSTALLED)
 MINUTES ?= 30
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+trials: $(INSTALLED)
+	$(BIN)/python -m benchmarks.server.load -o out/trials/server $(TRIALS)
 
 setup: $(INSTALLED)
 

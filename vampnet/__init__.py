@@ -21,6 +21,7 @@ Public names; `help(vampnet.NAME)` says more:
     Periodic, Codebooks, Keep, Prefix, Suffix, Beats, Onsets, Random, Drop, Nothing, Everything
                                   parts of prompts, combined with | and &
     Events, TrackerConfig         beats that are known, or how to find them
+    Client                        a server's tasks, with the methods of VampNet (`vampnet serve`)
     VampnetError                  base class of every error that a user can mend
 
 The packages below are internal: documented for contributors (docs/concepts.md), and free to change.
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from vampnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from vampnet.apps.client import Client as Client
     from vampnet.audio.files import Audio as Audio
     from vampnet.beats.events import (
         Events as Events,
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Audio": "vampnet.audio.files",
     "Beats": "vampnet.prompts.rhythmic",
+    "Client": "vampnet.apps.client",
     "Codebooks": "vampnet.prompts.parts",
     "CompressionConfig": "vampnet.compression.config",
     "Drop": "vampnet.prompts.parts",

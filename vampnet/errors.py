@@ -53,6 +53,14 @@ class Cancelled(VampnetError):
     """A job that was stopped on request."""
 
 
+class JobError(VampnetError):
+    """A job table that cannot be used, or a job that is not there or not in the right state."""
+
+
+class ServerError(VampnetError):
+    """A server that cannot be started, or an answer of a server that says what is wrong with a call."""
+
+
 class BatchError(VampnetError):
     """Some files of several could not be done; the others were."""
 
@@ -64,6 +72,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 EXTRAS = {
+    "fastapi": "studio",
+    "httpx2": "studio",
     "lightning_fabric": "train",
     "matplotlib": "plot",
     "mir_eval": "eval",

@@ -78,6 +78,7 @@ COMMANDS = (
     Command("distance", "measure", "Compare audio with other audio: mel, FAD, KAD, beats, chroma, ...", "cli.distance"),
     Command("evaluate", "measure", "Run the paper's experiments on a model, with verdicts.", "cli.evaluate"),
     Command("listen", "measure", "Make, serve and analyse listening tests.", "cli.listen"),
+    Command("serve", "serve", "Serve jobs over HTTP, and a DAW through HARP.", "cli.serve"),
     Command("osc", "serve", "Serve patches in Max, Pure Data and SuperCollider by OSC.", "cli.osc"),
     Command("prompts", "help", "List the parts and presets of prompts.", "cli.prompts"),
     Command("schema", "help", "Print the JSON Schema of requests or results.", "cli.schema"),

@@ -1,0 +1,76 @@
+"""The application: guard, routes and how errors are answered."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteError
+
+from vampnet.apps.harp.router import make_harp_router
+from vampnet.apps.http.documents import DESCRIPTION, complete
+from vampnet.apps.http.guard import Guard
+from vampnet.apps.http.routes import make_router
+from vampnet.apps.http.service import Service
+from vampnet.apps.http.submission import Conflict
+from vampnet.apps.http.uploads import UnknownFile
+from vampnet.errors import VampnetError
+from vampnet.jobs.table import QueueFull, UnknownJob
+from vampnet.version import __version__
+
+_STATUS: dict[type[VampnetError], int] = {UnknownJob: 404, UnknownFile: 404, Conflict: 409, QueueFull: 429}
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application of a service; its lifespan is that of the workers."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="VampNet", version=__version__, description=DESCRIPTION, lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.include_router(make_router(service))
+    app.include_router(make_harp_router(service))
+    app.add_middleware(Guard, config=service.config, keys=service.keys, metrics=service.metrics)
+    app.add_exception_handler(VampnetError, _answer_user_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(StarletteError, _answer_http_error)
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            complete(original())
+        return original()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _error(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = {"error": sentence, "request_id": request.state.request_id}
+    return JSONResponse(body, status, headers)
+
+
+async def _answer_user_error(request: Request, error: Exception) -> JSONResponse:
+    status = _STATUS.get(type(error), 422)  # type: ignore[call-overload]
+    return _error(request, status, str(error), {"Retry-After": "5"} if status == 429 else None)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return _error(request, 422, f"{place}: {first['msg']}" if place else str(first["msg"]))
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, (HTTPException, StarletteError))
+    return _error(request, error.status_code, str(error.detail), dict(error.headers or {}))

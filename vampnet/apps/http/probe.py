@@ -1,0 +1,141 @@
+"""Probe: looks into audio files in a process of its own, so that a file made to harm cannot end the server.
+
+The process imports numpy and libsndfile, not torch. One that dies or does not answer in time is replaced.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from vampnet.errors import AudioError
+
+TIMEOUT_S = 60.0
+MAX_BINS = 20000
+
+
+class Probe:
+    """Asks a helper process about files."""
+
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+
+    def facts(self, path: Path) -> dict[str, Any]:
+        """Rate, channels, length and coding of an audio file. Raises AudioError."""
+        return self.ask(audio_facts, str(path))
+
+    def peaks(self, path: Path, bins: int) -> dict[str, Any]:
+        """Lowest and highest sample of each of `bins` equal parts of an audio file. Raises AudioError."""
+        return self.ask(audio_peaks, str(path), bins)
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in the helper process. Raises what it raises, AudioError when it dies or takes too long."""
+        pool = self._living()
+        try:
+            return pool.submit(function, *arguments).result(self._timeout_s)
+        except (BrokenProcessPool, concurrent.futures.TimeoutError):
+            self._replace(pool)
+            raise AudioError(
+                "the file cannot be read: reading it crashed or took too long; convert it to WAV"
+            ) from None
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        _end(pool)
+
+    def _living(self) -> concurrent.futures.ProcessPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                context = multiprocessing.get_context("spawn")
+                self._pool = concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_prepare)
+            return self._pool
+
+    def _replace(self, pool: concurrent.futures.ProcessPoolExecutor) -> None:
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
+        _end(pool)
+
+
+def _end(pool: concurrent.futures.ProcessPoolExecutor | None) -> None:
+    if pool is None:
+        return
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+
+
+def _prepare() -> None:
+    """Let Ctrl-C be the server's business alone."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def audio_facts(path: str) -> dict[str, Any]:
+    """Rate, channels, length and coding of an audio file."""
+    from vampnet.audio.files import probe
+
+    info = probe(path)
+    return {
+        "sample_rate_hz": info.sample_rate_hz,
+        "channels": info.channels,
+        "n_samples": info.n_samples,
+        "seconds": info.duration_s,
+        "format": info.format,
+        "subtype": info.subtype,
+    }
+
+
+def audio_peaks(path: str, bins: int) -> dict[str, Any]:
+    """Lowest and highest sample over all channels in `bins` equal parts; kept beside the file for the next time."""
+    import numpy as np
+
+    from vampnet.audio.files import AudioReader
+
+    kept = Path(path).with_name(f".{Path(path).name}.peaks-{bins}.json")
+    if kept.exists():
+        return json.loads(kept.read_text())
+    with AudioReader(path) as reader:
+        n = reader.info.n_samples
+        bins = min(bins, n)
+        low, high = np.zeros(bins), np.zeros(bins)
+        empty, start = np.ones(bins, bool), 0
+        for block in reader:
+            bin_of = (np.arange(start, start + block.shape[1]) * bins) // n
+            first = np.flatnonzero(np.diff(bin_of, prepend=bin_of[0] - 1))
+            which = bin_of[first]
+            lows, highs = np.minimum.reduceat(block.min(0), first), np.maximum.reduceat(block.max(0), first)
+            low[which] = np.where(empty[which], lows, np.minimum(low[which], lows))
+            high[which] = np.where(empty[which], highs, np.maximum(high[which], highs))
+            empty[which] = False
+            start += block.shape[1]
+        seconds = reader.info.duration_s
+    result = {"seconds": seconds, "low": [round(float(x), 4) for x in low], "high": [round(float(x), 4) for x in high]}
+    kept.write_text(json.dumps(result))
+    return result
+
+
+def check_work(work: dict[str, Any], output: str) -> list[str]:
+    """Check all of a job that can be checked without its model; returns the paths of its outputs.
+
+    Raises VampnetError.
+    """
+    from vampnet.jobs.check import check_job, output_paths
+    from vampnet.jobs.request import request_from_json
+
+    request = request_from_json(work)
+    outputs = output_paths(Path(output), request)
+    check_job(request, outputs)
+    return [str(path) for path in outputs]

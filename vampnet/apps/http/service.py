@@ -1,0 +1,113 @@
+"""Service: what the routes of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from starlette.concurrency import run_in_threadpool
+
+from vampnet.apps.http.config import ServerConfig
+from vampnet.apps.http.events import TableWatcher
+from vampnet.apps.http.keys import KeyRing
+from vampnet.apps.http.metrics import Metrics
+from vampnet.apps.http.probe import Probe
+from vampnet.errors import VampnetError
+from vampnet.jobs.crew import Crew
+from vampnet.jobs.data_folder import DataFolder, expire
+from vampnet.jobs.table import JobTable
+from vampnet.jobs.worker import WorkerConfig
+
+log = logging.getLogger("vampnet.http")
+
+_EXPIRE_EVERY_S = 30.0
+
+
+class Service:
+    """Data folder, workers, watcher, probe, keys and metrics of one server."""
+
+    def __init__(self, config: ServerConfig, *, worker: Callable[[WorkerConfig], Sequence[str]] | None = None) -> None:
+        """`worker`: command line of a worker with given settings. Raises VampnetError for settings that cannot be."""
+        self.config = config
+        self.keys = KeyRing(config.keys)
+        self.metrics = Metrics()
+        self.folder = DataFolder(config.data_folder)
+        self.probe = Probe()
+        self.watcher = TableWatcher(self.folder.table, self.metrics)
+        self._worker = worker or worker_command
+        self.crew = Crew(self._command, config.workers, grace_s=config.grace_s + 5.0)
+        self._tables = threading.local()
+        self.table.counts()  # the file is made, or refused, before anything is started
+
+    @property
+    def table(self) -> JobTable:
+        """This thread's connection to the job table."""
+        if not hasattr(self._tables, "table"):
+            self._tables.table = self.folder.table()
+        return self._tables.table
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Workers and watcher live while the block runs."""
+        self.crew.start()
+        tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._expire())]
+        try:
+            yield
+        finally:
+            self.watcher.close()
+            for task in tasks:
+                task.cancel()
+            self.probe.close()
+            await asyncio.to_thread(self.crew.stop)
+
+    async def _expire(self) -> None:
+        while True:
+            try:
+                gone = await run_in_threadpool(lambda: expire(self.folder, self.table, self.config.expiry))
+                if gone:
+                    log.info("%d jobs expired", len(gone))
+                    self.watcher.wake()
+            except (OSError, VampnetError):
+                log.exception("old jobs cannot be deleted; trying again")
+            await asyncio.sleep(_EXPIRE_EVERY_S)
+
+    def _command(self, number: int) -> Sequence[str]:
+        config = self.config
+        cores = os.cpu_count() or 1
+        settings = WorkerConfig(
+            data=str(self.folder.path),
+            name=f"worker-{number + 1}",
+            lease_s=config.lease_s,
+            grace_s=config.grace_s,
+            unload_after_s=config.unload_after_s,
+            preload=config.preload,
+            bundle=config.bundle,
+            device=config.device,
+            threads=max(1, cores // config.workers) if config.workers > 1 else 0,
+        )
+        return self._worker(settings)
+
+    def model_state(self) -> tuple[str, str]:
+        """State of the workers' models in a word, and a sentence: ready, loading, unloaded or failed."""
+        workers = self.table.workers()
+        states = {worker.state for worker in workers}
+        errors = [worker.error for worker in workers if worker.error]
+        if states & {"ready", "working"}:
+            return "ready", "ready"
+        if errors:
+            return "failed", errors[0]
+        if states == {"unloaded"}:
+            return "unloaded", "the model is loaded with the next job"
+        return "loading", "loading the model"
+
+
+def worker_command(settings: WorkerConfig) -> Sequence[str]:
+    """Command line of a worker process."""
+    return [sys.executable, "-m", "vampnet.jobs.worker", json.dumps(dataclasses.asdict(settings))]

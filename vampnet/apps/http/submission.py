@@ -1,0 +1,245 @@
+"""Submissions: from a request as it was sent to a job that a worker can run.
+
+A request names its audio as `file:ID` (an upload), `job:ID/N` (output N of a finished job) or by a path below the
+allowed root; or it comes along as an upload of its own. No other path is let through, neither by `..` nor by a link.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from vampnet.apps.http.probe import check_work
+from vampnet.apps.http.service import Service
+from vampnet.errors import JobError, SettingsError, VampnetError
+from vampnet.jobs.data_folder import harmless_name
+from vampnet.jobs.request import CompressRequest, DecompressRequest, Request, request_from_json, request_to_json
+from vampnet.jobs.table import DONE, JobRow, NewJob, new_id
+
+_JOB_OUTPUT = re.compile(r"job:([0-9a-f]{24})/([0-9]{1,4})")
+_WRITABLE = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".oga", ".opus", ".mp3")
+_TRACKERS = ("", "learned", "librosa")
+
+
+class Conflict(JobError):
+    """A call that does not fit the state of a job."""
+
+
+def make_job(
+    service: Service, data: Any, *, owner: str, client: str = "api", upload: Path | None = None,
+    idempotency: str | None = None,
+) -> NewJob:  # fmt: skip
+    """The job of a request (JSON data), checked. Raises VampnetError naming what is wrong.
+
+    `upload`: audio that came with it.
+    """
+    data = _with_upload(data, upload)
+    request = request_from_json(data)
+    _check_size(service, request)
+    work = dataclasses.replace(request, **_resolved(service, request, owner, upload), model=_model(service, request))
+    job_id = new_id()
+    if not isinstance(work, DecompressRequest):
+        _check_audio(service, work)
+    outputs = _checked_outputs(service, work, job_id)
+    shown = request_to_json(request)
+    if upload is not None:
+        shown[_audio_field(request.task)] = upload.name
+    return NewJob(
+        id=job_id,
+        request=shown,
+        work=request_to_json(work),
+        outputs=outputs,
+        owner=owner,
+        client=client,
+        model=json.dumps([dataclasses.asdict(work.model), getattr(work, "compat", "")]),
+        idempotency=idempotency,
+    )
+
+
+def submit(service: Service, job: NewJob) -> tuple[JobRow, bool]:
+    """Put a job into the table; the same idempotency key with another request is refused.
+
+    Raises Conflict, QueueFull.
+    """
+    service.folder.job_folder(job.id).mkdir(mode=0o700, exist_ok=True)
+    row, is_new = None, False
+    try:
+        row, is_new = service.table.submit(job, max_queued=service.config.max_queue)
+    finally:
+        if not is_new:
+            service.folder.delete_job(job.id)
+    if not is_new and row.request != job.request:
+        raise Conflict("this idempotency key came with another request before; take a new key")
+    return row, is_new
+
+
+def _audio_field(task: str) -> str:
+    return "like" if task == "generate" else "input"
+
+
+def _with_upload(data: Any, upload: Path | None) -> Any:
+    """The request with the upload standing where its audio belongs, so that it is checked as one that has audio."""
+    if upload is None or not isinstance(data, dict):
+        return data
+    field = _audio_field(str(data.get("task")))
+    if data.get(field):
+        raise SettingsError(f"{field} names audio, and audio came with the request; leave one of them away")
+    return {**data, field: f"file:{upload.parent.name}"}
+
+
+def _check_size(service: Service, request: Request) -> None:
+    config = service.config
+    if len(request.numbers) > config.max_variations:
+        raise SettingsError(
+            f"variations is {request.variations}, but this server makes at most {config.max_variations}"
+        )
+    if request.needs_input and not request.input:
+        raise SettingsError("input is missing: send a file as `audio`, or name an upload as file:ID")
+    for name in ("seconds", "before_s", "after_s"):
+        if getattr(request, name, 0.0) > config.max_seconds:
+            raise SettingsError(f"{name} is {getattr(request, name):g}, but this server makes at most "
+                                f"{config.max_seconds:g} s")  # fmt: skip
+
+
+def _model(service: Service, request: Request) -> Any:
+    """The request's model with the server's defaults. Raises SettingsError for one that is not offered."""
+    choice, config = request.model, service.config
+    offered = ("default", config.bundle, *config.allowed_model)
+    if choice.bundle not in offered:
+        raise SettingsError(f"model.bundle is {choice.bundle[:100]!r}, but this server has {', '.join(offered[1:])}")
+    if choice.device not in ("auto", config.device):
+        raise SettingsError(f"model.device is {choice.device[:100]!r}, but this server computes on {config.device}")
+    bundle = config.bundle if choice.bundle == "default" else choice.bundle
+    lora = tuple(_adapter(service, text) for text in choice.lora)
+    return dataclasses.replace(choice, bundle=bundle, device=config.device, lora=lora)
+
+
+def _adapter(service: Service, text: str) -> str:
+    name, colon, strength = text.rpartition(":")
+    if colon and re.fullmatch(r"-?[0-9.]+", strength):
+        return f"{_allowed(service, name, 'model.lora')}:{strength}"
+    return str(_allowed(service, text, "model.lora"))
+
+
+def _resolved(service: Service, request: Request, owner: str, upload: Path | None) -> dict[str, Any]:
+    """Fields of a request that name files, with the paths of this machine."""
+    fields: dict[str, Any] = {}
+    for name in ("input", "like"):
+        text = getattr(request, name, "")
+        if text:
+            own = upload is not None and text == f"file:{upload.parent.name}"
+            fields[name] = str(upload if own else find_audio(service, text, owner, name))
+    beats = getattr(request, "beats", None)
+    if beats is not None:
+        changes: dict[str, Any] = {}
+        if beats.tracker not in _TRACKERS:
+            changes["tracker"] = str(_allowed(service, beats.tracker, "beats.tracker"))
+        if beats.file:
+            changes["file"] = str(_allowed(service, beats.file, "beats.file"))
+        fields["beats"] = dataclasses.replace(beats, **changes)
+    return fields
+
+
+def find_audio(service: Service, text: str, owner: str, field: str = "input") -> Path:
+    """The file that `file:ID`, `job:ID/N` or a path below the allowed root names. Raises SettingsError, Conflict."""
+    if text.startswith("file:"):
+        path = service.folder.file(text.removeprefix("file:"))
+        if path is None or file_owner(path) != owner:
+            raise SettingsError(f"{field} is {text[:100]!r}, but there is no such upload; it may have expired")
+        return path
+    match = _JOB_OUTPUT.fullmatch(text)
+    if match is not None:
+        return output_path(own_job(service, match[1], owner), int(match[2]))
+    return _allowed(service, text, field)
+
+
+def own_job(service: Service, job_id: str, owner: str) -> JobRow:
+    """A job of this owner; others' look as if they were not there. Raises UnknownJob."""
+    job = service.table.get(job_id)
+    return job if job.owner == owner else service.table.get("")
+
+
+def output_path(job: JobRow, number: int) -> Path:
+    """File of output N of a job, from 1. Raises Conflict while there is none."""
+    if job.state != DONE:
+        raise Conflict(f"job {job.id} is {job.state}; its outputs are there when it is done")
+    if not 1 <= number <= len(job.outputs):
+        raise SettingsError(f"output {number} of job {job.id}: it has {len(job.outputs)}, counted from 1")
+    return Path(job.outputs[number - 1])
+
+
+def file_owner(path: Path) -> str:
+    """Name of the key that a file was uploaded with."""
+    try:
+        return json.loads((path.parent / ".facts.json").read_text("utf-8")).get("owner", "")
+    except (OSError, ValueError):
+        return ""
+
+
+def _allowed(service: Service, text: str, field: str) -> Path:
+    """A path below the allowed root. Raises SettingsError; whether another path exists is not told."""
+    refused = SettingsError(
+        f"{field} is {text[:100]!r}, but this server takes no such path"
+        + ("; name a file below its allowed root" if service.config.allowed_root else "; upload the file")
+    )
+    if not service.config.allowed_root or "\0" in text or not text.isprintable():
+        raise refused
+    root = os.path.realpath(service.config.allowed_root)
+    try:
+        path = Path(os.path.realpath(os.path.join(root, text)))
+        if not path.is_relative_to(root) or not path.is_file():
+            raise refused
+    except (OSError, ValueError):
+        raise refused from None
+    return path
+
+
+def _checked_outputs(service: Service, request: Request, job_id: str) -> list[str]:
+    """Check the job and make its folder; returns where its outputs go: INPUT-TASK.ENDING, numbered if several."""
+    source = Path(request.input or getattr(request, "like", "") or "vampnet")
+    if isinstance(request, CompressRequest):
+        ending = ".vamp"
+    elif request.output.format:
+        ending = f".{request.output.format.lower()}"
+    else:
+        ending = source.suffix.lower() if source.suffix.lower() in _WRITABLE else ".wav"
+    if ending not in (*_WRITABLE, ".vamp"):
+        formats = ", ".join(known[1:] for known in _WRITABLE)
+        raise SettingsError(f"output.format is {request.output.format[:20]!r}, but must be one of {formats}")
+    folder = service.folder.job_folder(job_id)
+    output = folder / f"{harmless_name(source.stem)}-{request.task}{ending}"
+    try:
+        return service.probe.ask(check_work, request_to_json(request), str(output))
+    except VampnetError as error:
+        service.folder.delete_job(job_id)
+        raise type(error)(_without_folders(service, request, str(error))) from None
+
+
+def _without_folders(service: Service, request: Request, message: str) -> str:
+    """A message in which files have their names and no folders of the server."""
+    for path in (request.input, getattr(request, "like", ""), service.config.allowed_root):
+        folder = str(Path(path).parent)
+        if path and folder != "/":
+            message = message.replace(folder + os.sep, "")
+    return re.sub(re.escape(str(service.folder.path)) + r"/\w+/\w+/", "", message)
+
+
+def _check_audio(service: Service, request: Request) -> None:
+    """Check length and kind of the audio that a request names."""
+    for path in filter(None, (request.input, getattr(request, "like", ""))):
+        try:
+            facts = service.probe.facts(Path(path))
+        except VampnetError as error:
+            raise type(error)(_without_folders(service, request, str(error))) from None
+        check_length(service, facts)
+
+
+def check_length(service: Service, facts: dict[str, Any]) -> None:
+    """Raises SettingsError for audio that is too long for this server."""
+    if facts["seconds"] > service.config.max_seconds:
+        raise SettingsError(f"the audio has {facts['seconds']:.1f} s, but this server takes at most "
+                            f"{service.config.max_seconds:g} s; cut it")  # fmt: skip

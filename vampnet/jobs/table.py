@@ -1,0 +1,398 @@
+"""Job table: an SQLite file in which servers put jobs and from which worker processes claim them.
+
+A worker claims a job for a few seconds (a lease) and renews the lease while it works, so a job whose worker was killed
+is claimed again by another one, at most `MAX_TRIES` times. Every change gets a number that grows (`JobRow.changed`), by
+which a watcher finds what is new. The file's `user_version` is the schema's version; older files are migrated.
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vampnet.errors import JobError
+from vampnet.generation.progress import Progress
+
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = ("queued", "running", "done", "failed", "cancelled")
+FINISHED = (DONE, FAILED, CANCELLED)
+MAX_TRIES = 3
+_BUSY_S = 30.0
+_PROGRESS_EVERY_S = 0.05
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, created REAL NOT NULL, state TEXT NOT NULL, request TEXT NOT NULL, work TEXT NOT NULL,
+        outputs TEXT NOT NULL, owner TEXT NOT NULL, client TEXT NOT NULL, model TEXT NOT NULL, idempotency TEXT,
+        tries INTEGER NOT NULL DEFAULT 0, lease REAL NOT NULL DEFAULT 0, claim TEXT NOT NULL DEFAULT '',
+        cancel INTEGER NOT NULL DEFAULT 0, stage TEXT NOT NULL DEFAULT '', done INTEGER NOT NULL DEFAULT 0,
+        total INTEGER NOT NULL DEFAULT 0, share REAL NOT NULL DEFAULT 0, result TEXT, error TEXT,
+        started REAL, finished REAL, changed INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX jobs_state ON jobs (state, created);
+    CREATE INDEX jobs_changed ON jobs (changed);
+    CREATE INDEX jobs_owner ON jobs (owner, created);
+    CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency) WHERE idempotency IS NOT NULL;
+    CREATE TABLE clock (n INTEGER NOT NULL);
+    INSERT INTO clock VALUES (0);
+    CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs BEGIN
+        UPDATE clock SET n = n + 1;
+        UPDATE jobs SET changed = (SELECT n FROM clock) WHERE id = NEW.id;
+    END;
+    CREATE TRIGGER jobs_updated AFTER UPDATE OF state, cancel, stage, done, total, share, result, error ON jobs BEGIN
+        UPDATE clock SET n = n + 1;
+        UPDATE jobs SET changed = (SELECT n FROM clock) WHERE id = NEW.id;
+    END;
+    CREATE TABLE workers (id TEXT PRIMARY KEY, pid INTEGER NOT NULL, state TEXT NOT NULL, model TEXT NOT NULL,
+        error TEXT NOT NULL, seen REAL NOT NULL);
+    """,
+)
+"""One script per version of the schema, each bringing the version before it up to its own."""
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job as the table holds it."""
+
+    id: str
+    created: float
+    """When it was submitted, Unix seconds."""
+    state: str
+    """queued, running, done, failed or cancelled."""
+    request: dict[str, Any]
+    """Request as it was submitted, JSON data."""
+    work: dict[str, Any]
+    """Request as a worker runs it, with the paths of files on this machine."""
+    outputs: tuple[str, ...]
+    """Paths that the outputs are written to."""
+    owner: str
+    """Name of the API key it came with; empty without keys."""
+    client: str
+    """What submitted it: api, harp, ..., and for HARP from where."""
+    model: str
+    """Jobs with equal texts here run on the same loaded model."""
+    idempotency: str | None
+    tries: int
+    """How often a worker has claimed it."""
+    lease: float
+    """Unix seconds until which the claim holds."""
+    claim: str
+    """Secret of the claim; empty before the first."""
+    cancel: bool
+    """Whether it is asked to stop."""
+    stage: str
+    done: int
+    total: int
+    share: float
+    """Share of the job that is done, 0 to 1."""
+    result: dict[str, Any] | None
+    error: str | None
+    """One sentence for the user."""
+    started: float | None
+    finished: float | None
+    changed: int
+    """Number of the last change; later changes of any job have larger ones."""
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """One worker process as it last reported."""
+
+    id: str
+    pid: int
+    state: str
+    """starting, loading, ready, working, unloaded or stopped."""
+    model: str
+    error: str
+    """Why the model could not be loaded; empty when all is well."""
+    seen: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to be put into the table."""
+
+    id: str
+    request: dict[str, Any]
+    work: dict[str, Any]
+    outputs: Sequence[str]
+    owner: str = ""
+    client: str = "api"
+    model: str = ""
+    idempotency: str | None = None
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(JobRow))
+
+
+def new_id() -> str:
+    """An unguessable id for a job or a file."""
+    return secrets.token_hex(12)
+
+
+class JobTable:
+    """The jobs and workers in one SQLite file. Each thread opens its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Make or migrate the file. Raises JobError where it cannot be used, or is of a newer version."""
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise JobError(f"{path} cannot be used as a job table: {error}") from None
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _migrate(self) -> None:
+        if self._version() == len(_MIGRATIONS):
+            return
+        with self._transaction():
+            version = self._version()
+            if version > len(_MIGRATIONS):
+                raise JobError(
+                    f"{self.path} was made by a newer vampnet (table version {version}, known {len(_MIGRATIONS)}); "
+                    "update vampnet, or name another data folder"
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+                for statement in _statements(script):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={number}")
+
+    def _version(self) -> int:
+        return self._db.execute("PRAGMA user_version").fetchone()[0]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # Submitting and looking
+
+    def submit(self, job: NewJob, *, max_queued: int | None = None) -> tuple[JobRow, bool]:
+        """Put a job in; returns it and whether it is new: an idempotency key seen before gives the earlier job.
+
+        Raises QueueFull when `max_queued` jobs wait already.
+        """
+        with self._transaction():
+            if job.idempotency is not None:
+                earlier = self._select("owner = ? AND idempotency = ?", (job.owner, job.idempotency))
+                if earlier:
+                    return earlier[0], False
+            if max_queued is not None and self._count(QUEUED) >= max_queued:
+                raise QueueFull(f"{max_queued} jobs are waiting already; try again later")
+            self._db.execute(
+                "INSERT INTO jobs (id, created, state, request, work, outputs, owner, client, model, idempotency)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (job.id, time.time(), QUEUED, json.dumps(job.request), json.dumps(job.work),
+                 json.dumps(list(job.outputs)), job.owner, job.client, job.model, job.idempotency),
+            )  # fmt: skip
+        return self.get(job.id), True
+
+    def get(self, job_id: str) -> JobRow:
+        """Raises UnknownJob."""
+        rows = self._select("id = ?", (job_id,))
+        if not rows:
+            raise UnknownJob(f"there is no job {job_id!r}; it may have expired or been deleted")
+        return rows[0]
+
+    def find_idempotent(self, owner: str, key: str) -> JobRow | None:
+        """The job that came with an idempotency key."""
+        rows = self._select("owner = ? AND idempotency = ?", (owner, key))
+        return rows[0] if rows else None
+
+    def list(
+        self, *, owner: str | None = None, state: str | None = None, before: float | None = None, limit: int = 100
+    ) -> list[JobRow]:
+        """Jobs, newest first; `before`: created earlier than this (Unix seconds)."""
+        where, values = ["1"], list[Any]()
+        for clause, value in (("owner = ?", owner), ("state = ?", state), ("created < ?", before)):
+            if value is not None:
+                where.append(clause)
+                values.append(value)
+        return self._select(" AND ".join(where), (*values, limit), "ORDER BY created DESC, id LIMIT ?")
+
+    def changed_since(self, number: int) -> list[JobRow]:
+        """Jobs whose last change has a larger number, in the order of the changes."""
+        return self._select("changed > ?", (number,), "ORDER BY changed")
+
+    def last_change(self) -> int:
+        """Number of the latest change of any job."""
+        return self._db.execute("SELECT n FROM clock").fetchone()[0]
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has written."""
+        return self._db.execute("PRAGMA data_version").fetchone()[0]
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs per state."""
+        found = dict(self._db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in STATES}
+
+    def position(self, job: JobRow) -> int:
+        """Number of queued jobs before this one."""
+        query = "SELECT COUNT(*) FROM jobs WHERE state = ? AND (created, id) < (?, ?)"
+        return self._db.execute(query, (QUEUED, job.created, job.id)).fetchone()[0]
+
+    # Ending
+
+    def cancel(self, job_id: str) -> JobRow:
+        """Ask a job to stop: a queued one is cancelled at once, a running one within a step. Raises UnknownJob."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE jobs SET cancel = 1, finished = CASE state WHEN ? THEN ? ELSE finished END,"
+                " state = CASE state WHEN ? THEN ? ELSE state END WHERE id = ? AND state IN (?, ?)",
+                (QUEUED, time.time(), QUEUED, CANCELLED, job_id, QUEUED, RUNNING),
+            )
+        return self.get(job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job. A worker that runs it stops within a step."""
+        self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    # Working
+
+    def claim(self, worker: str, lease_s: float, *, limit: int = 1) -> list[JobRow]:
+        """Take the oldest job that waits or whose lease ran out, and up to `limit` for the same model."""
+        if not self._db.execute(f"SELECT 1 FROM jobs WHERE {_CLAIMABLE} LIMIT 1", (time.time(),)).fetchone():
+            return []
+        taken: list[str] = []
+        with self._transaction():
+            self._give_up()
+            model: str | None = None
+            for row in self._select(_CLAIMABLE, (time.time(),), "ORDER BY created, id LIMIT 1000"):
+                if len(taken) == limit or (model is not None and row.model != model):
+                    break
+                model = row.model
+                self._db.execute(
+                    "UPDATE jobs SET state = ?, tries = tries + 1, lease = ?, claim = ?, share = 0, stage = '',"
+                    " done = 0, total = 0, started = ? WHERE id = ?",
+                    (RUNNING, time.time() + lease_s, f"{worker}:{secrets.token_hex(4)}", time.time(), row.id),
+                )
+                taken.append(row.id)
+        return [self.get(job_id) for job_id in taken]
+
+    def _give_up(self) -> None:
+        """End abandoned jobs that were asked to stop, or have had all their tries."""
+        now = time.time()
+        self._db.execute(
+            "UPDATE jobs SET state = ?, finished = ? WHERE state = ? AND lease < ? AND cancel = 1",
+            (CANCELLED, now, RUNNING, now),
+        )
+        self._db.execute(
+            "UPDATE jobs SET state = ?, finished = ?, error = ? WHERE state = ? AND lease < ? AND tries >= ?",
+            (FAILED, now, f"the worker process ended {MAX_TRIES} times while at work on this job (out of memory?); "
+             "it is not tried again", RUNNING, now, MAX_TRIES),
+        )  # fmt: skip
+
+    def renew(self, job: JobRow, lease_s: float) -> bool:
+        """Hold a claim for longer; False when it is lost."""
+        query = "UPDATE jobs SET lease = ? WHERE id = ? AND claim = ? AND state = ?"
+        return self._db.execute(query, (time.time() + lease_s, job.id, job.claim, RUNNING)).rowcount == 1
+
+    def command(self, job: JobRow) -> str:
+        """What the worker should do with a claimed job: go, cancel, or drop (the claim is lost)."""
+        query = "SELECT cancel FROM jobs WHERE id = ? AND claim = ? AND state = ?"
+        row = self._db.execute(query, (job.id, job.claim, RUNNING)).fetchone()
+        return "drop" if row is None else "cancel" if row["cancel"] else "go"
+
+    def progress(self, job: JobRow, progress: Progress) -> None:
+        """Note how far a claimed job is; the share never falls."""
+        self._db.execute(
+            "UPDATE jobs SET stage = ?, done = ?, total = ?, share = MAX(share, ?)"
+            " WHERE id = ? AND claim = ? AND state = ?",
+            (progress.stage, progress.done, progress.total, progress.share, job.id, job.claim, RUNNING),
+        )
+
+    def finish(
+        self, job: JobRow, state: str, *, result: dict[str, Any] | None = None, error: str | None = None
+    ) -> bool:
+        """End a claimed job; False when the claim is lost, so that two workers never both end one."""
+        text = None if result is None else json.dumps(result)
+        share = ", share = 1" if state == DONE else ""
+        query = (
+            f"UPDATE jobs SET state = ?, result = ?, error = ?, finished = ?{share}"
+            " WHERE id = ? AND claim = ? AND state = ?"
+        )
+        values = (state, text, error, time.time(), job.id, job.claim, RUNNING)
+        return self._db.execute(query, values).rowcount == 1
+
+    def release(self, job: JobRow) -> bool:
+        """Give a claimed job back unfinished: it waits again, and the try does not count."""
+        query = (
+            "UPDATE jobs SET state = ?, tries = tries - 1, lease = 0, claim = '', share = 0"
+            " WHERE id = ? AND claim = ? AND state = ?"
+        )
+        return self._db.execute(query, (QUEUED, job.id, job.claim, RUNNING)).rowcount == 1
+
+    # Workers
+
+    def report_worker(self, worker: WorkerRow) -> None:
+        """Note that a worker lives, and what it is at."""
+        self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", dataclasses.astuple(worker))
+
+    def forget_worker(self, worker_id: str) -> None:
+        self._db.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
+
+    def workers(self, seen_within_s: float = 30.0) -> list[WorkerRow]:
+        """Workers that reported lately."""
+        query = "SELECT * FROM workers WHERE seen > ? ORDER BY id"
+        return [WorkerRow(**row) for row in self._db.execute(query, (time.time() - seen_within_s,))]
+
+    def _count(self, state: str) -> int:
+        return self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0]
+
+    def _select(self, where: str, values: Sequence[Any], tail: str = "") -> list[JobRow]:
+        query = f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE {where} {tail}"
+        return [_job_row(row) for row in self._db.execute(query, tuple(values)).fetchall()]
+
+
+_CLAIMABLE = "(state = 'queued' OR (state = 'running' AND lease < ?))"
+
+
+class UnknownJob(JobError):
+    """A job that is not in the table."""
+
+
+class QueueFull(JobError):
+    """A job that is refused because too many wait."""
+
+
+def _job_row(row: sqlite3.Row) -> JobRow:
+    values = dict(row)
+    for name in ("request", "work", "outputs", "result"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    values["outputs"] = tuple(values["outputs"])
+    values["cancel"] = bool(values["cancel"])
+    return JobRow(**values)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, for running them inside a transaction (`executescript` would commit it)."""
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if statement.strip() and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
