@@ -31,3 +31,8 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+def variation_seed(seed: int, index: int) -> int:
+    """Seed of variation `index` (from 0) of a job with this seed; after 2**63 - 1 comes 0."""
+    return (seed + index) % 2**63

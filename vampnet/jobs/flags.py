@@ -22,6 +22,7 @@ from typing import Any
 
 from vampnet.config import check, descriptions, nearest, type_hints
 from vampnet.errors import PromptError, SettingsError
+from vampnet.generation.config import variation_seed
 from vampnet.jobs.request import REQUESTS, DecompressRequest, OutpaintRequest, Request
 from vampnet.prompts.time import parse_region
 
@@ -213,8 +214,8 @@ def as_single(request: Request) -> Request:
     if isinstance(request, DecompressRequest):
         if request.seed is None:
             return request
-        return dataclasses.replace(request, variations=1, variation=0, seed=(request.seed + further) % 2**63)
-    sampling = dataclasses.replace(request.sampling, seed=(request.sampling.seed + further) % 2**63)
+        return dataclasses.replace(request, variations=1, variation=0, seed=variation_seed(request.seed, further))
+    sampling = dataclasses.replace(request.sampling, seed=variation_seed(request.sampling.seed, further))
     return dataclasses.replace(request, variations=1, variation=0, sampling=sampling)
 
 

@@ -26,7 +26,7 @@ from vampnet.audio.units import resampled_length
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig, tempo_of
 from vampnet.errors import Cancelled
-from vampnet.generation.config import SamplingConfig
+from vampnet.generation.config import SamplingConfig, variation_seed
 from vampnet.generation.decoding import DecodeStream
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.progress import Clock, Progress, Report
@@ -34,7 +34,6 @@ from vampnet.generation.run import Run, WindowRequest
 from vampnet.generation.tokens import TokenStream, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
 from vampnet.prompts.parts import Prompt
-from vampnet.seeds import variation_seed
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from vampnet.audio.sources import Source
 from vampnet.audio.spool import SpoolSource
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
+from vampnet.generation.config import variation_seed
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
-from vampnet.seeds import variation_seed
 from vampnet.tasks.task import Session, Variation
 
 

@@ -19,6 +19,7 @@ from vampnet.errors import CorpusError, SettingsError
 from vampnet.models.bundle import load_codec
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.masks import gamma, mask_codes
+from vampnet.seeds import step_seed
 from vampnet.training.data.token_dataset import DeviceTokens, TokenSet, open_tokens
 from vampnet.training.initialization import begin_as_neighbours
 from vampnet.training.prompt_masks import draw_prompt_keep
@@ -134,7 +135,7 @@ class MaskedObjective:
         seed, share, data = (loop.seed, step, rank), self.recipe.prompted_share, self.train
         codes_BCT = self._codes(data, seed, loop.batch_size)
         beats = data.batch_beats(seed, loop.batch_size, self.recipe.crop_frames) if share else ()
-        generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
+        generator = torch.Generator().manual_seed(step_seed(loop.seed, step, rank, "masks"))
         schedule = self.recipe.mask_schedule
         keep_BCT = draw_keep(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats, schedule)
         loss, _, hit_N = masked_loss(

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import SettingsError, require
+from vampnet.seeds import step_seed
 from vampnet.storage import cause, guarded, make_folder, whole_file
 from vampnet.torch_files import read_checkpoint
 from vampnet.training.muon import Muon
@@ -217,7 +218,7 @@ class Trainer:
                 _save_whole(module.state_dict(), self.folder / "best.ckpt")
 
     def _one_step(self, module: Any, optimizers: list[Any]) -> dict[str, float]:
-        torch.manual_seed(hash((self.settings.seed, self.step, self.fabric.global_rank)) % 2**63)
+        torch.manual_seed(step_seed(self.settings.seed, self.step, self.fabric.global_rank, "weights"))
         if self.task.begin_step(self.step):
             self.average = self._new_average()
         module.train()

@@ -12,11 +12,11 @@ from torch import Tensor
 from tests.support.tiny import CODEC, in_float32, shorten_windows, tiny_vampnet
 from vampnet.audio.output_format import OutputFormat
 from vampnet.codec.chunked import BLOCK_FRAMES
-from vampnet.generation.config import SamplingConfig
+from vampnet.generation.config import SamplingConfig, variation_seed
 from vampnet.generation.run import Run, WindowRequest, run_all
 from vampnet.generation.tokens import TokenStream, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
-from vampnet.seeds import stream_seed, variation_seed
+from vampnet.seeds import stream_seed
 from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=1, c2f_steps=1)

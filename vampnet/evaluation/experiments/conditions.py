@@ -28,6 +28,7 @@ from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.run import run_all
 from vampnet.generation.tokens import tokens_of_codes
 from vampnet.generation.windows import Plan, generate_codes
+from vampnet.seeds import excerpt_seed
 
 OPUS_RATE_HZ = 48000
 
@@ -64,7 +65,7 @@ def run_condition(
     if condition.kind == "vamp":
         keeps = [_keep(condition, model, codes_BCT.shape[2], r, s) for r, s in zip(rhythms, seeds, strict=True)]
         keep_BACT = torch.stack(keeps)
-        variants = [[seed + k * 2**32 for k in range(condition.variations)] for seed in seeds]
+        variants = [[excerpt_seed(seed, k) for k in range(condition.variations)] for seed in seeds]
         codes_BACT = generate_batch(model, codes_BCT, keeps, condition.sampling, variants)
     else:
         pairs = [
