@@ -54,7 +54,7 @@ Job = tuple[Request, Sequence[Path]]
 def load_model(request: Request) -> VampNet:
     """The model that a request asks for."""
     choice = request.model
-    return load(
+    model = load(
         choice.bundle,
         device=choice.device,
         lora=choice.lora,
@@ -62,6 +62,8 @@ def load_model(request: Request) -> VampNet:
         precision=choice.precision,
         compat=getattr(request, "compat", ""),
     )
+    log.info("loaded %s on %s, %s, %s", choice.bundle, model.device, model.dtype, model.backend)
+    return model
 
 
 def run_job(

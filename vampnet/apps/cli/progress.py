@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from vampnet.errors import SettingsError
 
 if TYPE_CHECKING:
     from vampnet.generation.progress import Progress
+
+log = logging.getLogger("vampnet")
 
 PROGRESS_MODES = ("auto", "bar", "json", "none")
 """auto: a bar where stderr is a terminal, else nothing."""
@@ -28,6 +31,7 @@ class ProgressDisplay:
         self._open = contextlib.ExitStack()
         self._bar: Any = None
         self._share, self._stage = 0.0, ""
+        self._stages: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
         if self.mode == "bar":
@@ -45,6 +49,9 @@ class ProgressDisplay:
     def report(self, progress: Progress) -> None:
         """Show how far the job is."""
         share = max(progress.share, self._share)
+        if progress.stage not in self._stages:
+            self._stages.add(progress.stage)
+            log.info("stage %s begins, %.0f%% done", progress.stage, 100 * share)
         if self.mode == "json" and (progress.stage != self._stage or share >= self._share + _SMALLEST_STEP):
             fields = {"stage": progress.stage, "done": progress.done, "total": progress.total, "share": round(share, 4)}
             self._share, self._stage = share, progress.stage

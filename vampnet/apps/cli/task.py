@@ -139,6 +139,7 @@ class _TaskCall:
         request, plot = self._request(source), self._plot()
         outputs = output_paths(output, request)
         check_job(request, outputs, plot=plot)
+        log.info("%s", command_of(request, output))
         from vampnet.jobs.runner import run_job
 
         result = run_job(request, outputs, resume=self.options.resume, plot=plot, report=self.display.report)
@@ -181,6 +182,7 @@ class _TaskCall:
         from vampnet.jobs.runner import load_model, run_jobs
 
         model, n_done = load_model(jobs[0][0]), 0
+        log.info("%d files, %s", len(jobs), command_of(jobs[0][0], jobs[0][1][0].parent))
         try:
             results = run_jobs(
                 jobs,
