@@ -3,7 +3,7 @@
     python -m benchmarks.codec.codec_variants corpora/mixed --validation corpora/validation --work runs/variants \
         [--steps 400] [--excerpts 12] [-o docs/codec/variants.md]
 
-Every variant is trained from nothing, on the CPU, by recipes/default-codec.yaml with its own settings in the place of
+Every variant is trained from nothing, on the CPU, by the recipe default-codec with its own settings in the place of
 the recipe's and `--steps` steps; the learning rate falls over the last third. Same crops, same seed, same number of
 steps, so a variant with more weights gets more arithmetic; seconds of training stand beside. Measured on the middle of
 `--excerpts` validation files, all codebooks. Speed is that of one core, encoding and decoding 10 s: at the end, all
@@ -36,10 +36,10 @@ from vampnet.training import codec_objective as codec_training
 from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.wave_dataset import levelled_excerpt, open_waves
 from vampnet.training.export import codec_of_run
-from vampnet.training.recipe import CodecRecipe, read_recipe, recipe_to_dict
+from vampnet.training.recipe import SHIPPED, CodecRecipe, read_recipe, recipe_to_dict
 from vampnet.training.trainer import Trainer
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "default-codec.yaml"
+RECIPE = SHIPPED / "default-codec.yaml"
 SECONDS, SPEED_S, ROUNDS = 10.0, 10.0, 5
 INITIAL_BATCHES, EMA_DECAY = 16, 0.98
 MEASURES = ("mel", "STFT", "SI-SDR", "chroma", "onsets")

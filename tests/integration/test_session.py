@@ -22,7 +22,7 @@ from vampnet.training.data.token_dataset import open_tokens
 from vampnet.training.data.wave_dataset import WaveSet
 from vampnet.training.export import write_bundle
 from vampnet.training.masked_objective import MaskedObjective
-from vampnet.training.recipe import CodecRecipe, MaskedRecipe, TrainerConfig
+from vampnet.training.recipe import SHIPPED, CodecRecipe, MaskedRecipe, TrainerConfig
 from vampnet.training.session import rendering as session_audio, session, stages as session_stages
 from vampnet.training.session.config import SessionConfig
 from vampnet.training.train import train
@@ -212,7 +212,7 @@ def test_what_goes_wrong_is_said(work: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_recipes_of_the_session_fit_together() -> None:
-    folder = Path(__file__).parents[2] / "recipes" / "accelerator"
+    folder = SHIPPED / "accelerator"
     recipes = {name: session_stages.read_recipe(folder / f"{name}.yaml") for name in session.RECIPES}
     assert recipes["codec"].codec == recipes["decoder"].codec  # type: ignore[union-attr]
     codec = recipes["codec"].codec  # type: ignore[union-attr]

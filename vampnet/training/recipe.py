@@ -147,6 +147,8 @@ class MaskedRecipe:
 
 
 MAX_RECIPE_BYTES = 1 << 20
+SHIPPED = Path(__file__).parent / "recipes"
+"""Recipes that come with the package."""
 RECIPES = {"codec": CodecRecipe, "masked": MaskedRecipe}
 _NESTED = {"codec": MagnitudeConfig, "loop": TrainerConfig, "model": ModelConfig}
 
@@ -170,6 +172,20 @@ def parse_recipe(data: Any, where: str) -> CodecRecipe | MaskedRecipe:
 
 def _required(f: dataclasses.Field[Any]) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def find_recipe(name: str | Path) -> Path:
+    """Path of a recipe: a file, or the name of a shipped one, such as `default-coarse` or `accelerator/coarse`.
+
+    Raises SettingsError that lists the shipped ones.
+    """
+    path, shipped = Path(name), SHIPPED / f"{name}.yaml"
+    if path.exists() or not shipped.is_file():
+        if not path.exists() and not path.suffix:
+            known = sorted(str(p.relative_to(SHIPPED).with_suffix("")) for p in SHIPPED.rglob("*.yaml"))
+            raise SettingsError(f"recipe {str(name)!r} is neither a file nor one of {', '.join(known)}")
+        return path
+    return shipped
 
 
 def read_recipe(path: str | Path) -> CodecRecipe | MaskedRecipe:

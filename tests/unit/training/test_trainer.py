@@ -24,7 +24,15 @@ from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run, model_of, write_bundle
 from vampnet.training.initialization import begin_as_neighbours
 from vampnet.training.masked_objective import draw_fixed_rate_keep, draw_keep, masked_loss
-from vampnet.training.recipe import MaskedRecipe, TrainerConfig, parse_recipe, read_recipe, recipe_to_dict
+from vampnet.training.recipe import (
+    SHIPPED,
+    MaskedRecipe,
+    TrainerConfig,
+    find_recipe,
+    parse_recipe,
+    read_recipe,
+    recipe_to_dict,
+)
 from vampnet.training.train import make_objective, train
 from vampnet.training.trainer import learning_rate
 
@@ -274,8 +282,16 @@ def test_learning_rates() -> None:
     assert learning_rate(noam, 4) == pytest.approx(0.5) and learning_rate(noam, 39) == pytest.approx(0.5)
 
 
+def test_shipped_recipes_go_by_their_names(tmp_path: Path) -> None:
+    assert find_recipe("default-coarse") == SHIPPED / "default-coarse.yaml"
+    assert find_recipe("accelerator/c2f") == SHIPPED / "accelerator" / "c2f.yaml"
+    assert find_recipe(tmp_path / "mine.yaml") == tmp_path / "mine.yaml"  # reading it says that it is not there
+    with pytest.raises(SettingsError, match="default-coarse"):
+        find_recipe("defalt-coarse")
+
+
 def test_shipped_recipes_parse_and_round_trip() -> None:
-    recipes = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
+    recipes = sorted(SHIPPED.glob("*.yaml"))
     assert len(recipes) >= 5  # codec, and coarse and c2f each of the default and of the paper
     for path in recipes:
         recipe = read_recipe(path)

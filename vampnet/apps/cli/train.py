@@ -1,4 +1,4 @@
-"""Subcommands that make models: corpora, tokens, training, fine-tuning, bundles."""
+"""`vampnet train`: a codec or a masked model from a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vampnet.apps.cli.parser import CommandOptions, CommandParser
 
 def train_options(parser: CommandParser) -> None:
     """Flags of `vampnet train`."""
-    parser.add_argument("recipe", type=str, help="recipe, a YAML file")
+    parser.add_argument("recipe", type=str, help="recipe: a YAML file, or the name of a shipped one")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run; what is there is resumed")
     parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop cleanly after so many minutes")
@@ -24,12 +24,13 @@ def run_train(options: CommandOptions) -> None:
     """`vampnet train`: run a recipe."""
     import torch
 
+    from vampnet.training.recipe import find_recipe
     from vampnet.training.train import train
 
     if options.threads:
         torch.set_num_threads(options.threads)
     figures = train(
-        options.recipe,
+        find_recipe(options.recipe),
         options.output,
         steps=options.steps,
         device=options.device,

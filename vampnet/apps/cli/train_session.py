@@ -15,8 +15,8 @@ def train_session_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--recipes",
         type=str,
-        default="recipes/accelerator",
-        help="folder with codec.yaml, coarse.yaml, c2f.yaml and decoder.yaml",
+        default=None,
+        help="folder with codec.yaml, coarse.yaml, c2f.yaml and decoder.yaml (default: the shipped ones)",
     )
     parser.add_argument("--soundfont", type=str, default=None, help="General MIDI sound font, SF2 or SF3")
     parser.add_argument("--start-from", type=str, default="default", help="bundle whose codec to begin with, or none")
@@ -29,6 +29,7 @@ def train_session_options(parser: CommandParser) -> None:
 def run_train_session(options: CommandOptions) -> None:
     """`vampnet train-session`: render and train at once, then write the bundle."""
     from vampnet.errors import Interrupted
+    from vampnet.training.recipe import SHIPPED
     from vampnet.training.session.config import SessionConfig
     from vampnet.training.session.session import session
 
@@ -42,6 +43,6 @@ def run_train_session(options: CommandOptions) -> None:
         device=options.device,
     )
     try:
-        session(Path(options.work), Path(options.output), Path(options.recipes), settings)
+        session(Path(options.work), Path(options.output), Path(options.recipes or SHIPPED / "accelerator"), settings)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from {options.work}") from None

@@ -3,7 +3,7 @@
 Made for a machine with an accelerator that is lent for some minutes: `vampnet train-session`. Workers render audio. The
 codec trains on it first, for its share of the time. Then all pieces are encoded, new ones as they come, and the coarse
 model, the coarse-to-fine model and the codec's decoder train side by side to the end. The same command goes on where it
-was stopped: what a stage has trained counts against its time. Recipes are in recipes/accelerator.
+was stopped: what a stage has trained counts against its time. Recipes are the shipped ones, accelerator/*.
 """
 
 from __future__ import annotations
