@@ -24,12 +24,15 @@ from vampnet.jobs.request import (
     VampRequest,
 )
 from vampnet.jobs.runner import run_job
+from vampnet.models.bundle import load_bundle
 from vampnet.models.choice import ModelChoice
 from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 SECONDS, RATE_HZ = 1.6, 32000
-"""Of the input, which has two channels."""
+"""Of the input."""
+OPENING_S = 1.0
+"""Of what is generated from nothing."""
 TASKS: dict[str, tuple[type[Request], dict[str, Any], float]] = {
     "vamp": (VampRequest, {"prompt": "periodic(9) | random(0.1)"}, SECONDS),
     "inpaint": (InpaintRequest, {"regions": ((0.2, 0.4), (1.2, None))}, SECONDS),
@@ -48,7 +51,7 @@ TASKS: dict[str, tuple[type[Request], dict[str, Any], float]] = {
 def shorten_tasks(patch: pytest.MonkeyPatch) -> None:
     """Windows, contexts and openings so short that every task takes several windows within two seconds."""
     shorten_windows(patch)
-    patch.setattr("vampnet.tasks.generate.OPENING_S", 1.0)
+    patch.setattr("vampnet.tasks.generate.OPENING_S", OPENING_S)
     for module in ("inpaint", "outpaint"):
         patch.setattr(f"vampnet.tasks.{module}.CONTEXT_S", 0.5)
 
@@ -59,8 +62,8 @@ class TaskFolder:
     def __init__(self, folder: Path) -> None:
         self.folder, self.bundle = folder, write_tiny_bundle(folder / "bundle")
         self.song, self.small = folder / "in.wav", folder / "in.vamp"
-        self.model = VampNet(_bundle(self.bundle), "cpu", precision="float32")
-        write(self.song, tone(SECONDS, RATE_HZ, 2), "PCM_16")
+        self.model = VampNet(load_bundle(self.bundle), "cpu", precision="float32")
+        write(self.song, tone(SECONDS, RATE_HZ), "PCM_16")
         request = CompressRequest(
             input=str(self.song), compression=CompressionConfig(codebooks=2, period=4), sampling=FAST
         )
@@ -79,9 +82,3 @@ class TaskFolder:
         elif task not in ("generate", "decompress"):
             given["input"] = str(self.song)
         return kind(**{**given, **changes})
-
-
-def _bundle(folder: Path) -> Any:
-    from vampnet.models.bundle import load_bundle
-
-    return load_bundle(folder)

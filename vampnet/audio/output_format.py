@@ -38,7 +38,7 @@ class OutputFormat:
 
     def first(self, n_samples: int) -> OutputFormat:
         """The format of a result that stops early: as loud as the input is up to there."""
-        lufs = self.lufs if self.meter is None else self.meter.lufs_of_first(n_samples)
+        lufs = self.lufs if self.meter is None or self.lufs is None else self.meter.lufs_of_first(n_samples)
         return dataclasses.replace(self, n_samples=n_samples, lufs=lufs)
 
     def untouched(self) -> OutputFormat:

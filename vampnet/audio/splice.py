@@ -101,20 +101,3 @@ def _laid_over(block: Samples, start: int, overlay: Overlay) -> Samples:
     result = block.copy()
     result[:, place] = np.where(weight < 1, block[:, place] * (1 - weight) + new * weight, new)
     return result
-
-
-class Joined:
-    """Sources one after the other, all of one rate and number of channels."""
-
-    def __init__(self, *parts: Source) -> None:
-        self.parts = parts
-        self.sample_rate_hz, self.channels = parts[0].sample_rate_hz, parts[0].channels
-        self.n_samples = sum(part.n_samples for part in parts)
-
-    def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
-        """Blocks (channels, n) from sample `first` on."""
-        place = 0
-        for part in self.parts:
-            if first < place + part.n_samples:
-                yield from part.blocks(max(first - place, 0), exact)
-            place += part.n_samples

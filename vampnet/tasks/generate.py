@@ -43,7 +43,9 @@ def generate(session: Session, seconds: float, theme: Prompt = Nothing(), prompt
     n_rest = seconds_to_samples(max(seconds - OPENING_S, 0.0), session.model.codec.sample_rate_hz)
     if not n_rest or isinstance(theme, Nothing):
         return (yield from _generate_from_nothing(session, seconds, prompt))
+    session.limit(0.0, OPENING_S / seconds)
     opening = yield from _generate_from_nothing(session, OPENING_S, prompt)
+    session.limit(OPENING_S / seconds, 1.0)
     source = session.spooled(opening.sound)
     session.draft = lambda: source
     rest_seed = stream_seed(session.seed, "rest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vampnet.audio.samples import Audio
 from vampnet.audio.sources import Source
-from vampnet.audio.splice import Excerpt, Joined, Overlay, Splice
+from vampnet.audio.splice import Excerpt, Overlay, Splice
 from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
 from vampnet.controls.extraction import ExtractionConfig, extract_controls
@@ -112,10 +112,12 @@ def _extend(
     def draft(so_far: Source) -> Source:
         assert known is not None
         source, fade = known
-        start = span[0] - fade
-        if so_far.n_samples <= start:
+        if so_far.n_samples <= span[0]:
             return source
-        return Joined(Excerpt(source, 0, source.n_samples - fade), Excerpt(so_far, start, so_far.n_samples))
+        beginning = Splice(source, n_after=so_far.n_samples - span[0])
+        new = session.spooled(so_far, span[0] - fade)
+        beginning.overlays.append(Overlay(source.n_samples - fade, beginning.n_samples, new.spool, fade_in=fade))
+        return beginning
 
     output = tokens.output.untouched()
     return (yield from session.generate(tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None))

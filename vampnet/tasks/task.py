@@ -199,11 +199,16 @@ class Session:
         """Gives what is final of the output so far, from its start; None while there is nothing."""
         self.counts_as = number
         """Number under which progress is counted; sessions that share their work share it."""
-        self._span = (0.0, 1.0)
+        self._limits = self._span = (0.0, 1.0)
+
+    def limit(self, start: float, stop: float) -> None:
+        """Say that what comes, with all its parts, is the work from share `start` to share `stop`."""
+        self._limits = self._span = (start, stop)
 
     def span(self, part: int, n_parts: int) -> None:
         """Say that what comes is part `part` (from 0) of `n_parts` equal parts of the work."""
-        self._span = (part / n_parts, (part + 1) / n_parts)
+        start, stop = self._limits
+        self._span = (start + (stop - start) * part / n_parts, start + (stop - start) * (part + 1) / n_parts)
 
     def tokens(self, source: Source) -> TokenStream:
         """Audio -> codec tokens, block by block, on demand."""

@@ -1,4 +1,4 @@
-"""Splices: overlays where they should lie, excerpts and joins from any sample on; files read from the middle."""
+"""Splices: overlays where they should lie, excerpts from any sample on; files read from the middle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.tiny import tone
 from vampnet.audio.files import Audio, write
 from vampnet.audio.sources import FileSource, MemorySource, Source
-from vampnet.audio.splice import Excerpt, Joined, Overlay, Splice
+from vampnet.audio.splice import Excerpt, Overlay, Splice
 from vampnet.audio.spool import Spool
 
 RATE = 44100
@@ -44,13 +44,6 @@ def test_reading_from_the_middle(tmp_path: Path, ending: str) -> None:
     whole = all_of(source)
     for first in (1, 30000, 70001):
         assert np.array_equal(all_of(source, first), whole[:, first:])
-
-
-def test_joined_sources_are_one() -> None:
-    joined = Joined(ramp(70000), Excerpt(ramp(10, 70000), 0, 10), Excerpt(ramp(100, 70000), 10, 100))
-    assert joined.n_samples == 70100 and joined.channels == 1 and joined.sample_rate_hz == RATE
-    for first in (0, 1, 69999, 70000, 70005, 70010, 70050, 70099, 70100):
-        assert np.array_equal(all_of(joined, first)[0], np.arange(first, 70100)), first
 
 
 def test_an_excerpt_ends_where_it_should() -> None:
