@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from typing import Any
 
@@ -40,15 +41,21 @@ def as_audio(audio: AudioLike, sample_rate_hz: int | None = None) -> Audio:
         samples, rate_hz = audio, sample_rate_hz
     if rate_hz is None:
         raise AudioError("samples need their rate: give (samples, sample_rate_hz), a path, or vampnet.Audio")
-    if isinstance(rate_hz, bool) or not isinstance(rate_hz, (int, float, np.number)) or int(rate_hz) != rate_hz:
+    if isinstance(rate_hz, bool) or not isinstance(rate_hz, numbers.Real) or not float(rate_hz).is_integer():
         raise AudioError(f"sample rate is {rate_hz!r}, but must be a whole number of Hz")
     return Audio(_channels_first(_as_floats(_as_array(samples))), int(rate_hz))
 
 
 def _as_array(samples: Any) -> np.ndarray:
     detach = getattr(samples, "detach", None)  # a torch tensor, wherever it lies
-    array = np.asarray(detach().cpu().float().numpy() if detach is not None and samples.is_floating_point() else
-                       detach().cpu().numpy() if detach is not None else samples)  # fmt: skip
+    if detach is not None:
+        tensor = detach().cpu()
+        array = np.asarray(tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy())
+    else:
+        try:
+            array = np.asarray(samples)
+        except ValueError:  # rows of different lengths
+            array = np.asarray(samples, dtype=object)
     if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
         raise AudioError(
             f"samples are {array.dtype} of shape {array.shape}, but must be numbers of shape (n,), (channels, n) or "
