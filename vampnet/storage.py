@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +34,17 @@ MAX_JSON_BYTES = 1 << 24
 """Longest JSON file that is read unless a caller says otherwise."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
+_HEX = "[0-9a-f]" * 12
 
 
 def cause(error: BaseException) -> str:
     """The cause of an error of the system or of a library, on one line; where the disk is full, what to do."""
     text = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
-    hint = "; free some disk space" if isinstance(error, OSError) and error.errno in _FULL else ""
+    hint = ""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        hint = "; free some disk space"
+    elif isinstance(error, OSError) and error.errno == errno.EMFILE:
+        hint = "; allow more open files (ulimit -n), or do less at once"
     return text[:1].lower() + text[1:200] + hint
 
 
@@ -129,19 +135,16 @@ def whole_file(path: StrPath, kind: ErrorKind = StorageError) -> Iterator[Path]:
     """
     target = Path(path)
     with guarded(target, kind):
-        _remove_left_over(target)
-        temporary, handle = _temporary_file(target)
+        temporary, handle = open_temporary(target)
         try:
-            mode = stat.S_IMODE(os.fstat(handle).st_mode)
+            mode = stat.S_IMODE(temporary.stat().st_mode)
             yield temporary
             temporary.chmod(mode)  # libraries that write for the owner alone
             sync(temporary)
             os.replace(temporary, target)
             sync_folder(target.parent)
         finally:
-            os.close(handle)
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            remove_temporary(temporary, handle)
 
 
 def sync(path: StrPath) -> None:
@@ -169,18 +172,83 @@ def locked(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder"
 
     The lock goes with the process, however it ends. Where a file system has no locks, nothing is held.
     """
-    make_folder(folder, kind)
-    path = Path(folder) / ".lock"
-    with guarded(path, kind):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = lock_folder(folder, kind, what)
     try:
-        if not _lock(handle):
-            raise kind(
-                f"{os.fspath(folder)}: another process works in this {what}; wait for it, or choose another {what}"
-            )
         yield
     finally:
         os.close(handle)
+
+
+def lock_folder(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder") -> int:
+    """A handle that holds a folder until it is closed; see `locked`."""
+    path = Path(folder) / ".lock"
+    while True:
+        make_folder(folder, kind)
+        with guarded(path, kind):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _lock(handle):
+            os.close(handle)
+            raise kind(
+                f"{os.fspath(folder)}: another process works in this {what}; wait for it, or choose another {what}"
+            )
+        if _is_at(handle, path):  # and was not removed by the one who held it before
+            return handle
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def whole_folder(path: StrPath, kind: ErrorKind = StorageError) -> Iterator[Path]:
+    """A work folder to fill; after the block it takes the place of `path`, after an error it is removed.
+
+    A folder that was there is kept until the new one stands in its place. Work folders of writers that are gone are
+    removed.
+    """
+    target = Path(path)
+    make_folder(target.parent, kind)
+    with guarded(target, kind):
+        for old in target.parent.glob(f".{glob.escape(_stem(target))}.{_HEX}.work"):
+            _remove_if_unlocked(old / ".lock", old)
+        scratch = target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}.work")
+        scratch.mkdir()
+        handle = lock_folder(scratch, kind)
+        try:
+            yield scratch
+            (scratch / ".lock").unlink()
+            _put_in_place(scratch, target)
+        finally:
+            os.close(handle)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put_in_place(scratch: Path, target: Path) -> None:
+    old = scratch.with_name(f"{scratch.name}.old")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(scratch, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def open_temporary(target: Path) -> tuple[Path, int]:
+    """An empty file beside the target, locked by the handle that comes with it; left-over ones are removed.
+
+    Both are to be given to `remove_temporary` once the file is renamed or not wanted any more. Raises OSError.
+    """
+    _remove_left_over(target)
+    return _temporary_file(target)
+
+
+def remove_temporary(temporary: Path, handle: int) -> None:
+    """Remove a temporary file, if it was not renamed, and let go of its lock."""
+    with contextlib.suppress(OSError):
+        os.close(handle)
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def _temporary_file(target: Path) -> tuple[Path, int]:
@@ -190,8 +258,11 @@ def _temporary_file(target: Path) -> tuple[Path, int]:
     while True:
         temporary = target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}.tmp")
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
+        if fcntl is None:  # Windows renames no open file
+            os.close(handle)
+            return temporary, -1
         # Between making and locking it, another writer may have taken it for a left-over one.
-        if _lock(handle) and temporary.exists() and os.path.samestat(os.stat(temporary), os.fstat(handle)):
+        if _lock(handle) and _is_at(handle, temporary):
             return temporary, handle
         os.close(handle)
 
@@ -202,16 +273,29 @@ def _stem(target: Path) -> str:
 
 def _remove_left_over(target: Path) -> None:
     """Remove temporary files of this target whose writers are gone."""
+    for old in target.parent.glob(f".{glob.escape(_stem(target))}.{_HEX}.tmp"):
+        _remove_if_unlocked(old, old)
+
+
+def _remove_if_unlocked(lock: Path, path: Path) -> None:
+    """Remove a file or folder whose lock nobody holds."""
     if fcntl is None:
         return
-    for old in target.parent.glob(f".{glob.escape(_stem(target))}.{'[0-9a-f]' * 12}.tmp"):
-        with contextlib.suppress(OSError):
-            handle = os.open(old, os.O_RDWR)
-            try:
-                if _lock(handle):
-                    old.unlink(missing_ok=True)
-            finally:
-                os.close(handle)
+    with contextlib.suppress(OSError):
+        handle = os.open(lock, os.O_RDWR)
+        try:
+            if _lock(handle):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still lies under a path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except OSError:
+        return False
 
 
 def _lock(handle: int) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from vampnet.errors import SettingsError
+from vampnet.errors import AudioError, SettingsError
+from vampnet.storage import guarded
 
 
 def mark_loop(path: str | Path, n_samples: int, sample_rate_hz: int) -> None:
     """Add loop points over the whole of a WAV file (a `smpl` chunk, which samplers and DAWs read)."""
-    with open(path, "r+b") as file:
+    with guarded(path, AudioError), open(path, "r+b") as file:
         if file.read(4) != b"RIFF":
             raise SettingsError(f"{path}: loop points can be written to WAV files only")
         file.seek(0, 2)

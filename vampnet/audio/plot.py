@@ -13,6 +13,7 @@ from torch import Tensor
 from vampnet.audio.files import AudioReader
 from vampnet.audio.mel import log_mel
 from vampnet.errors import AudioError, DependencyError
+from vampnet.storage import whole_file
 
 MAX_PLOT_S = 60.0
 """Only so much of a long file is drawn, seconds."""
@@ -70,9 +71,8 @@ def plot_vamp(
         axis.set_ylabel(f"{name}\nmel band")
     axes[0].set_xlim(from_s, until_s)
     axes[-1].set_xlabel("seconds")
-    temporary = Path(path).with_name(f".{Path(path).stem}.tmp{Path(path).suffix}")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, path)
+    with whole_file(path, AudioError) as temporary:
+        figure.savefig(temporary, dpi=110, format=Path(path).suffix[1:].lower() or "png")
 
 
 def _mel(path: str | os.PathLike[str], from_s: float = 0.0) -> tuple[np.ndarray, float]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import os
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,11 +14,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from vampnet.audio.formats import BY_ENDING, FORMATS, M4A_SUBTYPES, has_ffmpeg, require_ffmpeg
-from vampnet.audio.integrity import quoted, reason
+from vampnet.audio.integrity import quoted
 from vampnet.audio.metadata import Metadata, append_metadata, find_losses, prepend_id3
 from vampnet.audio.samples import BLOCK_SAMPLES, AudioInfo, Samples, check_finite
 from vampnet.audio.sinks import FfmpegSink, ResamplingSink, Sink, open_soundfile
 from vampnet.errors import AudioError
+from vampnet.storage import cause, open_temporary, remove_temporary, sync, sync_folder
 
 log = logging.getLogger("vampnet")
 
@@ -62,12 +61,12 @@ class AudioWriter:
             self._format = "WAVEX"
         self.warnings = find_losses(self._metadata, self._format)
         """What the format cannot hold, a line each; complete when the file is finished."""
-        self._temporary = self._make_temporary()
+        self._temporary, self._lock = self._make_temporary()
         try:
             self._file = self._open()
         # FFmpeg's errors are ValueErrors and OSErrors; a rate that does not fit 32 bits is an OverflowError.
         except (soundfile.LibsndfileError, ValueError, TypeError, OSError, OverflowError) as error:
-            self._temporary.unlink(missing_ok=True)
+            remove_temporary(self._temporary, self._lock)
             raise AudioError(self._refusal(error)) from None
 
     def _open(self) -> Sink:
@@ -107,9 +106,11 @@ class AudioWriter:
             if self._format in ("WAV", "WAVEX", "AIFF") and bytes_after > _MAX_WAV_BYTES:
                 raise AudioError(f"cannot write {self._name}: {self._format} holds at most 4 GiB, use the ending .flac")
             self._file.write(data)
-        # soundfile asserts that all was written; FFmpeg's errors are ValueErrors and OSErrors.
-        except (soundfile.LibsndfileError, OSError, AssertionError, ValueError):
-            raise AudioError(f"cannot write {self._name}: writing failed, the disk may be full") from None
+        except OSError as error:  # FFmpeg's among them
+            raise AudioError(f"cannot write {self._name}: {cause(error)}") from None
+        # soundfile asserts that all was written, and says no more.
+        except (soundfile.LibsndfileError, AssertionError, ValueError):
+            raise AudioError(f"cannot write {self._name}: writing failed; the disk may be full") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -120,15 +121,16 @@ class AudioWriter:
                 raise AudioError(f"cannot write {self._name}: there are no samples to write")
             if kind is None:
                 self._add_metadata()
+                sync(self._temporary)
                 os.replace(self._temporary, self._path)
+                sync_folder(self._path.parent)
                 for warning in self.warnings:
                     log.warning("%s: %s", self._path, warning)
         except (soundfile.LibsndfileError, OSError, ValueError) as failure:
             if kind is None:
-                raise AudioError(f"cannot write {self._name}: {reason(failure)}") from None
+                raise AudioError(f"cannot write {self._name}: {cause(failure)}") from None
         finally:
-            with contextlib.suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
+            remove_temporary(self._temporary, self._lock)
 
     def discard(self) -> None:
         """Give up: nothing is left of the output."""
@@ -142,18 +144,14 @@ class AudioWriter:
             append_metadata(self._temporary, self._metadata, self._n_samples, self._rate_hz)
             self.warnings = find_losses(self._metadata, self._format, self._n_samples)
 
-    def _make_temporary(self) -> Path:
-        """An empty file beside the output, with the permissions that a new file gets here."""
-        temporary = self._path.with_name(f".{self._path.name[:100]}.{secrets.token_hex(6)}.tmp")
+    def _make_temporary(self) -> tuple[Path, int]:
+        """An empty, locked file beside the output, with the permissions that a new file gets here."""
         try:
-            if self._path.is_dir():
-                raise AudioError(f"cannot write {self._name}: it is a folder")
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return open_temporary(self._path)
         except FileNotFoundError:
             raise AudioError(f"cannot write {self._name}: there is no folder {quoted(self._path.parent)}") from None
         except (OSError, ValueError) as error:
-            raise AudioError(f"cannot write {self._name}: {reason(error)}") from None
-        return temporary
+            raise AudioError(f"cannot write {self._name}: {cause(error)}") from None
 
     def _refusal(self, error: Exception) -> str:
         hint = ""

@@ -10,13 +10,13 @@ import functools
 import json
 import os
 from importlib import resources
-from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from vampnet.beats.features import N_BANDS
+from vampnet.storage import write_whole
 
 N_DETECTORS, WIDTH, KERNEL = 12, 48, 5
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -73,9 +73,8 @@ def beat_probabilities(network: BeatNetwork, spectra: Tensor) -> Tensor:
 def save_network(network: BeatNetwork, path: str | os.PathLike[str], facts: dict[str, object]) -> None:
     """Write the weights as float16 safetensors; `facts` (how it was trained) go into its metadata."""
     weights = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
-    temporary = Path(path).with_suffix(".partial")
-    safetensors.torch.save_file(weights, temporary, {"format": "vampnet beats 1", "trained": json.dumps(facts)})
-    os.replace(temporary, path)
+    metadata = {"format": "vampnet beats 1", "trained": json.dumps(facts)}
+    write_whole(path, safetensors.torch.save(weights, metadata))
 
 
 def load_network(path: str | os.PathLike[str]) -> BeatNetwork:

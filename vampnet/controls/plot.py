@@ -11,6 +11,8 @@ import numpy as np
 from vampnet.controls.names import TONICS
 from vampnet.controls.signals import Controls
 from vampnet.controls.timeline import read_beats
+from vampnet.errors import AudioError
+from vampnet.storage import whole_file
 
 MAX_LABELS = 60
 """Chord names that are written; more could not be read."""
@@ -38,9 +40,8 @@ def plot_controls(path: str | os.PathLike[str], controls: Controls, title: str) 
     axes[0].set_title(f"{title}   {facts}", loc="left", fontsize=10)
     axes[-1].set_xlim(0.0, controls.duration_s)
     axes[-1].set_xlabel("seconds")
-    temporary = Path(path).with_name(f".{Path(path).stem}.tmp{Path(path).suffix}")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, path)
+    with whole_file(path, AudioError) as temporary:
+        figure.savefig(temporary, dpi=110, format=Path(path).suffix[1:].lower() or "png")
 
 
 def _draw_levels(axis: Any, controls: Controls, times_s: np.ndarray) -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vampnet.config import check
@@ -21,6 +20,7 @@ from vampnet.evaluation.metrics.paired import METRICS, Pair, PairMetric, find_me
 from vampnet.evaluation.metrics.sets import EXCERPT_S, EmbeddedSet, frechet_of, kernel_of
 from vampnet.evaluation.metrics.statistics import Interval
 from vampnet.models.bundle import load_codec
+from vampnet.storage import whole_file
 from vampnet.version import __version__
 
 SET_METRICS = ("fad", "kad")
@@ -195,16 +195,10 @@ def to_json(found: FolderComparison) -> dict[str, Any]:
 
 def write_csv(path: str | os.PathLike[str], found: FolderComparison) -> None:
     """One line per pair, of which there is at least one. Raises AudioError when the file cannot be written."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(found.rows[0]))
-            writer.writeheader()
-            writer.writerows(found.rows)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise AudioError(f"cannot write {path}: {error.strerror}") from None
+    with whole_file(path, AudioError) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(found.rows[0]))
+        writer.writeheader()
+        writer.writerows(found.rows)
 
 
 def _finite(value: Any) -> Any:

@@ -17,8 +17,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,7 @@ from vampnet.models.bundle_config import BundleSettings, read_config
 from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS, Bundle
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.models.weights import STORAGES, pack, sha256_of, stored_shapes, stored_tensors
-from vampnet.storage import cause, guarded, make_folder, sync, sync_folder, write_whole
+from vampnet.storage import cause, sync, whole_folder, write_whole
 
 HASHED_AT_LOAD_MIB = 64
 """Larger files are not hashed whenever they are loaded: that would take seconds of every run."""
@@ -220,14 +218,8 @@ def save_bundle(
         raise BundleError(f"storage is {storage!r}; known: {', '.join(STORAGES)}")
     if target.exists() and not overwrite:
         raise BundleError(f"{target}: exists already; choose another folder or ask to overwrite it")
-    make_folder(target.parent, BundleError)
-    with guarded(target, BundleError):
-        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        try:
-            _write_parts(scratch, (codec, coarse, c2f), storage, about or {}, card)
-            _put_in_place(scratch, target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with whole_folder(target, BundleError) as scratch:
+        _write_parts(scratch, (codec, coarse, c2f), storage, about or {}, card)
 
 
 def _write_parts(
@@ -237,7 +229,6 @@ def _write_parts(
     about: dict[str, Any],
     card: str,
 ) -> None:
-    folder.chmod(0o755)
     codec = modules[0]
     config: dict[str, Any] = {"format_version": FORMAT_VERSION, "storage": storage, "about": about}
     config |= {"codec": to_dict(codec.config), "codec_id": codec.id, "sha256": {}}
@@ -257,18 +248,3 @@ def _write_parts(
         config["sha256"][path.name] = sha256_of(path)
     write_whole(folder / "config.json", json.dumps(config, indent=1) + "\n", BundleError)
     write_whole(folder / "README.md", card, BundleError)
-
-
-def _put_in_place(scratch: Path, target: Path) -> None:
-    """Give a folder the place of another, which is kept until the new one stands there."""
-    old = scratch.with_name(f"{scratch.name}.old")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(scratch, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
-    sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from vampnet.beats.events import Events
 from vampnet.errors import SettingsError
 from vampnet.evaluation.experiments.measures import METRICS, Embedded, Floats, Reference
 from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate
+from vampnet.storage import make_folder, whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +104,9 @@ def load_reference(path: Path, audio_BS: Samples) -> Reference:
 
 def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp")
-    with open(temporary, "wb") as file:
+    make_folder(path.parent)
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    os.replace(temporary, path)
 
 
 def concatenate(results: Sequence[BatchResult]) -> BatchResult:

@@ -17,6 +17,7 @@ from vampnet.evaluation.experiments.report import write_report
 from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, condition_key, run
 from vampnet.evaluation.experiments.summary import Provenance, summarise
 from vampnet.models.bundle import load_bundle
+from vampnet.storage import make_folder
 
 PAPER_EXPERIMENTS = ("steps", "prompts", "rates")
 MAX_EXCERPTS = 2000
@@ -73,7 +74,7 @@ def evaluate(
     n = MAX_EXCERPTS if n_excerpts is None else n_excerpts
     excerpts = choose_excerpts(audio, n, excerpt_s, settings.seed, at_most=n_excerpts is None)
     disjoint = check_disjoint(excerpts, training)
-    Path(settings.folder).mkdir(parents=True, exist_ok=True)
+    make_folder(settings.folder)
     result = run(chosen, excerpts, settings, progress)
     provenance = Provenance(command, settings.bundle, str(audio), settings.seed, disjoint)
     return _report(chosen, result, settings, provenance, progress)

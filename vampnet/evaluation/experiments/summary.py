@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import math
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from vampnet.evaluation.experiments.findings import CodecFacts, judge
 from vampnet.evaluation.experiments.measures import METRICS
 from vampnet.evaluation.experiments.runner import RunResult
 from vampnet.evaluation.metrics.statistics import Interval
+from vampnet.storage import write_whole
 from vampnet.version import __version__
 
 LIBRARIES = ("torch", "numpy", "scipy", "librosa", "mir_eval", "soundfile")
@@ -157,9 +157,7 @@ def to_csv(data: dict[str, Any]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file; it appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, text)
 
 
 def write_tables(folder: Path, data: dict[str, Any]) -> list[Path]:

@@ -25,6 +25,7 @@ from vampnet.evaluation.experiments.excerpts import Excerpt, read_excerpt
 from vampnet.evaluation.experiments.experiment import Condition
 from vampnet.evaluation.experiments.measures import Reference, analyse_excerpts, embed, measure_outputs
 from vampnet.generation.pipeline import Pipeline, load_pipeline
+from vampnet.storage import make_folder
 
 PREPARE_WEIGHT = 8
 """Cost of preparing, decoding and measuring an excerpt, in network passes, for the estimate of the time left."""
@@ -75,7 +76,7 @@ def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
 
 def example_paths(path: Path, settings: EvaluationConfig, n: int) -> list[str]:
     """Paths of the example audio files that belong to a result; their folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return [str(path.with_name(f"{path.stem}-{k}.flac")) for k in range(min(settings.examples, n))]
 
 

@@ -11,9 +11,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +30,7 @@ from vampnet.evaluation.listening.design import (
 )
 from vampnet.evaluation.listening.page import page_html
 from vampnet.evaluation.listening.stimuli import Prepared, find_items, prepare
+from vampnet.storage import whole_folder, write_whole
 
 MAX_BYTES = 1 << 30
 """Largest test, bytes of audio scripts: more is too much for a participant to load."""
@@ -147,19 +145,10 @@ def _trials_of_item(
 
 
 def _write(target: Path, test: ListeningTest, coded: dict[str, bytes]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
-        scratch.chmod(0o755)
+    with whole_folder(target, ListeningError) as scratch:
         (scratch / "audio").mkdir()
         for id_, data in coded.items():
             script = f'vampnetAudio("{id_}","{base64.b64encode(data).decode()}");\n'
-            (scratch / "audio" / f"{id_}.js").write_text(script, encoding="ascii")
-        (scratch / "test.json").write_text(json.dumps(test.to_json(), indent=1) + "\n", encoding="utf-8")
-        (scratch / "index.html").write_text(page_html(test), encoding="utf-8")
-        if target.exists():  # an empty folder
-            target.rmdir()
-        os.replace(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+            write_whole(scratch / "audio" / f"{id_}.js", script, ListeningError)
+        write_whole(scratch / "test.json", json.dumps(test.to_json(), indent=1) + "\n", ListeningError)
+        write_whole(scratch / "index.html", page_html(test), ListeningError)

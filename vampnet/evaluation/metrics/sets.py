@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from vampnet.errors import AudioError, SettingsError
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.evaluation.metrics.frechet import Floats, FrechetResult, GroupedMoments, Moments, frechet
 from vampnet.evaluation.metrics.kernel import KernelResult, kernel_distance
+from vampnet.storage import whole_file
 
 EXCERPT_S = 10.0
 """Length of an excerpt, seconds: the unit of resampling (paper: 10 s)."""
@@ -166,9 +166,7 @@ def kernel_of(
 
 def save_set(path: str | os.PathLike[str], found: EmbeddedSet) -> None:
     """Write a set as .npz, to be read again by `load_set`."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp")
-    with open(temporary, "wb") as file:
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
             name=found.name,
@@ -181,7 +179,6 @@ def save_set(path: str | os.PathLike[str], found: EmbeddedSet) -> None:
             vectors=np.concatenate(found.vectors),
             counts=[len(v) for v in found.vectors],
         )
-    os.replace(temporary, target)
 
 
 def load_set(path: str | os.PathLike[str]) -> EmbeddedSet:
