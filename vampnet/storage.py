@@ -167,20 +167,20 @@ def sync_folder(folder: StrPath) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder") -> Iterator[None]:
+def locked(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder", name: str = "") -> Iterator[None]:
     """Hold a folder for this process; another one that asks for it meanwhile is refused with one line.
 
     The lock goes with the process, however it ends. Where a file system has no locks, nothing is held.
     """
-    handle = lock_folder(folder, kind, what)
+    handle = lock_folder(folder, kind, what, name)
     try:
         yield
     finally:
         os.close(handle)
 
 
-def lock_folder(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder") -> int:
-    """A handle that holds a folder until it is closed; see `locked`."""
+def lock_folder(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder", name: str = "") -> int:
+    """A handle that holds a folder until it is closed; `what` and `name` are for the message. See `locked`."""
     path = Path(folder) / ".lock"
     while True:
         make_folder(folder, kind)
@@ -188,9 +188,8 @@ def lock_folder(folder: StrPath, kind: ErrorKind = StorageError, what: str = "fo
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if not _lock(handle):
             os.close(handle)
-            raise kind(
-                f"{os.fspath(folder)}: another process works in this {what}; wait for it, or choose another {what}"
-            )
+            which = name or os.fspath(folder)
+            raise kind(f"{which}: another process works on this {what}; wait for it, or choose another {what}")
         if _is_at(handle, path):  # and was not removed by the one who held it before
             return handle
         os.close(handle)

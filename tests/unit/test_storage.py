@@ -22,6 +22,7 @@ from vampnet.storage import (
     read_json,
     sha256_of_file,
     whole_file,
+    whole_folder,
     write_whole,
 )
 
@@ -89,12 +90,36 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_ones_is_n
 def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "run"),
-        pytest.raises(StorageError, match="another process works in this run folder"),
+        pytest.raises(StorageError, match="another process works on this run folder"),
         locked(tmp_path / "run", what="run folder"),
     ):
         pass
     with locked(tmp_path / "run"):
         pass
+
+
+def test_a_folder_is_replaced_whole_and_left_over_work_is_removed(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "b") as scratch:
+        (scratch / "one").write_text("1")
+    assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["one"]
+    with pytest.raises(StorageError, match="cannot write"), whole_folder(tmp_path / "b") as scratch:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["one"]
+    script = (
+        "import os, sys; from vampnet.storage import whole_folder\n"
+        "with whole_folder(sys.argv[1]) as scratch: (scratch / 'x').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "b")], check=False)
+    assert len(names(tmp_path)) == 2
+    with whole_folder(tmp_path / "b") as scratch:
+        (scratch / "two").write_text("2")
+    assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["two"]
+
+
+def test_too_many_open_files_say_what_to_do() -> None:
+    assert cause(OSError(errno.EMFILE, "Too many open files")).endswith(
+        "allow more open files (ulimit -n), or do less at once"
+    )
 
 
 def test_pipes_and_folders_are_refused_without_waiting(tmp_path: Path) -> None:

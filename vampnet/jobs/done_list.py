@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vampnet.errors import AudioError
-from vampnet.storage import guarded
+from vampnet.storage import guarded, sha256_of_file
 
 NAME = ".vampnet-done"
 """Name of the file."""
@@ -24,8 +24,9 @@ class DoneList:
         self._known: dict[Path, set[str]] = {}
 
     def has(self, outputs: Sequence[Path], facts: dict[str, Any]) -> bool:
-        """Whether an earlier batch made these outputs from the same input, model and settings, and they are there."""
-        return _digest(outputs, facts) in self._lines(outputs[0].parent) and all(path.exists() for path in outputs)
+        """Whether an earlier batch made these outputs, byte for byte, from the same input, model and settings."""
+        known = self._lines(outputs[0].parent)
+        return bool(known) and all(path.exists() for path in outputs) and _digest(outputs, facts) in known
 
     def add(self, outputs: Sequence[Path], facts: dict[str, Any]) -> None:
         """Note that a job is finished. Raises AudioError where that cannot be written."""
@@ -53,5 +54,5 @@ class DoneList:
 
 
 def _digest(outputs: Sequence[Path], facts: dict[str, Any]) -> str:
-    names = [path.name for path in outputs]
-    return hashlib.sha256(json.dumps([names, facts], sort_keys=True).encode()).hexdigest()
+    made = [[path.name, sha256_of_file(path, AudioError) if path.is_file() else ""] for path in outputs]
+    return hashlib.sha256(json.dumps([made, facts], sort_keys=True).encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
 from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
 from vampnet.compression.container import VampReader, open_vamp
+from vampnet.errors import AudioError
 from vampnet.generation.progress import Report
 from vampnet.generation.run import Run
 from vampnet.jobs.check import subtype_of
@@ -97,6 +99,7 @@ class FileJob:
                 if request.seed is not None:
                     sampling = dataclasses.replace(sampling, seed=request.seed)
                 self.space.sampling = sampling
+            self._stamps = self._stamp_inputs()
             self.source = _open_source(request)
             self.facts = self._collect_facts()
             self.journal = WindowJournal(outputs[0], self.facts, resume)
@@ -122,8 +125,10 @@ class FileJob:
             log.warning("%s: %s", self.request.input, said)
 
     def write(self, variations: Sequence[Variation]) -> None:
-        """Write finished variations to their outputs."""
+        """Write finished variations to their outputs. Raises AudioError where an input has changed meanwhile."""
         request = self.request
+        if self._stamp_inputs() != self._stamps:
+            raise AudioError(f"{request.input}: changed while it was read; run the same command again")
         if isinstance(request, LoopRequest) and request.join:
             variations = [_join(variations)]
         for variation in variations:
@@ -231,6 +236,12 @@ class FileJob:
             "device": self.model.device.type,
             "version": f"vampnet {__version__}, torch {torch.__version__}",
         }
+
+    def _stamp_inputs(self) -> list[tuple[int, int, int]]:
+        """What changes when somebody writes to an input, or puts another file in its place."""
+        paths = [getattr(self.request, name, "") for name in ("input", "like")]
+        found = [os.stat(path) for path in paths if path and os.path.exists(path)]
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
     def _input_facts(self) -> InputFacts | None:
         source = self.source

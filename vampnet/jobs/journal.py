@@ -3,6 +3,7 @@
 Beside the first output OUT there is, while the work goes on, a folder `.OUT.vampnet`:
 
     job.json       what the result depends on: input, model, request, versions
+    .lock          held by the process that works on the output: another one is refused
     windows.bin    one record per filled window, in the order in which they were filled, each with its checksum
 
 A job is a function of its request, input and model, and of the filled windows alone. So an interrupted one is run
@@ -13,6 +14,7 @@ changed; one that was cut off by the end of a process, and all after it, are fil
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -25,7 +27,7 @@ from torch import Tensor
 
 from vampnet.errors import AudioError, SettingsError
 from vampnet.generation.run import WindowRequest
-from vampnet.storage import guarded, make_folder, read_json, write_whole
+from vampnet.storage import guarded, lock_folder, make_folder, read_json, write_whole
 
 FACTS, WINDOWS = "job.json", "windows.bin"
 _RECORD = struct.Struct("<4sIIIIII")
@@ -45,12 +47,18 @@ class WindowJournal:
         self.path, self._output, self._facts = journal_folder(output), output, json.loads(json.dumps(facts))
         self._places: dict[tuple[int, int], tuple[int, tuple[int, int, int]]] = {}
         self._file: BinaryIO | None = None
-        if not resume:
-            self.remove()
-        elif (self.path / WINDOWS).exists():
-            self._check_facts()
-            self._file = self._open("r+b")
-            self._index(self._file)
+        # As a file, so that a journal which is dropped lets go of it.
+        self._lock: BinaryIO | None = os.fdopen(lock_folder(self.path, AudioError, "output", str(output)), "rb")
+        try:
+            if not resume:
+                self._clear()
+            elif (self.path / WINDOWS).exists():
+                self._check_facts()
+                self._file = self._open("r+b")
+                self._index(self._file)
+        except BaseException:
+            self._unlock()
+            raise
 
     @property
     def n_records(self) -> int:
@@ -90,16 +98,34 @@ class WindowJournal:
         self._places[run, number] = (place + _RECORD.size, (n_items, n_codebooks, n_frames))
 
     def close(self) -> None:
-        """Let go of the file; what it holds stays."""
+        """Let go of the file; what it holds stays, and where it holds nothing the folder goes."""
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._lock is not None and not (self.path / WINDOWS).exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._unlock()
 
     def remove(self) -> None:
         """Remove the folder and all in it."""
-        self.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         self._places.clear()
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._unlock()
+
+    def _clear(self) -> None:
+        """Remove what an earlier job left."""
+        with guarded(self.path, AudioError, "remove unfinished work in"):
+            for name in (WINDOWS, FACTS):
+                (self.path / name).unlink(missing_ok=True)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _open(self, mode: str) -> BinaryIO:
         with guarded(self.path / WINDOWS, AudioError, "keep unfinished work in"):

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vampnet.device import inference_dtype, select_device
 from vampnet.errors import SettingsError, require
 from vampnet.seeds import step_seed
-from vampnet.storage import cause, guarded, make_folder, whole_file
+from vampnet.storage import cause, guarded, locked, make_folder, whole_file
 from vampnet.torch_files import read_checkpoint
 from vampnet.training.muon import Muon
 from vampnet.training.recipe import TrainerConfig
@@ -162,8 +163,13 @@ class Trainer:
     def train(self) -> dict[str, float]:
         """Run to the last step, to the time limit, or until the monitored figure stalls.
 
-        Returns the last validation's figures.
+        Returns the last validation's figures. Raises SettingsError where another process trains in the folder.
         """
+        hold = locked(self.folder, SettingsError, "run folder") if self.fabric.is_global_zero else nullcontext()
+        with hold:
+            return self._train()
+
+    def _train(self) -> dict[str, float]:
         if self.resume and (self.folder / "last.ckpt").exists():
             self._load()
         module, *optimizers = self.fabric.setup(self.task.module, *self.optimizers)

@@ -46,7 +46,7 @@ def held(journal: WindowJournal) -> list[bool]:
 def test_what_was_recorded_comes_back(tmp_path: Path) -> None:
     output = tmp_path / "o.wav"
     journal = WindowJournal(output, JOB)
-    assert not list(tmp_path.iterdir())  # nothing lies there before there is work to keep
+    assert [p.name for p in journal.path.iterdir()] == [".lock"]  # nothing else before there is work to keep
     for k in range(3):
         assert journal.recall(k % 2, k // 2, window()) is None
         journal.record(k % 2, k // 2, codes(k))
@@ -58,7 +58,7 @@ def test_what_was_recorded_comes_back(tmp_path: Path) -> None:
     again.record(5, 5, codes(9))  # and it goes on after reading from the middle
     again.close()
     assert torch.equal(WindowJournal(output, JOB, resume=True).recall(5, 5, window()), codes(9))  # type: ignore[arg-type]
-    assert sorted(p.name for p in journal.path.iterdir()) == [FACTS, WINDOWS]
+    assert sorted(p.name for p in journal.path.iterdir()) == [".lock", FACTS, WINDOWS]
 
 
 @pytest.mark.parametrize("missing", [1, 30, 87])
@@ -138,15 +138,28 @@ def test_windows_of_another_shape_are_refused(tmp_path: Path) -> None:
 def test_without_resume_old_work_goes(tmp_path: Path) -> None:
     output = tmp_path / "o.wav"
     filled(output)
-    assert WindowJournal(output, {**JOB, "steps": 9}).n_records == 0 and not list(tmp_path.iterdir())
+    journal = WindowJournal(output, {**JOB, "steps": 9})
+    assert journal.n_records == 0 and [p.name for p in journal.path.iterdir()] == [".lock"]
+    journal.close()
+    assert not list(tmp_path.iterdir())
     assert WindowJournal(output, JOB, resume=True).n_records == 0  # and nothing to go on with is no error
 
 
 def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    journal = WindowJournal(tmp_path / "o.wav", JOB)
     journal_folder(tmp_path / "o.wav").write_text("a file in the folder's place")
     with pytest.raises(AudioError, match=r"o\.wav\.vampnet"):
-        journal.record(0, 0, codes(0))
+        WindowJournal(tmp_path / "o.wav", JOB)
+
+
+def test_two_jobs_on_one_output_do_not_meet(tmp_path: Path) -> None:
+    first = WindowJournal(tmp_path / "o.wav", JOB)
+    first.record(0, 0, codes(0))
+    for resume in (False, True):
+        with pytest.raises(AudioError, match=r"o\.wav: another process works on this output; wait for it, or choose"):
+            WindowJournal(tmp_path / "o.wav", JOB, resume=resume)
+    assert WindowJournal(tmp_path / "p.wav", JOB).n_records == 0
+    first.close()
+    assert WindowJournal(tmp_path / "o.wav", JOB, resume=True).n_records == 1
 
 
 def test_names_beside_the_output() -> None:

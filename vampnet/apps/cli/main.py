@@ -7,17 +7,24 @@ a fault of this program, 130 interrupted. No traceback is printed, but with -v.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from synthcorpus.errors import CompositionError
 from vampnet.apps.cli.commands import COMMANDS, Command, full_parser, help_text
 from vampnet.apps.cli.parser import suggest
 from vampnet.apps.cli.removed import refuse_removed
 from vampnet.errors import Interrupted, SettingsError, VampnetError
+from vampnet.storage import cause
 from vampnet.version import __version__
+
+_NO_MEMORY = "not enough memory; try fewer --variations, or a shorter input"
+_ALLOCATION = ("allocate memory", "out of memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # PyTorch's threads else wait by spinning, which beside another busy program (a DAW) takes twice as long. It counts
     # only before PyTorch is loaded; who sets it otherwise is obeyed.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["OMP_DYNAMIC"] = "FALSE"  # with TRUE, products of matrices in bfloat16 are wrong
     words = list(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:
         _complete()
@@ -38,6 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    with _signals_as_interrupts():
+        code = _run_command(words)
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                _print_error(f"cannot write to standard output: {cause(error)}", words)
+                code = 2
+            _drop_stdout()
+    return code
+
+
+def _run_command(words: list[str]) -> int:
     try:
         command = _find(words[0])
         refuse_removed(command.name, words[1:])
@@ -52,20 +73,46 @@ def _run(words: list[str]) -> int:
         _print_error(text, words, kind="")
         return 130
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
     except MemoryError:
-        _print_error("not enough memory; try fewer --variations, or a shorter input", words)
-        return 1
+        _print_error(_NO_MEMORY, words)
+        return 2
     except OSError as error:
-        _print_error(f"{error.filename or 'system'}: {error.strerror or error}", words)
+        _print_error(f"{error.filename or 'system'}: {cause(error)}", words)
         return 2
     except Exception as error:  # a fault of ours: one line for the user, all of it with -v
         logging.getLogger("vampnet").info("traceback", exc_info=True)
+        if isinstance(error, RuntimeError) and any(text in str(error) for text in _ALLOCATION):  # PyTorch's
+            _print_error(_NO_MEMORY, words)
+            return 2
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
         _print_error(f"{type(error).__name__}: {first} (a fault of vampnet; -v shows where, please report it)", words)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does, but where the caller has them ignored (nohup)."""
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {kind: signal.getsignal(kind) for kind in kinds}
+    changed = {kind: handler for kind, handler in before.items() if handler == signal.SIG_DFL}
+    try:
+        for kind in changed:
+            signal.signal(kind, signal.default_int_handler)
+        yield
+    finally:
+        for kind, handler in changed.items():
+            signal.signal(kind, handler)
+
+
+def _drop_stdout() -> None:
+    """Let what is still to be printed go nowhere: Python would try once more at its end, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _find(name: str) -> Command:
