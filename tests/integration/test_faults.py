@@ -1,4 +1,4 @@
-"""Writing that fails at some call, for commands that write: one line, nothing half-written, and the next run is whole."""
+"""A write that fails at some call, for commands that write: one line, nothing half-written; the next run is whole."""
 
 from __future__ import annotations
 
