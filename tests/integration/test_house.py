@@ -18,8 +18,6 @@ ROOMS = {
     *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
     *("models", "prompts", "tasks", "training"),
 }
-DOUBLES = {"Excerpt"}
-"""Class names that stand twice until the audio room is done."""
 
 
 def classes() -> dict[str, list[str]]:
@@ -47,7 +45,7 @@ def test_each_room_says_what_it_is(room: str) -> None:
 
 
 def test_each_class_name_is_used_once() -> None:
-    twice = {name: places for name, places in classes().items() if len(places) > 1 and name not in DOUBLES}
+    twice = {name: places for name, places in classes().items() if len(places) > 1}
     assert not twice, "\n".join(f"{name}: {', '.join(places)}" for name, places in sorted(twice.items()))
 
 

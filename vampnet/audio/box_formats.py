@@ -19,6 +19,7 @@ _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def is_box_format(head: bytes) -> bool:
+    """True if a file's first bytes are those of MP4, Matroska or ASF."""
     return head[4:8] in _MP4_BOXES or head.startswith((_EBML, _ASF))
 
 

@@ -31,20 +31,26 @@ class PiecedFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
+        """True: the file can be read."""
         return True
 
     def seekable(self) -> bool:
+        """True: the position can be set."""
         return True
 
     def tell(self) -> int:
+        """Position, bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position, as `io.IOBase.seek`."""
+        """Fill a buffer; returns the number of bytes read."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._starts[-1]}[whence]
         self._position = max(0, origin + offset)
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer; returns the number of bytes read."""
         done = 0
         while done < len(buffer) and self._position < self._starts[-1]:
             number = bisect.bisect_right(self._starts, self._position) - 1

@@ -71,6 +71,7 @@ class Chunk:
 
     @property
     def stop(self) -> int:
+        """Position after the chunk's last byte."""
         return self.start + self.n_bytes
 
 

@@ -55,9 +55,13 @@ class Decoder(Protocol):
         """The next samples (n, channels), at most as many; none at the end, or where damage keeps them away."""
         ...
 
-    def seek(self, sample: int) -> None: ...
+    def seek(self, sample: int) -> None:
+        """Go to a sample, counted from the beginning."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the file."""
+        ...
 
 
 def make_decoder(checked: CheckedFile, name: str) -> Decoder:
@@ -96,6 +100,7 @@ class SoundfileDecoder:
         self._position = 0
 
     def read(self, n_samples: int, dtype: Dtype) -> NDArray[Any]:
+        """Up to `n_samples` next samples (samples, channels); fewer at the end."""
         parts: list[NDArray[Any]] = []
         wanted = min(n_samples, self.n_samples - self._position)
         while wanted > 0:
@@ -110,6 +115,7 @@ class SoundfileDecoder:
         return np.concatenate(parts) if parts else np.zeros((0, self.channels), dtype)
 
     def seek(self, sample: int) -> None:
+        """Go to a sample, counted from the beginning."""
         number = min(bisect.bisect_right(self._starts, sample) - 1, len(self._files) - 1)
         self._files[number].seek(sample - self._starts[number])
         for file in self._files[number + 1 :]:
@@ -117,6 +123,7 @@ class SoundfileDecoder:
         self._position = sample
 
     def close(self) -> None:
+        """Release the file."""
         for file in self._files:
             file.close()
 
@@ -160,6 +167,7 @@ class FfmpegDecoder:
         self._restart()
 
     def read(self, n_samples: int, dtype: Dtype) -> NDArray[Any]:
+        """Up to `n_samples` next samples (samples, channels); fewer at the end."""
         parts, wanted = [], min(n_samples, self.n_samples - self._position)
         while wanted > 0:
             if not len(self._left):
@@ -174,12 +182,14 @@ class FfmpegDecoder:
         return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros((0, self.channels), dtype)
 
     def seek(self, sample: int) -> None:
+        """Go to a sample, counted from the beginning."""
         if sample < self._position:
             self._restart()
         while self._position < sample and len(self.read(min(65536, sample - self._position), "float32")):
             pass
 
     def close(self) -> None:
+        """Release the file."""
         if self._container is not None:
             self._container.close()
             self._container = None

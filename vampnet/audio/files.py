@@ -132,6 +132,7 @@ class AudioReader:
         self.close()
 
     def close(self) -> None:
+        """Release the file."""
         self._file.close()
         self._checked.file.close()
 

@@ -52,6 +52,7 @@ class _Part:
 
 
 def may_be_mp3(head: bytes) -> bool:
+    """True if a file's first bytes are an MPEG audio frame header."""
     return mpeg_frame(head[:4]) is not None
 
 

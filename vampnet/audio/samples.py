@@ -44,6 +44,7 @@ class Audio:
 
     @property
     def channels(self) -> int:
+        """Number of channels."""
         return self.samples.shape[0]
 
     @property
@@ -53,6 +54,7 @@ class Audio:
 
     @property
     def duration_s(self) -> float:
+        """Length, seconds."""
         return samples_to_seconds(self.n_samples, self.sample_rate_hz)
 
 
@@ -75,10 +77,12 @@ class AudioInfo:
 
     @property
     def duration_s(self) -> float:
+        """Length, seconds."""
         return samples_to_seconds(self.n_samples, self.sample_rate_hz)
 
 
 def check_rate(name: str, sample_rate_hz: int) -> None:
+    """Raise AudioError for a sample rate out of range."""
     if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
         raise AudioError(
             f"{name} has {sample_rate_hz} Hz, but the sample rate must lie in {MIN_RATE_HZ} to {MAX_RATE_HZ}"

@@ -21,9 +21,13 @@ _AAC_BITS_PER_S = 128_000
 class Sink(Protocol):
     """An open file that takes samples (n, channels)."""
 
-    def write(self, data: NDArray[Any]) -> None: ...
+    def write(self, data: NDArray[Any]) -> None:
+        """Append samples (samples, channels)."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Finish the file and close it."""
+        ...
 
 
 def open_soundfile(
@@ -47,10 +51,12 @@ class ResamplingSink:
         self._n_in = self._n_out = 0
 
     def write(self, data: NDArray[Any]) -> None:
+        """Append samples (samples, channels)."""
         self._n_in += len(data)
         self._write(self._stream.resample_chunk(np.ascontiguousarray(data, dtype=np.float32)))
 
     def close(self) -> None:
+        """Finish the file and close it."""
         try:
             self._write(self._stream.resample_chunk(np.zeros((0, self._channels), np.float32), last=True))
             missing = resampled_length(self._n_in, self._from_hz, self._to_hz) - self._n_out
@@ -92,6 +98,7 @@ class FfmpegSink:
             raise
 
     def write(self, data: NDArray[Any]) -> None:
+        """Append samples (samples, channels)."""
         import av
 
         planes = np.ascontiguousarray(data.T, dtype=np.float32)
@@ -104,6 +111,7 @@ class FfmpegSink:
         self._mux(self._stream.encode(frame))
 
     def close(self) -> None:
+        """Finish the file and close it."""
         try:
             if self._n_samples:
                 self._finish()

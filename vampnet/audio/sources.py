@@ -38,6 +38,7 @@ class MemorySource:
         self.sample_rate_hz, self.channels, self.n_samples = audio.sample_rate_hz, audio.channels, audio.n_samples
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         for start in range(first, self.n_samples, BLOCK_SAMPLES):
             yield self.audio.samples[:, start : start + BLOCK_SAMPLES]
 
@@ -57,6 +58,7 @@ class FileSource:
         self.n_samples = self.info.n_samples
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         with AudioReader(self.path, exact=exact, scale=self._scale) as reader:
             reader.skip(first)
             yield from reader
@@ -70,6 +72,7 @@ class RepeatedSource:
         self.sample_rate_hz, self.channels = audio.sample_rate_hz, audio.channels
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         for start in range(first, self.n_samples, BLOCK_SAMPLES):
             stop = min(start + BLOCK_SAMPLES, self.n_samples)
             yield self.audio.samples[:, np.arange(start, stop) % self.audio.n_samples]

@@ -49,6 +49,7 @@ class Splice:
         self.overlays: list[Overlay] = []
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         for start, block in self._beneath(first, exact):
             stop = start + block.shape[1]
             for overlay in self.overlays:
@@ -57,6 +58,7 @@ class Splice:
             yield block
 
     def excerpt(self, first: int, stop: int) -> Excerpt:
+        """Excerpt from sample `first` to `stop`."""
         return Excerpt(self, first, stop)
 
     def _beneath(self, first: int, exact: bool) -> Iterator[tuple[int, Samples]]:
@@ -83,6 +85,7 @@ class Excerpt:
         self.sample_rate_hz, self.channels = source.sample_rate_hz, source.channels
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         left = self.n_samples - first
         if left <= 0:
             return

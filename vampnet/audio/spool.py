@@ -22,6 +22,7 @@ class SpoolSource:
         self.channels, self.n_samples = spool.channels, spool.n_samples
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         for start in range(first, self.n_samples, BLOCK_SAMPLES):
             yield self.spool.read(start, min(start + BLOCK_SAMPLES, self.n_samples))
 
@@ -59,6 +60,7 @@ class Spool:
         self.close()
 
     def close(self) -> None:
+        """Release the file."""
         self._file.close()
 
     def add(self, block: Samples) -> None:

@@ -27,6 +27,7 @@ def seconds_to_samples(seconds: float, sample_rate_hz: int) -> int:
 
 
 def samples_to_seconds(n_samples: int, sample_rate_hz: int) -> float:
+    """Convert samples to seconds."""
     return n_samples / sample_rate_hz
 
 
@@ -51,6 +52,7 @@ def samples_to_frames(n_samples: int, hop: int) -> int:
 
 
 def frames_to_samples(n_frames: int, hop: int) -> int:
+    """Convert codec frames to samples."""
     return n_frames * hop
 
 

@@ -66,6 +66,7 @@ class AdaptiveCoder:
         self._earlier = [[ABSENT] * n_kept for _ in range(n_channels)]
 
     def encode(self, codes_FNK: Codes) -> bytes:
+        """Codes (F, N, K) of a block -> bytes."""
         encoder, tokens = range_encoder(), iter(codes_FNK.ravel().tolist())
 
         def put(weights_V: NDArray[np.float64]) -> int:
@@ -77,6 +78,7 @@ class AdaptiveCoder:
         return finish(encoder, codes_FNK.size)
 
     def decode(self, payload: bytes, n_frames: int) -> Codes:
+        """Bytes of a block -> codes (F, N, K)."""
         decoder = range_decoder(payload)
         tokens = self._run(n_frames, lambda weights_V: decoded_symbol(decoder, weights_V))
         return np.array(tokens, np.int64).reshape(n_frames, len(self._before), len(self._models))

@@ -96,6 +96,7 @@ class Header:
 
     @property
     def duration_s(self) -> float:
+        """Length of the recording, seconds."""
         return self.n_samples / self.sample_rate_hz
 
 
@@ -133,6 +134,7 @@ class VampWriter:
         self._chain = zlib.crc32(packed)
 
     def block(self, payload: bytes) -> None:
+        """Append a block with its checksum."""
         framed = _varint(len(payload)) + payload
         self._chain = zlib.crc32(framed, self._chain)
         self._file.write(framed + _CRC.pack(self._chain))
@@ -155,6 +157,7 @@ class VampReader:
         self.header = self._read_header()
 
     def fail(self, cause: str) -> VampFileError:
+        """Error that names the file and the cause."""
         return VampFileError(f"cannot read {self.name}: {cause}")
 
     def expect(self, blocks: Sequence[tuple[int, int]]) -> None:

@@ -49,6 +49,7 @@ def _stream() -> Any:
 
 
 def range_encoder() -> Any:
+    """A new range encoder."""
     return _stream().queue.RangeEncoder()
 
 
@@ -82,11 +83,13 @@ class FlatCoder:
         self._model = _stream().model.Uniform(vocab_size)
 
     def encode(self, codes_FNK: Codes) -> bytes:
+        """Codes (F, N, K) of a block -> bytes."""
         encoder = range_encoder()
         encoder.encode(codes_FNK.astype(np.int32).ravel(), self._model)
         return finish(encoder, codes_FNK.size)
 
     def decode(self, payload: bytes, n_frames: int) -> Codes:
+        """Bytes of a block -> codes (F, N, K)."""
         shape = (n_frames, *self._shape)
         return _decoded(range_decoder(payload), self._model, math.prod(shape)).reshape(shape)
 
@@ -102,12 +105,14 @@ class StaticCoder:
         self._models = [categorical(FREQUENCIES[levels_V]) for levels_V in levels_KV]
 
     def encode(self, codes_FNK: Codes) -> bytes:
+        """Codes (F, N, K) of a block -> bytes."""
         encoder = range_encoder()
         for k, model in enumerate(self._models):
             encoder.encode(codes_FNK[:, :, k].astype(np.int32).ravel(), model)
         return finish(encoder, codes_FNK.size)
 
     def decode(self, payload: bytes, n_frames: int) -> Codes:
+        """Bytes of a block -> codes (F, N, K)."""
         decoder, shape = range_decoder(payload), (n_frames, self._n_channels)
         rows = [_decoded(decoder, model, math.prod(shape)).reshape(shape) for model in self._models]
         return np.stack(rows, axis=2)

@@ -42,6 +42,7 @@ class Timings:
 
     @property
     def total_s(self) -> float:
+        """Sum of all stages, seconds."""
         return self.encode_s + self.coarse_s + self.c2f_s + self.decode_s
 
     @property

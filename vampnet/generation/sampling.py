@@ -34,7 +34,9 @@ class TokenNetwork(Protocol):
     """What the sampler needs of a network; `vampnet.models.transformer.MaskedTransformer` is one."""
 
     @property
-    def config(self) -> ModelConfig: ...
+    def config(self) -> ModelConfig:
+        """Configuration of the network."""
+        ...
 
     def __call__(self, codes_BCT: Tensor, chosen_BPT: Tensor, /) -> Tensor:
         """Codes (B, C, T) with the mask token V -> logits (N, V) where `chosen_BPT` is true, by codebook, item, frame.

@@ -54,10 +54,12 @@ class DataFolder:
 
     @property
     def files(self) -> Path:
+        """Folder of the files that were sent in or made."""
         return self.path / "files"
 
     @property
     def jobs(self) -> Path:
+        """Folder of the jobs' working folders."""
         return self.path / "jobs"
 
     def table(self) -> JobTable:

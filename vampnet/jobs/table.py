@@ -103,6 +103,7 @@ class JobRow:
 
     @property
     def is_finished(self) -> bool:
+        """True for a job that is done, failed or cancelled."""
         return self.state in FINISHED
 
 
@@ -158,6 +159,7 @@ class JobTable:
             raise JobError(f"{path} cannot be used as a job table: {error}") from None
 
     def close(self) -> None:
+        """Release the file."""
         self._db.close()
 
     def _migrate(self) -> None:
@@ -353,6 +355,7 @@ class JobTable:
         self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", dataclasses.astuple(worker))
 
     def forget_worker(self, worker_id: str) -> None:
+        """Remove a worker's row."""
         self._db.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
 
     def workers(self, seen_within_s: float = 30.0) -> list[WorkerRow]:

@@ -57,4 +57,5 @@ class ModelConfig:
 
     @property
     def mask_token(self) -> int:
+        """Index of the mask token, one above the last code."""
         return self.vocab_size

@@ -170,6 +170,7 @@ class RMSNorm(nn.RMSNorm):
     """RMS norm whose weight takes the input's number format: PyTorch has a fused kernel only where both agree."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis to a root mean square of 1, then scale."""
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
@@ -185,6 +186,7 @@ class TransformerLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, bias_HTT: Tensor) -> Tensor:
+        """Pre-norm attention and feed-forward with residual sums; the shape (B, T, D) stays."""
         x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), bias_HTT))
         return x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
 
@@ -204,6 +206,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x_BTD: Tensor, bias_HTT: Tensor) -> Tensor:
+        """Self-attention with position bias (H, T, T); the shape (B, T, D) stays."""
         x_BTD = _as_weight(x_BTD, self.query)
         query_BHTd = self._split(self.query(x_BTD))
         key_BHTd = self._split(self.key(x_BTD))
@@ -239,6 +242,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(2 * dim, dim, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """Gated feed-forward on the last axis; the shape (B, T, D) stays."""
         value, gate = self.up(_as_weight(x_BTD, self.up)).chunk(2, dim=-1)
         return self.down(value * F.gelu(gate, approximate="tanh"))
 

@@ -41,6 +41,7 @@ class Theme:
 
     @property
     def n_samples(self) -> int:
+        """Length in samples."""
         return self.samples.shape[1]
 
     def events(self, kind: str, start_s: float, stop_s: float) -> Sequence[float]:
@@ -99,6 +100,7 @@ class ThemedSource:
         self.n_samples = self.end + n_after
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
+        """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         yield from _turns(self.before, self.channels, min(first, self.n_before), self.n_before, self.n_before)
         if first < self.end:
             yield from self.source.blocks(max(first - self.n_before, 0), exact)

@@ -12,7 +12,7 @@ from tests.support.tiny import tone
 from vampnet.audio.files import Audio, write
 from vampnet.errors import AudioError, CorpusError
 from vampnet.evaluation.experiments.excerpts import (
-    Excerpt,
+    EvaluationExcerpt,
     check_disjoint,
     choose_excerpts,
     excerpts_digest,
@@ -59,14 +59,14 @@ def test_read_is_the_stretch_as_mono(folder: Path) -> None:
     assert rate_hz == 16000 and np.allclose(samples[0], whole[start : start + 16000], atol=1e-4)
     assert read_excerpt(excerpt, 8000)[0].shape == (1, 8000)
     with pytest.raises(AudioError, match="cannot be read any more"):
-        read_excerpt(Excerpt("/nowhere/a.wav", "", 0.0, 1.0))
+        read_excerpt(EvaluationExcerpt("/nowhere/a.wav", "", 0.0, 1.0))
 
 
 def test_digest_names_content_not_place(folder: Path, tmp_path: Path) -> None:
     one = choose_excerpts(folder, 2, 1.0, seed=0)
     for e in one:
         (tmp_path / Path(e.path).name).write_bytes(Path(e.path).read_bytes())
-    moved = [Excerpt(str(tmp_path / Path(e.path).name), e.digest, e.start_s, e.length_s) for e in one]
+    moved = [EvaluationExcerpt(str(tmp_path / Path(e.path).name), e.digest, e.start_s, e.length_s) for e in one]
     assert excerpts_digest(moved) == excerpts_digest(one) != excerpts_digest(one[:1])
 
 

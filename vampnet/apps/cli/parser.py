@@ -57,6 +57,7 @@ class CommandParser(argparse.ArgumentParser):
         return flags
 
     def error(self, message: str) -> NoReturn:
+        """Raise a parser's message as SettingsError."""
         raise SettingsError(self._plain(message))
 
     def _hint(self) -> str:

@@ -62,6 +62,7 @@ class Guard:
         self._most_bytes = int(config.max_upload_mb * 1e6) + _ROOM_FOR_FORM
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection; web sockets are refused."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":

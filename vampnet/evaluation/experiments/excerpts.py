@@ -28,7 +28,7 @@ PIECE_KEYS, ARTIST_KEYS = ("piece", "title"), ("artist", "composer")
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class EvaluationExcerpt:
     """Excerpt of a file."""
 
     path: str
@@ -65,7 +65,9 @@ class Disjointness:
         )
 
 
-def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_most: bool = False) -> list[Excerpt]:
+def choose_excerpts(
+    folder: str | Path, n: int, length_s: float, seed: int, at_most: bool = False
+) -> list[EvaluationExcerpt]:
     """`n` excerpts of a folder: first one of each file, in an order drawn by seed, then a second one of each, ...
 
     They do not overlap, and a larger `n` only adds to the list. Files that are too short are left out, and excerpts
@@ -79,7 +81,7 @@ def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_m
     order = [files[k] for k in rng.permutation(len(files))]
     counts = {path: int(probe(path).duration_s / length_s + 1e-9) for path in order}
     waiting = deque(_find_sounding(path, rng.permutation(counts[path]), length_s) for path in order)
-    chosen: list[Excerpt] = []
+    chosen: list[EvaluationExcerpt] = []
     while waiting and len(chosen) < n:
         places = waiting.popleft()
         if (excerpt := next(places, None)) is not None:
@@ -93,16 +95,16 @@ def choose_excerpts(folder: str | Path, n: int, length_s: float, seed: int, at_m
     return chosen
 
 
-def _find_sounding(path: Path, slots: Sequence[int] | np.ndarray, length_s: float) -> Iterator[Excerpt]:
+def _find_sounding(path: Path, slots: Sequence[int] | np.ndarray, length_s: float) -> Iterator[EvaluationExcerpt]:
     """Excerpts of a file in this order, silent ones left out."""
     digest = sha256_of(path)[:16]
     for slot in slots:
-        excerpt = Excerpt(str(path), digest, round(int(slot) * length_s, 3), length_s)
+        excerpt = EvaluationExcerpt(str(path), digest, round(int(slot) * length_s, 3), length_s)
         if float(np.abs(read_excerpt(excerpt)[0]).max()) >= SILENT:
             yield excerpt
 
 
-def read_excerpt(excerpt: Excerpt, sample_rate_hz: int | None = None) -> tuple[Samples, int]:
+def read_excerpt(excerpt: EvaluationExcerpt, sample_rate_hz: int | None = None) -> tuple[Samples, int]:
     """The excerpt mixed to mono (1, S), at its own rate or another one, and the rate."""
     try:
         with soundfile.SoundFile(excerpt.path) as file:
@@ -117,7 +119,7 @@ def read_excerpt(excerpt: Excerpt, sample_rate_hz: int | None = None) -> tuple[S
     return resample(padded, rate_hz, target_hz), target_hz
 
 
-def check_disjoint(excerpts: list[Excerpt], training: str | Path | None) -> Disjointness:
+def check_disjoint(excerpts: list[EvaluationExcerpt], training: str | Path | None) -> Disjointness:
     """Make sure that no piece (nor artist, where both sides name them) was trained on.
 
     `training`: a folder of audio, with or without an `index.jsonl`; an `index.jsonl`; or a text file with a SHA-256 or
@@ -189,7 +191,7 @@ def _index(path: Path) -> dict[str, Any]:
         raise CorpusError(f"{path}: not an index of music ({type(error).__name__}: {error})") from None
 
 
-def excerpts_digest(excerpts: list[Excerpt]) -> str:
+def excerpts_digest(excerpts: list[EvaluationExcerpt]) -> str:
     """Names a list of excerpts by content: files' hashes, starts and lengths, not where the files lie."""
     text = json.dumps([(e.digest, e.start_s, e.length_s) for e in excerpts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ from vampnet.evaluation.experiments import worker
 from vampnet.evaluation.experiments.cache import BatchResult, concatenate, content_key, load_result, result_path
 from vampnet.evaluation.experiments.conditions import opus_missing
 from vampnet.evaluation.experiments.config import EvaluationConfig
-from vampnet.evaluation.experiments.excerpts import Excerpt, excerpts_digest
+from vampnet.evaluation.experiments.excerpts import EvaluationExcerpt, excerpts_digest
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, condition_to_dict
 from vampnet.evaluation.experiments.source_digest import source_digest
 from vampnet.evaluation.experiments.worker import BatchTask, example_paths, run_task
@@ -46,7 +46,7 @@ Progress = Callable[[str, int, int], None]
 class RunResult:
     """Measurements of all conditions on all excerpts of a run."""
 
-    excerpts: tuple[Excerpt, ...]
+    excerpts: tuple[EvaluationExcerpt, ...]
     """Excerpts that every condition was run on: all, unless time ran out."""
     embeddings: tuple[str, ...]
     """Ids."""
@@ -83,7 +83,7 @@ def code_digest() -> str:
 
 def run(
     experiments: Sequence[Experiment],
-    excerpts: Sequence[Excerpt],
+    excerpts: Sequence[EvaluationExcerpt],
     settings: EvaluationConfig,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -120,7 +120,10 @@ def run(
 
 
 def _plan(
-    wanted: dict[str, Condition], excerpts: Sequence[Excerpt], settings: EvaluationConfig, base: dict[str, Any]
+    wanted: dict[str, Condition],
+    excerpts: Sequence[EvaluationExcerpt],
+    settings: EvaluationConfig,
+    base: dict[str, Any],
 ) -> list[list[BatchTask]]:
     """The tasks of each batch: the one that prepares it, then the conditions, long ones first."""
     folder, batches = Path(settings.folder), []

@@ -21,7 +21,7 @@ from vampnet.evaluation.embeddings.registry import open_embedding
 from vampnet.evaluation.experiments.cache import BatchResult, load_reference, save_reference, save_result
 from vampnet.evaluation.experiments.conditions import ConditionOutputs, run_condition
 from vampnet.evaluation.experiments.config import EvaluationConfig
-from vampnet.evaluation.experiments.excerpts import Excerpt, read_excerpt
+from vampnet.evaluation.experiments.excerpts import EvaluationExcerpt, read_excerpt
 from vampnet.evaluation.experiments.experiment import Condition
 from vampnet.evaluation.experiments.measures import Reference, analyse_excerpts, embed, measure_outputs
 from vampnet.generation.pipeline import Pipeline, load_pipeline
@@ -36,7 +36,7 @@ class BatchTask:
     """One condition, or the preparation (None), on one batch."""
 
     condition: Condition | None
-    batch: tuple[Excerpt, ...]
+    batch: tuple[EvaluationExcerpt, ...]
     first: int
     """Number of the batch's first excerpt."""
     path: str
@@ -92,7 +92,7 @@ class _Worker:
         ]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  (a worker lives as long as its process)
-    def reference(self, batch: tuple[Excerpt, ...], prepared: str) -> Reference:
+    def reference(self, batch: tuple[EvaluationExcerpt, ...], prepared: str) -> Reference:
         """The batch, from the cache of an earlier task if it is there."""
         path, codec = Path(prepared).with_suffix(".reference.npz"), self.model.codec
         audio_BS = np.stack([_read_levelled(e, codec.sample_rate_hz) for e in batch])
@@ -110,7 +110,7 @@ def _worker(settings: EvaluationConfig) -> _Worker:
     return _Worker(settings)
 
 
-def _read_levelled(excerpt: Excerpt, rate_hz: int) -> Samples:
+def _read_levelled(excerpt: EvaluationExcerpt, rate_hz: int) -> Samples:
     """Mono (S,) at the loudness that the codec hears, peaks at most at full scale."""
     samples, _ = read_excerpt(excerpt, rate_hz)
     peak = max(float(np.abs(samples).max()), 1e-9)
