@@ -261,8 +261,8 @@ class _Batch:
 
 def _make_nothing() -> Run[list[Variation]]:
     """A run that makes nothing, in the place of a job that could not begin."""
+    yield from ()  # a generator
     return []
-    yield  # a generator
 
 
 def _interrupted(job: FileJob) -> Interrupted:

@@ -24,9 +24,7 @@ from vampnet.generation.progress import Progress
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = ("queued", "running", "done", "failed", "cancelled")
 FINISHED = (DONE, FAILED, CANCELLED)
-MAX_TRIES = 3
-_BUSY_S = 30.0
-_PROGRESS_EVERY_S = 0.05
+MAX_TRIES, _BUSY_S, _PROGRESS_EVERY_S = 3, 30.0, 0.05
 
 _MIGRATIONS = (
     """
