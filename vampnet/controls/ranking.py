@@ -14,23 +14,16 @@ import numpy as np
 
 from vampnet.audio.files import Audio
 from vampnet.controls.charts import ChordSpan
+from vampnet.controls.config import FOLLOWED
 from vampnet.controls.extraction import ExtractionConfig, extract_controls
 from vampnet.controls.harmony import keys_agree
 from vampnet.controls.signals import Controls, Floats
 from vampnet.controls.timeline import read_beats
-from vampnet.errors import SettingsError
 
 BEAT_WINDOW_S = 0.07
 """A beat counts as kept when it lies this close."""
 TEMPO_TOLERANCE = 0.04
 """Tempi agree within this share."""
-FOLLOWED = {
-    "beats": ("beat_phase", "bar_phase", "tempo_bpm", "metre"),
-    "rhythm": ("onset_low", "onset_high"),
-    "chords": ("chords", "chroma", "bass_chroma", "key"),
-    "melody": ("melody",),
-}
-"""Controls behind each word of `--follow`."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +52,8 @@ class Agreement:
         return float(np.mean(values)) if values else 0.0
 
 
-def follow(controls: Controls, text: str) -> Controls:
-    """The part of controls that `--follow` names: "beats,chords". Raises SettingsError for an unknown word."""
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in FOLLOWED]
-    if unknown or not names:
-        raise SettingsError(f"follow is {text!r}, but must be some of {', '.join(FOLLOWED)}, divided by commas")
+def keep_followed(controls: Controls, names: Sequence[str]) -> Controls:
+    """The part of controls behind some words of FOLLOWED, such as "beats" and "chords"."""
     return controls.keep_only(*(control for name in names for control in FOLLOWED[name]))
 
 

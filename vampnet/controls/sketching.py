@@ -21,8 +21,9 @@ from vampnet.audio.files import Audio
 from vampnet.audio.units import samples_to_frames, seconds_to_samples
 from vampnet.config import check
 from vampnet.controls.composed import controls_of_truth
+from vampnet.controls.config import HumConfig, TapConfig
 from vampnet.controls.melody import split_notes, trace_voice
-from vampnet.controls.names import parse_key, suggest
+from vampnet.controls.names import parse_key
 from vampnet.controls.onsets import Hit, find_hits
 from vampnet.controls.signals import CODEC_HOP, CODEC_RATE_HZ, Controls
 from vampnet.controls.spectra import RATE_HZ
@@ -37,7 +38,6 @@ DRUM_PITCHES = {"kick": 36, "snare": 38, "hat": 42}
 """General MIDI drum that plays each kind of hit."""
 TAP_DB = 20.0
 """Onset strength of a hit in the controls of a sketch, dB."""
-DEFAULT_LEAD = "synth lead"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,27 +124,23 @@ def plan_sketch(words: ControlWords) -> SketchPlan:
     )
 
 
-def sketch_drums(audio: Audio, *, seed: int = 0, tightness: float = 0.0, bpm: float | None = None) -> Sketch:
+def sketch_drums(audio: Audio, config: TapConfig = TapConfig(), *, seed: int = 0) -> Sketch:
     """Drums that play a tapped or beatboxed rhythm: low hits are kicks, bright ones hats, the rest snares.
 
     Args:
         audio: the rhythm, one sound per hit.
+        config: whether hits are moved to a grid.
         seed: sets the kit.
-        tightness: how far hits are moved to the grid of sixteenths of `bpm`, 0 (as played) to 1.
-        bpm: tempo of that grid, counted from the first hit; needed for a tightness above 0.
 
     Returns:
         A sketch as long as the audio, at its rate. Raises AudioError where no hit is heard.
     """
-    check("tightness", tightness, 0.0, 1.0)
-    if tightness > 0.0 and bpm is None:
-        raise SettingsError(f"tightness is {tightness:g}, but hits can only be moved to the grid of a tempo; give bpm")
     hits = find_hits(audio)
     if not hits:
         raise AudioError("no hits were heard in the audio; tap or beatbox closer to the microphone")
-    hits = _tighten(hits, tightness, bpm)
+    hits = _tighten(hits, config)
     notes = tuple((hit.time_s, 0.1, DRUM_PITCHES[hit.drum], hit.velocity) for hit in hits)
-    result = _render_tracks(audio, (Track("drums", "drums", 0, True, True, notes),), seed, bpm)
+    result = _render_tracks(audio, (Track("drums", "drums", 0, True, True, notes),), seed, config.bpm)
     bands = [
         paint_onsets([(hit.time_s, TAP_DB) for hit in hits if (hit.drum == "kick") == is_low], result.controls)
         for is_low in (True, False)
@@ -153,33 +149,26 @@ def sketch_drums(audio: Audio, *, seed: int = 0, tightness: float = 0.0, bpm: fl
     return dataclasses.replace(result, controls=controls)
 
 
-def sketch_lead(
-    audio: Audio, *, seed: int = 0, instrument: str = DEFAULT_LEAD, transpose: int = 0, key: str | None = None
-) -> Sketch:
+def sketch_lead(audio: Audio, config: HumConfig = HumConfig(), *, seed: int = 0) -> Sketch:
     """A lead instrument that plays a hummed, sung or whistled line.
 
     Args:
         audio: the line, one voice alone.
+        config: instrument, transposition, and a key that notes are fitted to.
         seed: sets the patch.
-        instrument: one of the composer's instruments with a pitch.
-        transpose: semitones, -36 to 36.
-        key: tonic and mode; notes outside of its scale move to the nearest tone of it. None: as hummed.
 
     Returns:
         A sketch as long as the audio, at its rate. Raises AudioError where no pitch is heard.
     """
-    check("transpose", transpose, -36, 36)
-    pitched = [name for name, chosen in INSTRUMENTS.items() if chosen.voice]
-    if instrument not in pitched:
-        raise SettingsError(f"instrument {instrument!r} cannot play a line; {suggest(instrument, pitched, 60)}")
     notes = hummed_notes(audio)
     if not notes:
         raise AudioError("no pitch was heard in the audio; hum one note at a time, closer to the microphone")
-    notes = tuple((start, end, _fit_to_key(pitch, key) + transpose) for start, end, pitch in notes)
+    notes = tuple((start, end, _fit_to_key(pitch, config.key) + config.transpose) for start, end, pitch in notes)
     played: tuple[PieceNote, ...] = tuple(
         (start, end - start, int(np.clip(pitch, 0, 127)), 96) for start, end, pitch in notes
     )
-    track = Track(instrument, "melody", INSTRUMENTS[instrument].program, False, True, played)
+    name = config.instrument
+    track = Track(name, "melody", INSTRUMENTS[name].program, False, True, played)
     result = _render_tracks(audio, (track,), seed, None)
     controls = dataclasses.replace(result.controls, melody=paint_melody(notes, result.controls.times_s))
     return dataclasses.replace(result, controls=controls)
@@ -203,21 +192,20 @@ def _render_tracks(audio: Audio, tracks: tuple[Track, ...], seed: int, bpm: floa
     return Sketch(Audio(samples, audio.sample_rate_hz), frames, words, seed, False)
 
 
-def _tighten(hits: tuple[Hit, ...], tightness: float, bpm: float | None) -> tuple[Hit, ...]:
-    if bpm is None or not tightness:
+def _tighten(hits: tuple[Hit, ...], config: TapConfig) -> tuple[Hit, ...]:
+    if config.bpm is None or not config.tightness:
         return hits
-    check("bpm", bpm, 30.0, 300.0)
-    step_s, first_s = 15.0 / bpm, hits[0].time_s
+    step_s, first_s = 15.0 / config.bpm, hits[0].time_s
     moved = []
     for hit in hits:
         grid_s = first_s + round((hit.time_s - first_s) / step_s) * step_s
-        moved.append(dataclasses.replace(hit, time_s=hit.time_s + tightness * (grid_s - hit.time_s)))
+        moved.append(dataclasses.replace(hit, time_s=hit.time_s + config.tightness * (grid_s - hit.time_s)))
     return tuple(moved)
 
 
-def _fit_to_key(pitch: float, key: str | None) -> float:
+def _fit_to_key(pitch: float, key: str) -> float:
     """The nearest tone of a key's scale, the lower of two; the pitch itself without a key."""
-    if key is None:
+    if not key:
         return pitch
     from synthcorpus.compose.styles import MODES
 

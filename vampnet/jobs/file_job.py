@@ -21,6 +21,7 @@ from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
 from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
 from vampnet.compression.container import VampReader, open_vamp
+from vampnet.controls.sketching import sketch_drums, sketch_lead
 from vampnet.errors import AudioError
 from vampnet.generation.progress import Report
 from vampnet.generation.run import Run
@@ -28,15 +29,19 @@ from vampnet.jobs.check import subtype_of
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.journal import WindowJournal, part_path
 from vampnet.jobs.request import (
+    DEFAULT_PROMPT,
     DEFAULT_THEME,
     LIKE_PROMPT,
+    NEW_S,
     DecompressRequest,
     GenerateRequest,
+    HumRequest,
     InpaintRequest,
     LoopRequest,
     OutpaintRequest,
     Request,
     StretchRequest,
+    TapRequest,
     TelephoneRequest,
     VampRequest,
     request_to_json,
@@ -51,6 +56,7 @@ from vampnet.tasks.loop import cut_bars, events_of, loop
 from vampnet.tasks.model import VampNet
 from vampnet.tasks.out_of_domain import warning
 from vampnet.tasks.outpaint import outpaint
+from vampnet.tasks.sketched import generate_to_words, keep_sketch, note_sketch, sketch_words, take_sketch
 from vampnet.tasks.stretch import stretch
 from vampnet.tasks.task import Session, Variation, Workspace
 from vampnet.tasks.telephone import telephone
@@ -262,11 +268,7 @@ class FileJob:
     def _run(self, session: Session) -> Run[Variation]:
         request, source = self.request, self.source
         if isinstance(request, GenerateRequest):
-            if request.like:
-                return generate_like(
-                    session, read(request.like), request.seconds, parse_prompt(request.prompt or LIKE_PROMPT)
-                )
-            return generate(session, request.seconds, parse_prompt(request.theme or DEFAULT_THEME))
+            return self._generate(session, request)
         if isinstance(request, DecompressRequest):
             assert self._reader is not None
             return decompress(session, self._reader, any_model=request.any_model)
@@ -278,11 +280,37 @@ class FileJob:
             return inpaint(session, source, request.regions, parse_prompt(request.prompt), beats)
         if isinstance(request, OutpaintRequest):
             return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme))
+        if isinstance(request, (TapRequest, HumRequest)):
+            return self._play(session, request)
         if isinstance(request, StretchRequest):
             return stretch(session, source, request.factor)
         assert isinstance(request, TelephoneRequest)
         beats = find_beats(request.beats, source)
         return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
+
+    def _generate(self, session: Session, request: GenerateRequest) -> Run[Variation]:
+        seconds = request.seconds or NEW_S
+        if request.like:
+            return generate_like(session, read(request.like), seconds, parse_prompt(request.prompt or LIKE_PROMPT))
+        if request.words.is_empty:
+            return generate(session, seconds, parse_prompt(request.theme or DEFAULT_THEME))
+        made = sketch_words(session, request.words, request.seconds)
+        if request.sketch == "only":
+            return take_sketch(session, made)
+        if request.sketch == "keep":
+            keep_sketch(self.outputs[request.numbers.index(session.number)], made.audio)
+        return generate_to_words(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT))
+
+    def _play(self, session: Session, request: TapRequest | HumRequest) -> Run[Variation]:
+        audio = read(request.input)
+        if isinstance(request, TapRequest):
+            made = sketch_drums(audio, request.tap, seed=session.seed)
+        else:
+            made = sketch_lead(audio, request.hum, seed=session.seed)
+        if not request.prompt:
+            return take_sketch(session, made)
+        note_sketch(session, made)
+        return vamp(session, MemorySource(made.audio), parse_prompt(request.prompt))
 
     def _loop(self, request: LoopRequest) -> Run[list[Variation]]:
         audio = read(request.input)

@@ -28,8 +28,12 @@ from vampnet.prompts.time import parse_region
 
 GROUPS = {
     "": "What to make",
+    "words": "Words",
+    "tap": "Drums",
+    "hum": "Lead",
     "variations": "Variations",
     "beats": "Beats",
+    "steering": "Choosing",
     "compression": "Compression",
     "sampling": "Sampling",
     "model": "Model",

@@ -18,6 +18,8 @@ from typing import Any, ClassVar
 from vampnet.beats.config import BeatsConfig
 from vampnet.compression.config import CompressionConfig
 from vampnet.config import check_settings, from_dict, json_schema, nearest, setting
+from vampnet.controls.config import HumConfig, SteeringConfig, TapConfig
+from vampnet.controls.words import ControlWords
 from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.models.choice import ModelChoice
@@ -28,6 +30,8 @@ DEFAULT_PROMPT = "periodic(7)"
 """Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
 DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
 """What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
+NEW_S = 10.0
+"""Length of new music where none is given, seconds."""
 LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
 """What is kept of a clip whose style is taken up."""
 
@@ -94,6 +98,8 @@ class VampRequest(Request):
     """What is kept: a prompt such as 'beats(after=75ms) & codebooks(3)', or a preset (`vampnet prompts`)."""
     beats: BeatsConfig = BeatsConfig()
     """Where beats are, or what finds them."""
+    steering: SteeringConfig = SteeringConfig()
+    """Which of several candidates is kept."""
     compat: str = setting("", choices=("", "reference"))
     """'reference' prepares and cuts audio as the authors' code does."""
 
@@ -145,30 +151,47 @@ class OutpaintRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest(Request):
-    """Make new music, from nothing or in the style of a clip."""
+    """Make new music: from nothing, in the style of a clip, or to words."""
 
     task: ClassVar[str] = "generate"
     needs_input: ClassVar[bool] = False
 
-    seconds: float = setting(10.0, low=0.1, high=3600.0)
-    """Length of the new audio, 0.1 to 3600 s."""
+    words: ControlWords = ControlWords()
+    """Tempo, key, chords, metre, bars, style and instruments; a sketch to them is re-imagined."""
+    seconds: float | None = setting(None, low=0.1, high=3600.0)
+    """Length of the new audio, 0.1 to 3600 s; by default 10, with words 8 bars, which loop."""
     like: str = ""
     """Path of a clip whose style is taken up."""
     prompt: str = ""
-    """What is kept of the clip; by default 'periodic(32) | beats(after=75ms)'."""
+    """What is kept: of the clip, by default 'periodic(32) | beats(after=75ms)', or of the sketch, 'periodic(7)'."""
+    sketch: str = setting("", choices=("", "only", "keep"))
+    """With words: 'only' writes the sketch as it is, 'keep' writes it beside the output (OUT.sketch.wav)."""
     theme: str = ""
     """Without a clip, beyond 10 s: what is kept of the opening's bars, looped; by default that of continue."""
 
     def _check(self) -> None:
         if self.input and not self.like:
             raise SettingsError("generate takes no input; name a clip whose style is taken up in `like`")
-        if self.prompt and not self.like:
-            raise PromptError("prompt says what is kept of a clip; name the clip in `like`")
+        if not self.words.is_empty:
+            self._check_words()
+        elif self.sketch:
+            raise SettingsError(f"sketch is {self.sketch!r}, but there are no words to sketch; give `bpm` or `chords`")
+        elif self.prompt and not self.like:
+            raise PromptError("prompt says what is kept of a clip or a sketch; name a clip in `like`, or give words")
         if self.theme and self.like:
             raise PromptError("theme is for music from nothing; what is kept of a clip says `prompt`")
         for text in (self.prompt, self.theme):
             if text:
                 check_prompt(text)
+
+    def _check_words(self) -> None:
+        for name, value in (("like", self.like), ("theme", self.theme)):
+            if value:
+                raise SettingsError(f"{name} is {value!r}, but music to words begins with a sketch; leave one out")
+        if self.words.bars is not None and self.seconds is not None:
+            raise SettingsError(
+                f"bars is {self.words.bars} and seconds is {self.seconds:g}, but only one of them can be given"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +243,38 @@ class TelephoneRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TapRequest(Request):
+    """Turn a tapped or beatboxed rhythm into drums of the same length."""
+
+    task: ClassVar[str] = "tap"
+
+    tap: TapConfig = TapConfig()
+    """How hits become drums."""
+    prompt: str = ""
+    """What is kept when the model re-imagines the drums; by default they stay as they are sketched."""
+
+    def _check(self) -> None:
+        if self.prompt:
+            check_prompt(self.prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumRequest(Request):
+    """Turn a hummed, sung or whistled line into a lead instrument of the same length."""
+
+    task: ClassVar[str] = "hum"
+
+    hum: HumConfig = HumConfig()
+    """How the line becomes a lead."""
+    prompt: str = ""
+    """What is kept when the model re-imagines the lead; by default it stays as it is sketched."""
+
+    def _check(self) -> None:
+        if self.prompt:
+            check_prompt(self.prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompressRequest(Request):
     """Make a small .vamp file of some of the tokens; the others are generated when it is opened."""
 
@@ -259,6 +314,8 @@ REQUESTS: dict[str, type[Request]] = {
         LoopRequest,
         StretchRequest,
         TelephoneRequest,
+        TapRequest,
+        HumRequest,
         CompressRequest,
         DecompressRequest,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,21 @@ from vampnet.device import select_device
 from vampnet.errors import Cancelled, Interrupted, VampnetError
 from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import Run, WindowRequest, drive
+from vampnet.jobs.best_of import choose_outputs
 from vampnet.jobs.check import check_job, subtype_of
 from vampnet.jobs.done_list import DoneList
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.flags import command_of
-from vampnet.jobs.request import CompressRequest, DecompressRequest, InpaintRequest, OutpaintRequest, Request
+from vampnet.jobs.request import (
+    CompressRequest,
+    DecompressRequest,
+    InpaintRequest,
+    OutpaintRequest,
+    Request,
+    VampRequest,
+)
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult
+from vampnet.jobs.sketch_job import is_sketch_alone, write_sketches
 from vampnet.models.bundle import load_codec
 from vampnet.storage import whole_file
 from vampnet.tasks.compress import compress, decode_whole, needs_model, rates_of
@@ -91,10 +101,15 @@ def run_job(
         return _compress(request, outputs[0], model, report)
     if isinstance(request, DecompressRequest) and read_header(request.input).generation is None:
         return _decode(request, outputs[0], model, report)
+    if is_sketch_alone(request):
+        return write_sketches(request, outputs)
     if model is None:
         if report is not None:
             report(Progress("load", 0, 1, 0.0))
         model = load_model(request)
+    if isinstance(request, VampRequest) and request.steering.is_on:
+        run = functools.partial(run_job, model=model, resume=resume, report=report, cancelled=cancelled)
+        return choose_outputs(request, outputs, run, plot)
     with FileJob(request, outputs, model, resume=resume, report=report, cancelled=cancelled) as job:
         try:
             job.check_domain()

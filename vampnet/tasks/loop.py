@@ -46,11 +46,14 @@ def loop(
     numbers: tuple[int, ...],
     prompt: Prompt,
     beats: Events | TrackerConfig | None = None,
+    *,
+    first: int = 1,
 ) -> Run[list[Variation]]:
     """Variations of a loop (its samples from the first to the last are one turn of it), by their numbers from 1.
 
     Each has the loop's rate, channels, number of samples and loudness. The end of any leads into any start,
-    since all share the seam of variation 1, which is always made. Raises SettingsError for audio of other lengths.
+    since all share the seam of variation `first`, which is always made.
+    Raises SettingsError for audio of other lengths.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
     model = workspace.model
@@ -63,14 +66,14 @@ def loop(
         turn = _resample_turn(audio.samples, n_frames * hop) * np.float32(gain)
         codes_NCT = _encode_turn(model, turn, n_frames)
     events = EventFinder(MemorySource(audio), beats)
-    first = workspace.session(1)
-    others = [workspace.session(number) for number in numbers if number != 1]
+    opener = workspace.session(first)
+    others = [workspace.session(number) for number in numbers if number != first]
     n_parts = 2 + len(others)
     for session in (first, *others):
         session.counts_as = 0  # all of it is one piece of work
-    first_keep_CT = first.keep(prompt, n_frames, events)
-    first_NCT = yield from _generate_first(first, codes_NCT, first_keep_CT, n_parts)
-    made = {1: (first, first_keep_CT, first_NCT)}
+    first_keep_CT = opener.keep(prompt, n_frames, events)
+    first_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts)
+    made = {first: (opener, first_keep_CT, first_NCT)}
     seam_T = _seam(model, n_frames)
     shared_NCT = torch.where(seam_T, first_NCT, codes_NCT)
     for part, session in enumerate(others):

@@ -5,7 +5,8 @@ import pytest
 
 from vampnet.audio.files import Audio
 from vampnet.controls.charts import parse_chart
-from vampnet.controls.ranking import Agreement, beat_agreement, chord_overlap, compare_controls, follow, rank
+from vampnet.controls.config import SteeringConfig
+from vampnet.controls.ranking import Agreement, beat_agreement, chord_overlap, compare_controls, keep_followed, rank
 from vampnet.controls.signals import Controls
 from vampnet.controls.timeline import trace_phase
 from vampnet.errors import SettingsError
@@ -78,8 +79,11 @@ def test_the_candidate_with_the_wanted_rhythm_comes_first():
 
 def test_follow_takes_the_named_part():
     controls = Controls(10, key="D minor", tempo_bpm=96.0, melody=np.zeros(10, np.float32))
-    assert follow(controls, "beats").names == ("tempo_bpm",)
-    assert follow(controls, "chords, melody").names == ("melody", "key")
-    for wrong in ("", "drums", "beats;chords"):
+    assert keep_followed(controls, SteeringConfig("beats").split()[1]).names == ("tempo_bpm",)
+    assert keep_followed(controls, SteeringConfig("song.wav:chords, melody").split()[1]).names == ("melody", "key")
+    assert SteeringConfig("a:b.wav:beats").split() == ("a:b.wav", ("beats",))
+    assert not SteeringConfig().is_on and not SteeringConfig(best_of=1).is_on
+    assert SteeringConfig(best_of=8).split() == ("", ("beats", "chords")) and SteeringConfig("beats").n_candidates == 4
+    for wrong in ("drums", "beats;chords", "song.wav:", ","):
         with pytest.raises(SettingsError, match="beats, rhythm, chords, melody"):
-            follow(controls, wrong)
+            SteeringConfig(wrong)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vampnet.audio.files import Audio
+from vampnet.controls.config import HumConfig, TapConfig
 from vampnet.controls.onsets import find_hits
 from vampnet.controls.sketching import hummed_notes, sketch, sketch_drums, sketch_lead
 from vampnet.controls.words import ControlWords
@@ -86,12 +87,12 @@ def test_taps_become_drums_at_the_same_times():
 
 def test_hits_can_be_moved_to_the_grid():
     audio, _ = beatbox("b.t.k.t", step_s=0.13)
-    made = sketch_drums(audio, tightness=1.0, bpm=120.0)
+    made = sketch_drums(audio, TapConfig(tightness=1.0, bpm=120.0))
     onsets = made.controls.signal("onset_low") + made.controls.signal("onset_high")
     starts = np.flatnonzero(onsets) / made.controls.frames_per_s
     assert starts - starts[0] == pytest.approx([0.0, 0.25, 0.5, 0.75], abs=0.02)
-    with pytest.raises(SettingsError, match="give bpm"):
-        sketch_drums(audio, tightness=0.5)
+    with pytest.raises(SettingsError, match="give `bpm`"):
+        TapConfig(tightness=0.5)
 
 
 def test_a_hit_on_the_first_sample_is_heard():
@@ -105,7 +106,7 @@ def test_humming_becomes_a_lead():
     notes = hummed_notes(audio)
     assert [note[2] for note in notes] == [60, 62, 67, 67]
     assert [note[0] for note in notes] == pytest.approx([0.0, 0.4, 1.0, 1.5], abs=0.07)
-    made = sketch_lead(audio, instrument="flute", transpose=12)
+    made = sketch_lead(audio, HumConfig(instrument="flute", transpose=12))
     assert made.audio.n_samples == audio.n_samples
     melody = made.controls.signal("melody")
     assert set(np.unique(melody)) == {0.0, 72.0, 74.0, 79.0}
@@ -115,7 +116,7 @@ def test_humming_becomes_a_lead():
 
 def test_a_key_corrects_notes_outside_of_it():
     audio = hum((61, 0.4), (66, 0.4))
-    made = sketch_lead(audio, key="C major")
+    made = sketch_lead(audio, HumConfig(key="C major"))
     assert set(np.unique(made.controls.signal("melody"))) - {0.0} == {60.0, 65.0}
 
 
@@ -126,6 +127,6 @@ def test_nothing_heard_is_said():
     with pytest.raises(AudioError, match="no pitch"):
         sketch_lead(silence)
     with pytest.raises(SettingsError, match="did you mean flute"):
-        sketch_lead(silence, instrument="flut")
+        HumConfig(instrument="flut")
     with pytest.raises(SettingsError, match="drums"):
-        sketch_lead(silence, instrument="drums")
+        HumConfig(instrument="drums")

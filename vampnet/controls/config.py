@@ -1,0 +1,96 @@
+"""Settings of taps and hummed lines, checked without importing numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synthcorpus.instruments import INSTRUMENTS
+from vampnet.config import check_settings, setting
+from vampnet.controls.names import key_text, parse_key, suggest
+from vampnet.errors import SettingsError
+
+DEFAULT_LEAD = "synth lead"
+
+
+@dataclass(frozen=True)
+class TapConfig:
+    """How a tapped rhythm becomes drums."""
+
+    bpm: float | None = setting(None, low=30.0, high=300.0)
+    """Tempo of the grid that hits are moved to, counted from the first hit, 30 to 300."""
+    tightness: float = setting(0.0, low=0.0, high=1.0)
+    """How far hits are moved to the grid of sixteenths, 0 (as played) to 1; needs a tempo."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.tightness > 0.0 and self.bpm is None:
+            raise SettingsError(
+                f"tightness is {self.tightness:g}, but hits can only be moved to the grid of a tempo; give `bpm`"
+            )
+
+
+@dataclass(frozen=True)
+class HumConfig:
+    """How a hummed line becomes a lead."""
+
+    instrument: str = DEFAULT_LEAD
+    """Instrument that plays the line, such as flute or violin."""
+    transpose: int = setting(0, low=-36, high=36)
+    """Semitones that the line is moved by, -36 to 36."""
+    key: str = ""
+    """Tonic and mode; notes outside of its scale move to the nearest tone of it. By default as hummed."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        pitched = [name for name, chosen in INSTRUMENTS.items() if chosen.voice]
+        if self.instrument not in pitched:
+            hint = suggest(self.instrument, pitched, 60)
+            raise SettingsError(f"instrument {self.instrument!r} cannot play a line; {hint}")
+        if self.key:
+            object.__setattr__(self, "key", key_text(*parse_key(self.key)))
+
+
+FOLLOWED: dict[str, tuple[str, ...]] = {
+    "beats": ("beat_phase", "bar_phase", "tempo_bpm", "metre"),
+    "rhythm": ("onset_low", "onset_high"),
+    "chords": ("chords", "chroma", "bass_chroma", "key"),
+    "melody": ("melody",),
+}
+"""Controls behind each word of `follow`."""
+DEFAULT_FOLLOW, DEFAULT_BEST_OF = "beats,chords", 4
+"""What is followed where only best_of is given, and how many candidates are made where only follow is."""
+
+
+@dataclass(frozen=True)
+class SteeringConfig:
+    """How variations are chosen by what can be heard in them; which tokens are kept stays the prompt's business."""
+
+    follow: str = ""
+    """Follow beats, rhythm, chords or melody (commas between) of the input, or of a file: FILE:beats,chords."""
+    best_of: int = setting(0, low=0, high=100)
+    """Make so many candidates and keep those that follow best; by default 4 where something is followed."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        _, names = self.split()
+        unknown = [name for name in names if name not in FOLLOWED]
+        if unknown or (self.follow and not names):
+            raise SettingsError(
+                f"follow is {self.follow!r}, but must be some of {', '.join(FOLLOWED)}, with commas between; "
+                "FILE:beats follows another file than the input"
+            )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether candidates are compared at all."""
+        return bool(self.follow) or self.best_of > 1
+
+    @property
+    def n_candidates(self) -> int:
+        """How many candidates are made."""
+        return self.best_of or DEFAULT_BEST_OF
+
+    def split(self) -> tuple[str, tuple[str, ...]]:
+        """The file that is followed (empty: the input), and what of it."""
+        file, _, text = (self.follow or (DEFAULT_FOLLOW if self.best_of > 1 else "")).rpartition(":")
+        return file, tuple(name.strip().lower() for name in text.split(",") if name.strip())
