@@ -56,7 +56,7 @@ from vampnet.tasks.loop import cut_bars, events_of, loop
 from vampnet.tasks.model import VampNet
 from vampnet.tasks.out_of_domain import warning
 from vampnet.tasks.outpaint import outpaint
-from vampnet.tasks.sketched import generate_to_words, keep_sketch, note_sketch, sketch_words, take_sketch
+from vampnet.tasks.sketched import keep_sketch, reimagine, sketch_words, take_sketch
 from vampnet.tasks.stretch import stretch
 from vampnet.tasks.task import Session, Variation, Workspace
 from vampnet.tasks.telephone import telephone
@@ -299,7 +299,7 @@ class FileJob:
             return take_sketch(session, made)
         if request.sketch == "keep":
             keep_sketch(self.outputs[request.numbers.index(session.number)], made.audio)
-        return generate_to_words(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT))
+        return reimagine(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT))
 
     def _play(self, session: Session, request: TapRequest | HumRequest) -> Run[Variation]:
         audio = read(request.input)
@@ -309,8 +309,7 @@ class FileJob:
             made = sketch_lead(audio, request.hum, seed=session.seed)
         if not request.prompt:
             return take_sketch(session, made)
-        note_sketch(session, made)
-        return vamp(session, MemorySource(made.audio), parse_prompt(request.prompt))
+        return reimagine(session, made, parse_prompt(request.prompt))
 
     def _loop(self, request: LoopRequest) -> Run[list[Variation]]:
         audio = read(request.input)

@@ -177,7 +177,7 @@ class GenerateRequest(Request):
         elif self.sketch:
             raise SettingsError(f"sketch is {self.sketch!r}, but there are no words to sketch; give `bpm` or `chords`")
         elif self.prompt and not self.like:
-            raise PromptError("prompt says what is kept of a clip or a sketch; name a clip in `like`, or give words")
+            raise PromptError("prompt says what is kept of a clip or a sketch; name the clip in `like`, or give words")
         if self.theme and self.like:
             raise PromptError("theme is for music from nothing; what is kept of a clip says `prompt`")
         for text in (self.prompt, self.theme):

@@ -69,8 +69,8 @@ def loop(
     opener = workspace.session(first)
     others = [workspace.session(number) for number in numbers if number != first]
     n_parts = 2 + len(others)
-    for session in (first, *others):
-        session.counts_as = 0  # all of it is one piece of work
+    for session in (opener, *others):
+        session.counts_as = 0 if others else first  # all of it is one piece of work
     first_keep_CT = opener.keep(prompt, n_frames, events)
     first_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts)
     made = {first: (opener, first_keep_CT, first_NCT)}

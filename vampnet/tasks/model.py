@@ -10,12 +10,16 @@ from typing import Literal, overload
 
 import torch
 
+from vampnet.audio.files import Audio
 from vampnet.audio.inputs import AudioLike, as_audio
 from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import VampReader, open_vamp
 from vampnet.config import check
+from vampnet.controls.config import HumConfig, TapConfig
+from vampnet.controls.sketching import sketch_drums, sketch_lead
+from vampnet.controls.words import ControlWords
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.pipeline import Pipeline, load_pipeline
@@ -29,6 +33,7 @@ from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop
 from vampnet.tasks.outpaint import outpaint
+from vampnet.tasks.sketched import as_words, generate_to_words
 from vampnet.tasks.stretch import stretch
 from vampnet.tasks.task import Session, Variation, Workspace
 from vampnet.tasks.telephone import telephone
@@ -36,6 +41,8 @@ from vampnet.tasks.vamp import vamp
 
 DEFAULT_PROMPT = "periodic(7)"
 """Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
+NEW_S = 10.0
+"""Length of new music where none is given, seconds."""
 DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
 """What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
 LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
@@ -161,30 +168,39 @@ class VampNet(Pipeline):
         return self.outpaint(audio, after_s=seconds, n=n, theme=theme, sampling=sampling, report=report)
 
     @overload
-    def generate(self, *, seconds: float = ..., like: AudioLike | None = ..., n: Literal[1] = 1,
+    def generate(self, *, seconds: float | None = ..., like: AudioLike | None = ..., n: Literal[1] = 1,
+                 words: ControlWords | str | None = ...,
                  prompt: PromptLike | None = ..., theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
                  report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
-    def generate(self, *, n: int, seconds: float = ..., like: AudioLike | None = ..., prompt: PromptLike | None = ...,
+    def generate(self, *, n: int, seconds: float | None = ..., like: AudioLike | None = ...,
+                 words: ControlWords | str | None = ..., prompt: PromptLike | None = ...,
                  theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
                  report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def generate(
         self,
         *,
-        seconds: float = 10.0,
+        seconds: float | None = None,
         like: AudioLike | None = None,
+        words: ControlWords | str | None = None,
         n: int = 1,
         prompt: PromptLike | None = None,
         theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
         report: Report | None = None,
     ) -> Variations:
-        """Make new music, from nothing or in the style of a clip.
+        """Make new music: from nothing, in the style of a clip, or to words.
 
         >>> model.generate(seconds=20, like="clip.wav")
+        >>> model.generate(words="bpm(96), key(D minor), chords(Dm7 | G7 | Cmaj7 A7), bars(8), style(funk)")
 
-        `prompt` is what is kept of the clip; `theme` is what music from nothing keeps of its own opening, looped.
+        `prompt` is what is kept of the clip, or of the sketch that is made to the words; `theme` is what music from
+        nothing keeps of its own opening, looped. By default 10 s, and with words 8 bars, which loop.
         """
+        if words is not None:
+            said, kept = as_words(words, like), as_prompt(prompt or DEFAULT_PROMPT)
+            return self._run(n, sampling, report, lambda session: generate_to_words(session, said, seconds, kept))
+        seconds = NEW_S if seconds is None else seconds
         if like is None:
             own, kept = as_prompt(theme or "nothing"), as_prompt(prompt or "nothing")
             return self._run(n, sampling, report, lambda session: generate(session, seconds, own, kept))
@@ -225,9 +241,20 @@ class VampNet(Pipeline):
             made = run_all([loop(space, turn, numbers, kept, beats)], self.fill)[0]
         return made[0] if n == 1 else made
 
-    @overload
-    def stretch(self, audio: AudioLike, *, factor: float = ..., n: Literal[1] = 1, sampling: SamplingConfig = ...,
-                report: Report | None = ...) -> Variation: ...  # fmt: skip
+    def tap(self, audio: AudioLike, *, config: TapConfig = TapConfig(), seed: int = 0) -> Audio:
+        """Turn a tapped or beatboxed rhythm into drums of the same length; another seed gives another kit.
+
+        >>> model.tap("tapped.wav", config=TapConfig(bpm=96, tightness=0.8))
+        """
+        return sketch_drums(as_audio(audio), config, seed=seed).audio
+
+    def hum(self, audio: AudioLike, *, config: HumConfig = HumConfig(), seed: int = 0) -> Audio:
+        """Turn a hummed line into a lead instrument of the same length.
+
+        >>> model.hum("hummed.wav", config=HumConfig(instrument="flute", key="D minor"))
+        """
+        return sketch_lead(as_audio(audio), config, seed=seed).audio
+
     @overload
     def stretch(self, audio: AudioLike, *, n: int, factor: float = ..., sampling: SamplingConfig = ...,
                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip

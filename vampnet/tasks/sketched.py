@@ -16,7 +16,8 @@ from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events
 from vampnet.controls.sketching import Sketch, sketch
 from vampnet.controls.timeline import read_beats
-from vampnet.controls.words import ControlWords
+from vampnet.controls.words import ControlWords, parse_words
+from vampnet.errors import SettingsError
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
 from vampnet.tasks.loop import MAX_LOOP_S, loop
@@ -27,16 +28,25 @@ SKETCH_HZ = 44100
 """Sample rate of sketches to words, Hz."""
 
 
+def as_words(words: ControlWords | str, like: object) -> ControlWords:
+    """Words from words or their text. Raises SettingsError, also where a clip is given beside them."""
+    if like is not None:
+        raise SettingsError("like and words are both given, but music to words begins with a sketch; leave one out")
+    return parse_words(words) if isinstance(words, str) else words
+
+
 def sketch_words(session: Session, words: ControlWords, seconds: float | None) -> Sketch:
     """The sketch of a session: words and its own seed."""
     return sketch(words, sample_rate_hz=SKETCH_HZ, seed=session.seed, seconds=seconds)
 
 
-def generate_to_words(session: Session, made: Sketch, prompt: Prompt) -> Run[Variation]:
-    """New music to words: a sketch, re-imagined as far as the prompt keeps little of it.
+def generate_to_words(session: Session, words: ControlWords, seconds: float | None, prompt: Prompt) -> Run[Variation]:
+    """New music to words: a sketch, re-imagined as far as the prompt keeps little of it."""
+    return (yield from reimagine(session, sketch_words(session, words, seconds), prompt))
 
-    A sketch that loops gives a loop of exactly its length. Raises VampnetError as `sketch` and the tasks do.
-    """
+
+def reimagine(session: Session, made: Sketch, prompt: Prompt) -> Run[Variation]:
+    """A sketch re-imagined by the model; one that loops gives a loop of exactly its length."""
     note_sketch(session, made)
     events = events_of_sketch(made)
     if made.loops and made.audio.duration_s <= MAX_LOOP_S:
@@ -68,7 +78,7 @@ def events_of_sketch(made: Sketch) -> Events | None:
     if controls.beat_phase is None or controls.bar_phase is None:
         return None
     beats, bars = (read_beats(phase, controls.times_s) for phase in (controls.beat_phase, controls.bar_phase))
-    end_s = made.audio.duration_s
+    end_s = made.audio.duration_s - 0.01  # a beat on the end is the first one of the next turn
     return Events(*(tuple(time_s for time_s in times if time_s < end_s) for times in (beats, bars)))
 
 
