@@ -9,11 +9,11 @@ from pathlib import Path
 
 from vampnet.audio.files import Audio, AudioInfo, AudioWriter, probe, read
 from vampnet.controls.sketching import Sketch, sketch, sketch_drums, sketch_lead
+from vampnet.generation.config import variation_seed
 from vampnet.jobs.check import subtype_of
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import GenerateRequest, HumRequest, Request, TapRequest
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult, JobTimings
-from vampnet.seeds import variation_seed
 
 
 def is_sketch_alone(request: Request) -> bool:
