@@ -57,9 +57,9 @@ class Splice:
                     block = _laid_over(block, start, overlay)
             yield block
 
-    def excerpt(self, first: int, stop: int) -> Excerpt:
-        """Excerpt from sample `first` to `stop`."""
-        return Excerpt(self, first, stop)
+    def slice(self, first: int, stop: int) -> Slice:
+        """Samples `first` to `stop` - 1."""
+        return Slice(self, first, stop)
 
     def _beneath(self, first: int, exact: bool) -> Iterator[tuple[int, Samples]]:
         """Places and blocks without overlays."""
@@ -77,7 +77,7 @@ class Splice:
             yield start, np.zeros((self.channels, min(BLOCK_SAMPLES, stop - start)), np.float32)
 
 
-class Excerpt:
+class Slice:
     """Samples `first` to `stop` - 1 of a source."""
 
     def __init__(self, source: Source, first: int, stop: int) -> None:

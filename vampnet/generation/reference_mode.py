@@ -1,4 +1,4 @@
-"""What the VampNet authors' code does and the default here does not, for `compat="reference"`: to repeat their numbers.
+"""Reference mode: prepare and chunk audio as the authors' code does (`compat="reference"`), to repeat their numbers.
 
 * Before encoding: their resampler, the mean of all channels, their loudness meter, a gain to -24 LUFS that even silence
   gets, the peak limited to 1. The result is mono; here it is copied to all channels of the output.

@@ -1,4 +1,4 @@
-"""What runs the networks: PyTorch ("torch"), or OpenVINO ("openvino", the extra of that name), faster on many CPUs.
+"""OpenVINO as the runtime of the networks (the extra `openvino`), faster than PyTorch on many CPUs.
 
 OpenVINO compiles the layers of a network once, when it is first called, for any number of frames and items; what the
 first layer reads (codes to vectors) stays with PyTorch in float32. The logits are those of PyTorch up to rounding, in

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vampnet.audio.sources import Source
-from vampnet.audio.splice import Excerpt, Overlay, Splice
+from vampnet.audio.splice import Overlay, Slice, Splice
 from vampnet.audio.units import resampled_length, samples_to_frames, samples_to_seconds, seconds_to_samples
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.errors import SettingsError
@@ -48,7 +48,7 @@ def inpaint(
         session.span(number, len(spans))
         first, last = max(start - context, 0), min(stop + context, source.n_samples)
         seed = session.seed if number == 0 else stream_seed(session.seed, "region", number)
-        tokens = session.excerpt_tokens(Excerpt(splice, first, last))
+        tokens = session.excerpt_tokens(Slice(splice, first, last))
         keep_CT = keep_outside(session.model, tokens.n_frames, (start - first, stop - first), last - first, rate_hz)
         start_frame = round(first / rate_hz * session.model.codec.frames_per_s)
         keep_CT |= session.keep(prompt, tokens.n_frames, events, start_frame=start_frame, seed=seed)
@@ -69,8 +69,8 @@ def _overlay(session: Session, made: Variation, span: Span, first: int, fade: in
     return Overlay(start, stop, spool, *(n_fade if side else 0 for side in sides))
 
 
-def _beginning(splice: Splice, n_samples: int) -> Excerpt | None:
-    return Excerpt(splice, 0, n_samples) if n_samples else None
+def _beginning(splice: Splice, n_samples: int) -> Slice | None:
+    return Slice(splice, 0, n_samples) if n_samples else None
 
 
 def region_spans(regions: Sequence[tuple[float, float | None]], source: Source) -> list[Span]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vampnet.audio.samples import Audio
 from vampnet.audio.sources import Source
-from vampnet.audio.splice import Excerpt, Overlay, Splice
+from vampnet.audio.splice import Overlay, Slice, Splice
 from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
 from vampnet.controls.extraction import ExtractionConfig, extract_controls
@@ -46,7 +46,7 @@ def outpaint(
     end, n_parts = n_before + source.n_samples, bool(n_before) + bool(n_after)
     if n_after:
         session.span(0, n_parts)
-        excerpt = Excerpt(shown, end - known, splice.n_samples)
+        excerpt = Slice(shown, end - known, splice.n_samples)
         if not n_before:
             session.draft = lambda: source
         made = yield from _extend(
@@ -56,7 +56,7 @@ def outpaint(
         splice.overlays.append(Overlay(end - fade, splice.n_samples, new.spool, fade_in=fade))
     if n_before:
         session.span(n_parts - 1, n_parts)
-        excerpt = Excerpt(shown, 0, n_before + known)
+        excerpt = Slice(shown, 0, n_before + known)
         made = yield from _extend(session, excerpt, (0, n_before), 0, theme, stream_seed(own, "before"), None)
         new = session.spooled(made.sound, 0, n_before + fade)
         splice.overlays.append(Overlay(0, n_before + fade, new.spool, fade_out=fade))
@@ -91,7 +91,7 @@ def _note_bars(session: Session, bars: Theme) -> bool:
 
 def _extend(
     session: Session,
-    excerpt: Excerpt,
+    excerpt: Slice,
     span: Span,
     first: int,
     theme: Prompt,

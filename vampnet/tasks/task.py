@@ -1,4 +1,4 @@
-"""What all tasks share: the workspace of a job, the session of one variation, and the variation that comes out."""
+"""Workspace of a job, session of one variation, and the variation that comes out: shared by all tasks."""
 
 from __future__ import annotations
 

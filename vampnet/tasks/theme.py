@@ -14,7 +14,7 @@ import numpy as np
 
 from vampnet.audio.files import BLOCK_SAMPLES, Samples
 from vampnet.audio.sources import Source
-from vampnet.audio.splice import Excerpt
+from vampnet.audio.splice import Slice
 from vampnet.audio.units import samples_to_seconds, seconds_to_samples
 from vampnet.beats.events import Events
 from vampnet.beats.tracking import track_events
@@ -60,7 +60,7 @@ def find_theme(source: Source, at_end: bool = True) -> Theme:
     """
     rate_hz, n_heard = source.sample_rate_hz, min(seconds_to_samples(HEARD_S, source.sample_rate_hz), source.n_samples)
     first = source.n_samples - n_heard if at_end else 0
-    heard = np.concatenate(list(Excerpt(source, first, first + n_heard).blocks()), axis=1)
+    heard = np.concatenate(list(Slice(source, first, first + n_heard).blocks()), axis=1)
     found = track_events([heard], rate_hz, n_heard)
     length = seconds_to_samples(_length(found, samples_to_seconds(n_heard, rate_hz)), rate_hz)
     length = min(max(length, 1), n_heard)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.tiny import tone
 from vampnet.audio.files import Audio, write
 from vampnet.audio.sources import FileSource, MemorySource, Source
-from vampnet.audio.splice import Excerpt, Overlay, Splice
+from vampnet.audio.splice import Overlay, Slice, Splice
 from vampnet.audio.spool import Spool
 
 RATE = 44100
@@ -34,7 +34,7 @@ def test_overlays_lie_where_they_should() -> None:
         assert np.allclose(whole[64998:65006], [0.5, 0.5, 0.5625, 0.6875, 0.8125, 0.9375, 1, 1])
         assert np.allclose(whole[134997:135002], [1, 0.875, 0.625, 0.5, 0.5])
         for first, stop in ((0, 200150), (50, 101), (64999, 65003), (134999, 200110), (200120, 200150)):
-            assert np.array_equal(all_of(Excerpt(splice, first, stop))[0], whole[first:stop])
+            assert np.array_equal(all_of(Slice(splice, first, stop))[0], whole[first:stop])
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
@@ -47,6 +47,6 @@ def test_reading_from_the_middle(tmp_path: Path, ending: str) -> None:
 
 
 def test_an_excerpt_ends_where_it_should() -> None:
-    excerpt = Excerpt(ramp(200000), 65530, 131080)
+    excerpt = Slice(ramp(200000), 65530, 131080)
     for first in (0, 6, 65549, 65550, 65560):
         assert np.array_equal(all_of(excerpt, first)[0], np.arange(65530 + first, 131080)), first

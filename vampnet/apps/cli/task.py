@@ -1,4 +1,4 @@
-"""What the commands of all tasks share: their flags, the run of one or many files, what is printed."""
+"""Flags of the task commands, the run of one or many files, and what is printed: shared by all tasks."""
 
 from __future__ import annotations
 
