@@ -18,6 +18,7 @@ from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
 from vampnet.tasks.model import VampNet, load
+from vampnet.training import finetune as finetune_module
 from vampnet.training.data.token_dataset import open_tokens
 from vampnet.training.finetune import finetune
 from vampnet.training.finetune_config import FinetuneConfig
@@ -260,3 +261,18 @@ def test_fine_tuning_writes_over_nothing_of_the_users(bundle_folder: Path, tmp_p
             finetune(audio, output, bundle_folder, SMALL, device="cpu")
     assert (audio / "0.wav").read_bytes() == music and weights.read_bytes() == before
     assert [path.name for path in audio.iterdir()] == ["0.wav"]
+
+
+def test_reports_count_files_and_runs_know_their_music(bundle_folder: Path, tmp_path: Path) -> None:
+    audio, work = tones(tmp_path / "audio", 1), tmp_path / "run"
+    data = finetune_module._prepare(audio, work, load_bundle(bundle_folder), SMALL)
+    assert data.held_out is None and data.plain.names == ("0.wav",) and data.train.names == ("0.wav", "0.wav")
+    described = {"music": finetune_module._digests(audio)}
+    finetune_module._claim(work, described)
+    finetune_module._claim(work, described)
+    write(audio / "0.wav", Audio(np.zeros((1, 44100), np.float32), 44100))
+    with pytest.raises(SettingsError, match="other settings, another model or other music"):
+        finetune_module._claim(work, {"music": finetune_module._digests(audio)})
+    (work / "settings.json").write_text("{")
+    with pytest.raises(SettingsError, match=r"settings\.json: damaged"):
+        finetune_module._claim(work, described)
