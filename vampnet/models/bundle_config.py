@@ -11,10 +11,13 @@ from vampnet.codec.config import DacConfig, MagnitudeConfig
 from vampnet.config import from_dict
 from vampnet.errors import BundleError, SettingsError
 from vampnet.models.config import ModelConfig
-from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS
-from vampnet.models.weights import STORAGES
 from vampnet.storage import read_json
 
+FORMAT_VERSION = 1
+PARTS = ("codec", "coarse", "c2f")
+STORAGES = ("float32", "bfloat16", "int8")
+CODEC_CONFIGS: dict[str, type] = {"magnitude": MagnitudeConfig, "dac": DacConfig}
+"""Codec kind -> its settings."""
 MAX_CONFIG_BYTES = 1 << 20
 MAX_TEXT = 10_000
 """Longest text of a fact under "about", characters."""
@@ -76,16 +79,17 @@ def check_config(config: dict[str, Any], path: Path) -> BundleSettings:
 
 def _codec_settings(section: Any, path: Path) -> MagnitudeConfig | DacConfig:
     kind = section.get("kind") if isinstance(section, dict) else None
-    if not isinstance(kind, str) or kind not in CODECS:
-        raise BundleError(f"{path}: codec kind {kind!r:.40} is unknown; known: {', '.join(CODECS)}")
-    return _settings(CODECS[kind][0], section, "codec", path)
+    if not isinstance(kind, str) or kind not in CODEC_CONFIGS:
+        raise BundleError(f"{path}: codec kind {kind!r:.40} is unknown; known: {', '.join(CODEC_CONFIGS)}")
+    return _settings(CODEC_CONFIGS[kind], section, "codec", path)
 
 
 def _settings(kind: type, section: dict[str, Any], part: str, path: Path) -> Any:
     try:
         return from_dict(kind, section, f"{path}: {part}")
     except SettingsError as error:
-        raise BundleError(" ".join(str(error)[:400].split())) from None
+        text = " ".join(str(error)[:400].split())
+        raise BundleError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
 def _check_digests(config: dict[str, Any], path: Path) -> None:

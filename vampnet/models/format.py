@@ -11,14 +11,11 @@ from vampnet.codec.base import Codec
 from vampnet.codec.config import DacConfig, MagnitudeConfig
 from vampnet.codec.dac import DacCodec
 from vampnet.codec.magnitude import MagnitudeCodec
+from vampnet.models.bundle_config import FORMAT_VERSION, PARTS
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.models.weights import sha256_of
 
-FORMAT_VERSION = 1
-
-
-PARTS = ("codec", "coarse", "c2f")
-
+__all__ = ["CODECS", "FORMAT_VERSION", "PARTS", "Bundle"]
 
 CODECS: dict[str, tuple[type, Callable[[Any], Codec]]] = {
     "magnitude": (MagnitudeConfig, MagnitudeCodec),

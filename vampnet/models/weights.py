@@ -10,11 +10,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from vampnet.errors import BundleError
+from vampnet.models.bundle_config import STORAGES
 from vampnet.models.transformer import in_format
 from vampnet.storage import sha256_of_file
 
-STORAGES = ("float32", "bfloat16", "int8")
-
+__all__ = ["SCALE", "SMALL", "STORAGES", "pack", "sha256_of", "stored_shapes", "stored_tensors", "unpacked"]
 
 SCALE = "::scale"
 """Suffix of the key that holds an int8 tensor's row scales."""

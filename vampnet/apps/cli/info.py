@@ -156,9 +156,10 @@ def bundle_facts(name: str, verify: bool = False) -> Facts:
     folder = _bundle_folder(name)
     if not (folder / "config.json").exists():
         return _reference_facts(name)
-    from vampnet.storage import read_json, sha256_of_file
+    from vampnet.models.bundle_config import read_config
+    from vampnet.storage import sha256_of_file
 
-    config = read_json(folder / "config.json", BundleError)
+    config = read_config(folder)[0]
     try:
         codec, parts = config["codec"], [part for part in WEIGHTS if part in config]
         rate_hz, hop = codec["sample_rate_hz"], codec["hop"]
