@@ -176,6 +176,7 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
     ("arguments", "words"),
     [
         (["-o", "o.xyz"], "-o/--output: cannot write 'o.xyz'"),
+        (["-o", "o"], "-o/--output is o, whose ending does not say the format; write o.wav or o/"),
         (["-o", "o.wav", "--prompt", "peridic(7)"], "did you mean periodic?"),
         (["-o", "o.wav", "--random", "0.5"], "write --prompt 'random(0.5)'"),
         (["-o", "o.wav", "--top-p", "7"], "--top-p is 7.0, but must lie in"),
@@ -239,6 +240,7 @@ def test_what_can_be_checked_is_checked_before_torch_is_imported(folder: Path, t
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.split("vampnet: error: ")) == len(lines) + 1
+    assert "-o/--output: cannot write 'o.wav': compressed files end in .vamp" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["bad.safetensors"]
 
 

@@ -60,7 +60,12 @@ def format_ending(request: Request) -> str:
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """An output with the ending of --format. Raises SettingsError where its name has that of another format."""
+    """An output with the ending of --format. Raises SettingsError for a name with that of another format, or none."""
+    if not ending and not path.suffix:
+        raise SettingsError(
+            f"-o/--output is {path}, whose ending does not say the format; write {path}.wav or {path}/ (a folder), or "
+            "give --format"
+        )
     if not ending or path.suffix.lower() == ending:
         return path
     named, wanted = BY_ENDING.get(path.suffix.lower()), BY_ENDING.get(ending)

@@ -1,19 +1,27 @@
-"""Flags that are gone, and what to write in their place."""
+"""Flags that a command does not have any more, or not at all, and what to write in their place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from vampnet.errors import SettingsError
+from vampnet.jobs.flags import flags_of
 
 _PROMPT_FLAGS = ("--periodic", "--width", "--random", "--codebooks", "--keep")
 _UNORDERED = ("--order", "--remask")
 
 
 def refuse_removed(command: str, words: Sequence[str]) -> None:
-    """Raise SettingsError for a flag of 0.1 that is gone; the message shows the prompt that says the same."""
+    """Raise SettingsError for a flag of 0.1 that is gone; the message shows the prompt that says the same.
+
+    Also for flags of sampling where a .vamp file is opened, which holds them.
+    """
     words = words[: words.index("--")] if "--" in words else words
     names = [word.partition("=")[0] for word in words]
+    if command == "decompress":
+        stored = [flag.name for flag in flags_of("vamp") if flag.group == "sampling" and flag.name != "--seed"]
+        for name in sorted(set(names) & set(stored)):
+            raise SettingsError(f"{name} is stored in the .vamp file; only --seed can be chosen when it is opened")
     for name in _UNORDERED:
         if name in names:
             raise SettingsError(f"{name} is gone: no other order of unmasking was better; leave it out")

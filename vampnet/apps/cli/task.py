@@ -89,7 +89,8 @@ def run_task(command: TaskCommand, options: CommandOptions) -> None:
         check_choice(first.model)
         sources = _expand(inputs, display)
         if not is_folder([str(path) for path in sources] or [""], output):
-            call.run_one(sources[0] if sources else None, with_ending(Path(output), ending))
+            path = Path(output) if command.ending else with_ending(Path(output), ending)
+            call.run_one(sources[0] if sources else None, path)
         elif not sources:
             raise AudioError(f"-o/--output is {output}, a folder; name a file in it")
         else:

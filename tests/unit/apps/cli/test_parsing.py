@@ -110,6 +110,7 @@ def test_errors_of_a_settings_file_name_it(tmp_path: Path, text: str, words: str
         ("vamp a.wav -o b.wav --progress bra", "--progress is 'bra'"),
         ("vamp a.wav -o b.wav --format wva", "--format is 'wva', but must be one of wav,"),
         ("vamp a.wav -o b.wav --format flac", "--format is flac, but -o/--output b.wav ends in .wav"),
+        ("decompress a.vamp -o b.wav --steps 2", "--steps is stored in the .vamp file; only --seed can be chosen"),
         ("vamp a.wav -o - --variations 2", "-o/--output is - (standard output), which holds one file"),
         ("vamp a.wav -o b.wav --bundle no/where/here", "--bundle is 'no/where/here', which is no folder"),
         ("vamp a.wav -o b.wav --lora no.safetensors", "--lora: no.safetensors: no such adapter file"),
