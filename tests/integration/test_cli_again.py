@@ -32,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(line: list[str], capsys: pytest.CaptureFixture[str]) -> dict:
+    capsys.readouterr()  # what commands that were made again have printed
     split = line.index("--") if "--" in line else len(line)
     assert main([*line[:split], "--bundle", "bundle", "--json", *line[split:]]) == 0
     return json.loads(capsys.readouterr().out)
