@@ -93,7 +93,9 @@ def measure_start(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     server.start()
     try:
         answer_s = wait_for_answer(server.address, "/health")
+        answer_cpu_s = sum(server.processes()["web"].cpu_times()[:2])
         ready_s = answer_s + wait_for_answer(server.address, "/ready")
+        ready_cpu_s = sum(sum(p.cpu_times()[:2]) for role, p in server.processes().items() if role != "web")
         began = time.monotonic()
         with Client(server.address) as client:
             client.submit(request(0), options.clip).wait()
@@ -101,7 +103,10 @@ def measure_start(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         mb = {role.split("-")[0]: round(p.memory_info().rss / 1e6) for role, p in server.processes().items()}
     finally:
         server.stop()
-    return {"first_answer_s": answer_s, "model_ready_s": ready_s, "first_result_s": first_s, "memory_mb": mb}
+    return {
+        "first_answer_s": answer_s, "first_answer_cpu_s": answer_cpu_s, "model_ready_s": ready_s,
+        "worker_cpu_s": ready_cpu_s, "first_result_s": first_s, "load_average": os.getloadavg()[0], "memory_mb": mb,
+    }  # fmt: skip
 
 
 def request(seed: int) -> dict[str, Any]:
@@ -151,8 +156,9 @@ class _Clients:
             seed, began = chance.randrange(SEEDS), time.monotonic()
             job: RemoteJob | None = None
             try:
-                job = _patiently(lambda seed=seed: client.submit(request(seed), self._clip))
-                (made,) = _patiently(job.wait)
+                submitted: RemoteJob = _patiently(lambda seed=seed: client.submit(request(seed), self._clip))
+                job = submitted
+                (made,) = _patiently(submitted.wait)
                 how = "right" if _patiently(lambda made=made: made.content) == self._expected[seed] else "wrong"
                 self.latencies_s.append(time.monotonic() - began)
             except VampnetError as error:
@@ -229,6 +235,7 @@ def _summary(clients: _Clients, took_s: float) -> dict[str, Any]:
     errors = sorted({how for _, how in clients.ended} - {"right", "wrong"})
     times = sorted(clients.latencies_s)
     return {
+        "load_average": os.getloadavg()[0],
         "jobs": len(clients.ended),
         "right": sum(how == "right" for _, how in clients.ended),
         "wrong": sum(how == "wrong" for _, how in clients.ended),

@@ -108,7 +108,9 @@ class _JobWorker:
                     time.sleep(nap_s)
         finally:
             self._finished.set()
+            self._heart.join()
             self.table.forget_worker(self.id)
+            self.table.close()
 
     def stop(self) -> None:
         """Claim no more, and give back what is not finished in time."""

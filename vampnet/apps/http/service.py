@@ -44,6 +44,7 @@ class Service:
         self._worker = worker or worker_command
         self.crew = Crew(self._command, config.workers, grace_s=config.grace_s + 5.0)
         self._tables = threading.local()
+        self._opened: list[JobTable] = []
         self.table.counts()  # the file is made, or refused, before anything is started
 
     @property
@@ -51,6 +52,7 @@ class Service:
         """This thread's connection to the job table."""
         if not hasattr(self._tables, "table"):
             self._tables.table = self.folder.table()
+            self._opened.append(self._tables.table)
         return self._tables.table
 
     @contextlib.asynccontextmanager
@@ -66,6 +68,8 @@ class Service:
                 task.cancel()
             self.probe.close()
             await asyncio.to_thread(self.crew.stop)
+            for table in self._opened:
+                table.close()
 
     async def _expire(self) -> None:
         while True:
