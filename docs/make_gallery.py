@@ -18,7 +18,9 @@ from matplotlib import colormaps
 from PIL import Image
 
 from vampnet.apps.cli.main import main as vampnet
+from vampnet.audio.files import probe
 from vampnet.audio.plot import plot_vamp
+from vampnet.audio.units import samples_to_frames
 from vampnet.tasks.compress import kept_prompt
 from vampnet.tasks.model import load
 
@@ -91,10 +93,10 @@ def draw_small(bundle: str, folder: Path, picture: Path) -> None:
     arguments[arguments.index("-o") + 1] = str(small)
     run([*arguments, "--seed", "1", "--bundle", bundle])
     run(["decompress", str(small), "-o", str(out), "--bundle", bundle])
-    model = load(bundle)
-    prompt = kept_prompt(4, 2)
-    mask_CT = model.mask(prompt, round(16 * model.codec.frames_per_s), 1)
-    plot_vamp(picture, ROOT / "examples" / "loop.wav", out, mask_CT, f"compress, decompress: {prompt}")
+    model, prompt = load(bundle), kept_prompt(4, 2)
+    n_frames = samples_to_frames(probe(out).n_samples, model.codec.hop)
+    keep_CT, loop = model.keep(prompt, n_frames, 1), ROOT / "examples" / "loop.wav"
+    plot_vamp(picture, loop, out, keep_CT, f"compress, decompress: {prompt}", model.codec.frames_per_s)
 
 
 def run(arguments: list[str]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import itertools
 import shutil
 import subprocess
@@ -32,19 +33,18 @@ import torch
 from vampnet.audio.files import Audio, read, write
 from vampnet.audio.folders import audio_files_in
 from vampnet.audio.mel import mel_distance
-from vampnet.audio.sources import FileSource
+from vampnet.audio.sources import FileSource, MemorySource
 from vampnet.codec.base import Codec
 from vampnet.compression.adaptive import AdaptiveCoder
 from vampnet.compression.config import CompressionConfig
-from vampnet.compression.container import VampReader
 from vampnet.compression.entropy import FlatCoder, StaticCoder, levels_of, pack_levels
 from vampnet.compression.tokens import block_frames_of
 from vampnet.evaluation.embeddings.builtin import MelStatistics
 from vampnet.evaluation.metrics.frechet import Moments, frechet_distance
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.tokens import encode
-from vampnet.tasks.compress import compress, decompress, report_of
-from vampnet.tasks.model import load
+from vampnet.tasks.compress import compress
+from vampnet.tasks.model import VampNet, load
 from vampnet.training.data.wave_dataset import levelled_excerpt
 
 CODEBOOKS, PERIODS, OPUS_KBPS = (1, 2, 4, 8, 14), (1, 2, 4, 8, 16), (6, 8, 12, 16, 24, 32)
@@ -121,26 +121,23 @@ def measure(coded: Coded, sets: dict[str, list[Audio]], judge: MelStatistics) ->
     return rows
 
 
-def vamp_coder(model: Any, n_kept: int, period: int, sampling: SamplingConfig) -> Coded:
+def vamp_coder(model: VampNet, n_kept: int, period: int, sampling: SamplingConfig) -> Coded:
     def coded(excerpt: Audio) -> tuple[np.ndarray, int]:
-        data = compress(excerpt, model, CompressionConfig(n_kept, period), sampling)
-        return decompress(data, model)[0].samples, len(data)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "a.vamp"
+            kept = CompressionConfig(n_kept, period)
+            report = model.compress(excerpt, path, compression=kept, sampling=sampling)
+            return model.decompress(path).audio.samples, report.n_bytes
 
     return coded
 
 
-def rates_of(model: Any, n_kept: int, period: int) -> dict[str, Any]:
+def rates_of(model: VampNet, n_kept: int, period: int) -> dict[str, Any]:
     """The formulas' rates for mono: of the kept tokens at 10 bits, and the paper's label."""
-    data = compress(Audio(np.zeros((1, 4410), np.float32), 44100), model, CompressionConfig(n_kept, period))
-    report = report_of(VampReader(_file(data), "").header, len(data), model.codec)
+    silence = Audio(np.zeros((1, 4410), np.float32), 44100)
+    report = compress(MemorySource(silence), io.BytesIO(), model, CompressionConfig(n_kept, period))
     label = report.paper_label_bps
     return {"kept_tokens_bps": round(report.kept_bps, 1), "paper_label_bps": "" if np.isinf(label) else round(label, 1)}
-
-
-def _file(data: bytes) -> Any:
-    import io
-
-    return io.BytesIO(data)
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -191,7 +188,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=SamplingConfig().steps, help="of generation, coarse")
     parser.add_argument("--c2f-steps", type=int, default=SamplingConfig().c2f_steps)
     options = parser.parse_args()
-    model, sampling = load(options.bundle, "cpu"), SamplingConfig(steps=options.steps, c2f_steps=options.c2f_steps)
+    model, sampling = (
+        load(options.bundle, device="cpu"),
+        SamplingConfig(steps=options.steps, c2f_steps=options.c2f_steps),
+    )
     if options.files:
         coding_table(options.audio, options.files, model.codec)
     if not options.excerpts:

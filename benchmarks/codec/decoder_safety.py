@@ -24,14 +24,13 @@ from benchmarks.tables import report, table
 from vampnet.audio.files import Audio, read, write
 from vampnet.audio.folders import audio_files_in
 from vampnet.audio.loudness import gain_to, measure, soft_limit
-from vampnet.audio.output_format import restored
+from vampnet.audio.output_format import RestoredSource
 from vampnet.audio.sources import MemorySource
 from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
 from vampnet.codec.chunked import BLOCK_FRAMES
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.tokens import material_of
-from vampnet.prompts.parts import Nothing
+from vampnet.generation.tokens import tokens_of
 from vampnet.tasks.model import VampNet, load
 from vampnet.training.data.wave_dataset import levelled_excerpt
 
@@ -67,10 +66,9 @@ def kinds(codec: Codec, codes_1CT: Tensor, generator: torch.Generator) -> Iterat
 
 def generated(model: VampNet, seed: int) -> Tensor:
     """Codes (1, C, T) from nothing."""
-    n_frames = round(SECONDS * model.codec.frames_per_s)
-    codes_NCT = torch.zeros(1, model.codec.n_codebooks, n_frames, dtype=torch.int32)
-    mask_CT = model.mask(Nothing(), n_frames, seed)
-    return model.generate(codes_NCT, mask_CT[None], SamplingConfig(seed=seed), [seed])[0].long().cpu()
+    made = model.generate(seconds=SECONDS, sampling=SamplingConfig(seed=seed)).codes
+    assert made is not None
+    return made.long()
 
 
 def statistics(audio_S: Tensor, whole_S: Tensor, edges: list[int], rate_hz: int) -> dict[str, float]:
@@ -125,14 +123,14 @@ def written(codec: Codec, path: Path, lufs: float | None) -> dict[str, str]:
     samples = audio.samples[:, : int(SECONDS * audio.sample_rate_hz)]
     if lufs is not None:
         samples = soft_limit(samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs)))
-    material = material_of(MemorySource(Audio(samples, audio.sample_rate_hz)), codec)
-    target, codes_NCT = material.target, torch.cat(list(material.codes(0)), dim=2)
+    tokens = tokens_of(MemorySource(Audio(samples, audio.sample_rate_hz)), codec)
+    target, codes_NCT = tokens.output, tokens.codes()
     assert target.lufs is not None
-    with Spool(material.n_items) as spool:
+    with Spool(tokens.n_items) as spool:
         for block in codec.decode_blocks(codes_NCT.long()):
             spool.add(block.float().cpu().numpy())
         decoded = np.concatenate(list(spool.blocks()), axis=1)
-        out = np.concatenate(list(restored(spool, codec.sample_rate_hz, target)), axis=1)
+        out = np.concatenate(list(RestoredSource(spool, codec.sample_rate_hz, target).blocks()), axis=1)
     before = float(np.abs(decoded).max()) * gain_to(measure(decoded, codec.sample_rate_hz), target.lufs)
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +174,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="Markdown file; JSON is written beside it")
     options = parser.parse_args()
     torch.set_grad_enabled(False)
-    model = load(options.bundle, "cpu")
+    model = load(options.bundle, device="cpu")
     codec, generator = model.codec, torch.Generator().manual_seed(0)
     found: dict[str, list[dict[str, float]]] = {"original": []}
     files = audio_files_in(options.audio)[: options.excerpts]

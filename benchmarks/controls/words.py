@@ -88,7 +88,7 @@ def vamp(sketch_path: Path, output: Path, prompt: str, seed: int) -> None:
     import vampnet
 
     model = vampnet.load()
-    made = model.loop(read(sketch_path), prompt=prompt, seed=seed)
+    made = model.loop(read(sketch_path), prompt=prompt, sampling=vampnet.SamplingConfig(seed=seed))
     write(output, made.audio)
 
 

@@ -32,10 +32,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vampnet.audio.files import Audio, write
+from vampnet.audio.sources import MemorySource
 from vampnet.codec.dac import DacCodec
 from vampnet.device import inference_dtype
 from vampnet.errors import DependencyError
 from vampnet.generation.config import SamplingConfig
+from vampnet.generation.run import run_all
 from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
@@ -43,6 +45,8 @@ from vampnet.models.openvino import OpenVinoNetwork
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.parts import Nothing
 from vampnet.tasks.model import VampNet, load
+from vampnet.tasks.task import Workspace
+from vampnet.tasks.vamp import vamp as vamp_task
 
 COARSE_FRAMES, C2F_FRAMES, SECONDS = 575, 173, 10.0
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -150,7 +154,7 @@ def rows(bundle: Bundle, folder: str, steps: int) -> Iterator[Row]:
         name = formats()[-1]
         model = None  # the one before may go first
         try:
-            model = load(folder, "cpu", backend=backend)
+            model = load(folder, device="cpu", backend=backend)
         except DependencyError:
             continue
         yield Row(f"vamp 10 s, {steps} steps, {backend}", name, lambda m=model: vamp(m, noise(), steps), 0.0, once=True)
@@ -164,7 +168,9 @@ def noise() -> Audio:
 
 def vamp(model: VampNet, audio: Audio, steps: int) -> None:
     """All tokens anew, with as many coarse-to-fine steps as the authors take."""
-    timings = model.vamp(audio, Nothing(), SamplingConfig(steps=steps, c2f_steps=2)).timings
+    with Workspace(model, SamplingConfig(steps=steps, c2f_steps=2)) as space:
+        run_all([vamp_task(space.session(1), MemorySource(audio), Nothing())], model.fill)
+        timings = space.clock.timings(audio.duration_s)
     print(f"  encode {timings.encode_s:.1f} s, coarse {timings.coarse_s:.1f} s, c2f {timings.c2f_s:.1f} s, ", end="")
     print(f"decode {timings.decode_s:.1f} s")
 
@@ -174,14 +180,14 @@ def agreement(bundle: Bundle, steps: int = 12) -> Iterator[str]:
     model = bundle.coarse
     assert model is not None
     codes_BCT = masked_codes(model, COARSE_FRAMES)
-    mask_BCT = codes_BCT == model.config.mask_token
+    keep_BCT = codes_BCT != model.config.mask_token
     drawn: dict[int, Tensor] = {}
     for backend, name, network in networks(bundle, "coarse"):
         shares = []
         for n_steps in (1, steps):
-            tokens_BCT = fill(network, codes_BCT, mask_BCT, SamplingConfig(), [0], n_steps)
+            tokens_BCT = fill(network, codes_BCT, keep_BCT, SamplingConfig(), [0], n_steps)
             expected_BCT = drawn.setdefault(n_steps, tokens_BCT)  # the first network is PyTorch in float32
-            shares.append(f"{float((tokens_BCT == expected_BCT)[mask_BCT].float().mean()):7.1%}")
+            shares.append(f"{float((tokens_BCT == expected_BCT)[~keep_BCT].float().mean()):7.1%}")
         yield f"{backend + ' ' + name:<16}{shares[0]:>12}{shares[1]:>12}"
 
 
@@ -197,7 +203,7 @@ def memory_mib() -> dict[str, int]:
 def report_loading(folder: str) -> None:
     """Seconds and memory to load the model as a vamp does; first of all, as the peak is that of the whole process."""
     before, started = memory_mib(), time.perf_counter()
-    model = load(folder, "cpu")
+    model = load(folder, device="cpu")
     took_s, after = time.perf_counter() - started, memory_mib()
     files_mib = sum(p.stat().st_size for p in Path(folder).iterdir() if p.suffix in (".pth", ".safetensors")) / 2**20
     print(f"loaded {files_mib:.0f} MiB of weights in {took_s:.1f} s, networks in {str(model.dtype).split('.')[1]}")
@@ -221,7 +227,9 @@ def report_cold_start(folder: str) -> None:
         write(source, noise())
         command = [sys.executable, "-m", "vampnet.apps.cli.main", "vamp", str(source), "-o", f"{scratch}/out.wav"]
         started = time.perf_counter()
-        process = subprocess.Popen([*command, "--bundle", folder, "--steps", "1"], stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*command, "--bundle", folder, "--steps", "1", "--progress", "json"], stderr=subprocess.PIPE
+        )
         assert process.stderr is not None
         seen, moments = b"", {}
         while len(moments) < 2 and (piece := os.read(process.stderr.fileno(), 4096)):

@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from vampnet.tasks.in_memory import generate, outpaint
-from vampnet.tasks.takes import DEFAULT_THEME
 
 from benchmarks.tables import report, table
 from vampnet.audio.files import Audio, Samples, read
@@ -30,7 +28,7 @@ from vampnet.evaluation.metrics.harmony import KeyEstimate, chroma_of, key_agree
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s, spectral_flux_db
 from vampnet.evaluation.metrics.rhythm import rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.generation.config import SamplingConfig
-from vampnet.tasks.model import VampNet, load
+from vampnet.tasks.model import DEFAULT_THEME, VampNet, load
 
 PART_S, OPENING_S = 10.0, 4.0
 SILENT_DB, DRONE_SHARE = 40.0, 0.2
@@ -99,8 +97,8 @@ def made(
     for number, opening in enumerate(openings):
         sampling = replace(sampling, seed=number)
         for free, theme in (("", DEFAULT_THEME), (", free", None)):
-            yield f"from nothing{free}", generate(model, seconds, sampling=sampling, theme=theme).audio
-            whole = outpaint(model, opening, after_s=seconds - OPENING_S, sampling=sampling, theme=theme).audio
+            yield f"from nothing{free}", model.generate(seconds=seconds, sampling=sampling, theme=theme).audio
+            whole = model.outpaint(opening, after_s=seconds - OPENING_S, sampling=sampling, theme=theme).audio
             yield f"from 4 s{free}", cut(whole, opening.n_samples, whole.n_samples)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from vampnet.audio.files import Audio, read
 from vampnet.beats.events import Events
 from vampnet.generation.config import SamplingConfig
-from vampnet.tasks.loop import cut_bars, loop
+from vampnet.tasks.loop import cut_bars
 from vampnet.tasks.model import load
 
 FRAME = 256
@@ -49,13 +49,14 @@ def main() -> None:
     parser.add_argument("--variations", type=int, default=3)
     parser.add_argument("--bundle", default="default")
     options = parser.parse_args()
-    model, sampling = load(options.bundle, "cpu"), SamplingConfig(steps=12, c2f_steps=4)
+    model, sampling = load(options.bundle, device="cpu"), SamplingConfig(steps=12, c2f_steps=4)
     rows: dict[str, list[tuple[float, float]]] = {"input": [], "self": [], "cross": []}
     lines = (options.corpus / "index.jsonl").read_text().splitlines()[: options.loops]
     for line in map(json.loads, lines):
         rhythm = Events(tuple(line["beats"]), tuple(line["downbeats"]))
         cut = cut_bars(read(options.corpus / line["file"]), rhythm, 2)
-        made = [m.audio for m in loop(model, cut, options.variations, sampling=sampling)]
+        found = model.loop(cut, n=options.variations, sampling=sampling)
+        made = [m.audio for m in (found if isinstance(found, list) else [found])]
         rows["input"].append(at_join(cut, cut))
         for i, one in enumerate(made):
             for j, other in enumerate(made):

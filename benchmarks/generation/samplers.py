@@ -118,14 +118,14 @@ def fill_rescored(
 
 
 def filled(network: TokenNetwork, codes_CT: Tensor, period: int, way: Way, seed: int) -> Tensor:
-    mask_CT = ~periodic(codes_CT[None], torch.Generator(), period)[0]
+    keep_CT = periodic(codes_CT[None], torch.Generator(), period)[0]
     if way.rescored:
-        return fill_rescored(network, codes_CT, mask_CT, way, torch.Generator().manual_seed(seed))
+        return fill_rescored(network, codes_CT, ~keep_CT, way, torch.Generator().manual_seed(seed))
     if way.order != "confidence" or way.remask:
         generator = torch.Generator().manual_seed(seed)
-        return fill_in_order(network, codes_CT, mask_CT, way.sampling, way.order, way.remask, generator)
+        return fill_in_order(network, codes_CT, ~keep_CT, way.sampling, way.order, way.remask, generator)
     own = Guided(network, way.guided) if way.guided else network
-    return fill(own, codes_CT[None], mask_CT[None], way.sampling, [seed], way.sampling.steps)[0]
+    return fill(own, codes_CT[None], keep_CT[None], way.sampling, [seed], way.sampling.steps)[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

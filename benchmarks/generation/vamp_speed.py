@@ -14,6 +14,8 @@ from pathlib import Path
 
 from vampnet.audio.files import Audio, AudioWriter, read
 from vampnet.generation.config import SamplingConfig
+from vampnet.jobs.request import VampRequest
+from vampnet.jobs.runner import run_job
 from vampnet.tasks.model import load
 
 
@@ -40,7 +42,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "in.wav"
             write_repeated(source, audio, n_samples)
-            _, t = model.vamp_file(source, [Path(folder) / "out.wav"], sampling=sampling)
+            request = VampRequest(input=str(source), sampling=sampling, domain_warning=False)
+            t = run_job(request, [Path(folder) / "out.wav"], model=model).timings
+        assert t is not None
         shares = "  ".join(f"{part / t.total_s:.0%}" for part in (t.encode_s, t.coarse_s, t.c2f_s, t.decode_s))
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{seconds:7.0f}  {audio.channels:8d}  {t.real_time_factor:16.2f}  {shares}  {peak_mib:8.0f}", flush=True)
