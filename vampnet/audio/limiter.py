@@ -3,7 +3,7 @@
 Decoded audio has higher peaks than its input of the same loudness, since its phases are made up: those of loud masters
 would come out far above full scale. The gain goes down within 1.5 ms before a peak and up again after it, alike in all
 channels; what has no such peaks comes out bit for bit. A slower release (60 dB/s) made recordings of -10 LUFS 1 to 2 LU
-quieter still. Axis letters: K step of STEP_S.
+quieter still. Axis letters: N step of STEP_S.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ def limited(blocks: Iterable[Samples], sample_rate_hz: int, ceiling: float = CEI
     step = max(round(STEP_S * sample_rate_hz), 1)
     release_db = RELEASE_DB_PER_S * step / sample_rate_hz
     n_before = math.ceil(MOST_DB / release_db) + ATTACK_STEPS + 1  # steps whose peaks still count
-    before_K = np.zeros(n_before)
+    before_N = np.zeros(n_before)
     segment, ahead = SEGMENT_STEPS * step, (ATTACK_STEPS + 2) * step
     pending: Samples | None = None
     for block in blocks:
         pending = block if pending is None else np.concatenate([pending, block], axis=1)
         while pending.shape[1] >= segment + ahead:
-            peaks_K = np.concatenate([before_K, _peaks(pending[:, : segment + ahead], step)])
-            yield _turned_down(pending[:, :segment], peaks_K, n_before, step, release_db, ceiling)
-            before_K = peaks_K[SEGMENT_STEPS : SEGMENT_STEPS + n_before]
+            peaks_N = np.concatenate([before_N, _peaks(pending[:, : segment + ahead], step)])
+            yield _turned_down(pending[:, :segment], peaks_N, n_before, step, release_db, ceiling)
+            before_N = peaks_N[SEGMENT_STEPS : SEGMENT_STEPS + n_before]
             pending = pending[:, segment:]
     while pending is not None and pending.shape[1]:
         part = pending[:, : segment + ahead]
         padded = np.pad(part, ((0, 0), (0, segment + ahead - part.shape[1])))
-        peaks_K = np.concatenate([before_K, _peaks(padded, step)])
-        yield _turned_down(padded[:, :segment], peaks_K, n_before, step, release_db, ceiling)[:, : pending.shape[1]]
-        before_K = peaks_K[SEGMENT_STEPS : SEGMENT_STEPS + n_before]
+        peaks_N = np.concatenate([before_N, _peaks(padded, step)])
+        yield _turned_down(padded[:, :segment], peaks_N, n_before, step, release_db, ceiling)[:, : pending.shape[1]]
+        before_N = peaks_N[SEGMENT_STEPS : SEGMENT_STEPS + n_before]
         pending = pending[:, segment:]
 
 
@@ -86,27 +86,27 @@ def _peaks(samples: Samples, step: int) -> Floats:
 
 
 def _turned_down(
-    samples: Samples, peaks_K: Floats, n_before: int, step: int, release_db: float, ceiling: float
+    samples: Samples, peaks_N: Floats, n_before: int, step: int, release_db: float, ceiling: float
 ) -> Samples:
-    """A segment with its gain. `peaks_K`: of the `n_before` steps before it, of its own, and of a few after it."""
-    if peaks_K.max() <= ceiling:
+    """A segment with its gain. `peaks_N`: of the `n_before` steps before it, of its own, and of a few after it."""
+    if peaks_N.max() <= ceiling:
         return samples
-    needed_K = np.maximum(np.minimum(20 * np.log10(ceiling / np.maximum(peaks_K, 1e-9)), 0.0), -MOST_DB)
-    needed_K = _lowest(needed_K, 1, 1)  # the gain is linear between the middles of steps
-    slope_K = release_db * np.arange(len(needed_K))
-    needed_K = np.minimum(slope_K + np.minimum.accumulate(needed_K - slope_K), 0.0)
+    needed_N = np.maximum(np.minimum(20 * np.log10(ceiling / np.maximum(peaks_N, 1e-9)), 0.0), -MOST_DB)
+    needed_N = _lowest(needed_N, 1, 1)  # the gain is linear between the middles of steps
+    slope_N = release_db * np.arange(len(needed_N))
+    needed_N = np.minimum(slope_N + np.minimum.accumulate(needed_N - slope_N), 0.0)
     # The lowest of what is to come, then the mean of that over as long: down in time, and without a corner.
-    needed_K = _lowest(needed_K, 0, ATTACK_STEPS)
+    needed_N = _lowest(needed_N, 0, ATTACK_STEPS)
     first = n_before - 1
     n_steps = samples.shape[1] // step + 2  # with a neighbour on each side
-    windows = np.lib.stride_tricks.sliding_window_view(needed_K, ATTACK_STEPS + 1)
-    gain_K = 10 ** (windows[first - ATTACK_STEPS : first - ATTACK_STEPS + n_steps].mean(axis=1) / 20)
+    windows = np.lib.stride_tricks.sliding_window_view(needed_N, ATTACK_STEPS + 1)
+    gain_N = 10 ** (windows[first - ATTACK_STEPS : first - ATTACK_STEPS + n_steps].mean(axis=1) / 20)
     middles = (np.arange(n_steps) - 0.5) * step
-    gain_S = np.interp(np.arange(samples.shape[1]) + 0.5, middles, gain_K).astype(np.float32)
+    gain_S = np.interp(np.arange(samples.shape[1]) + 0.5, middles, gain_N).astype(np.float32)
     return np.clip(samples * gain_S, -np.float32(ceiling), np.float32(ceiling))
 
 
-def _lowest(values_K: Floats, before: int, after: int) -> Floats:
+def _lowest(values_N: Floats, before: int, after: int) -> Floats:
     """The lowest of each value and the `before` and `after` ones around it; 0 beyond the ends."""
-    padded = np.pad(values_K, (before, after))
+    padded = np.pad(values_N, (before, after))
     return np.lib.stride_tricks.sliding_window_view(padded, before + after + 1).min(axis=1)

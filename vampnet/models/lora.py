@@ -42,9 +42,9 @@ class Adapter:
 def write_adapter(path: str | os.PathLike[str], adapter: Adapter) -> None:
     """Write an adapter; the file appears whole or not at all."""
     tensors = {}
-    for name, (a_RI, b_OR) in adapter.factors.items():
-        tensors[f"{name}.lora_A"] = a_RI.detach().float().cpu().contiguous()
-        tensors[f"{name}.lora_B"] = b_OR.detach().float().cpu().contiguous()
+    for name, (a_YI, b_OY) in adapter.factors.items():
+        tensors[f"{name}.lora_A"] = a_YI.detach().float().cpu().contiguous()
+        tensors[f"{name}.lora_B"] = b_OY.detach().float().cpu().contiguous()
     metadata = {
         "format": FORMAT,
         "scale": repr(adapter.scale),
@@ -94,11 +94,11 @@ def apply_adapter(bundle: Bundle, adapter: Adapter, strength: float = 1.0, name:
     if changed:
         log.warning("%s: was trained on other weights than %s has (%s)", name, bundle.folder, ", ".join(changed))
     pairs = []
-    for key, (a_RI, b_OR) in adapter.factors.items():
+    for key, (a_YI, b_OY) in adapter.factors.items():
         layer = _layer(bundle, key)
-        if layer is None or layer.weight.shape != (b_OR.shape[0], a_RI.shape[1]) or a_RI.shape[0] != b_OR.shape[1]:
+        if layer is None or layer.weight.shape != (b_OY.shape[0], a_YI.shape[1]) or a_YI.shape[0] != b_OY.shape[1]:
             raise BundleError(f"{name}: its {key} does not fit the models of {bundle.folder}")
-        change_OI = strength * adapter.scale * (b_OR.float() @ a_RI.float())
+        change_OI = strength * adapter.scale * (b_OY.float() @ a_YI.float())
         if not change_OI.isfinite().all():
             raise BundleError(
                 f"{name}: the product of its {key} is no number; it is damaged, or its scale is too large"

@@ -127,8 +127,8 @@ def read_network(
     if lora is not None:
         pairs |= read_lora(lora, model)
     for name in list(state):  # one by one, so that never all of them are there twice
-        a_RI, b_OR = pairs.get(name.removesuffix(".weight"), (None, None)) if merge else (None, None)
-        merged = state[name] if a_RI is None or b_OR is None else state[name] + b_OR @ a_RI / LORA_RANK
+        a_YI, b_OY = pairs.get(name.removesuffix(".weight"), (None, None)) if merge else (None, None)
+        merged = state[name] if a_YI is None or b_OY is None else state[name] + b_OY @ a_YI / LORA_RANK
         state[name] = in_format(name, merged, dtype)
     try:
         model.load_state_dict(state, assign=True)
@@ -195,8 +195,8 @@ def _take_pairs(model: MaskedTransformer, source: StateDictReader) -> Pairs:
             continue  # theirs have none there; one that turns up is named as unexpected
         if f"{theirs}.lora_A" in source or f"{theirs}.lora_B" in source:
             n_out, n_in = _shape(model, ours)
-            a_RI = source.take(f"{theirs}.lora_A", (LORA_RANK, n_in))
-            pairs[ours] = (a_RI, source.take(f"{theirs}.lora_B", (n_out, LORA_RANK)))
+            a_YI = source.take(f"{theirs}.lora_A", (LORA_RANK, n_in))
+            pairs[ours] = (a_YI, source.take(f"{theirs}.lora_B", (n_out, LORA_RANK)))
     return pairs
 
 

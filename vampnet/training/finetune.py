@@ -284,8 +284,8 @@ def extract(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     for name, module in model.named_modules():
         sides = getattr(module, "lora_A", None), getattr(module, "lora_B", None)
         if all(isinstance(side, nn.ModuleDict) and "default" in side for side in sides):
-            a_RI, b_OR = (side["default"].weight.detach() for side in sides)  # type: ignore[union-attr,index]
-            found[name] = (a_RI, b_OR)
+            a_YI, b_OY = (side["default"].weight.detach() for side in sides)  # type: ignore[union-attr,index]
+            found[name] = (a_YI, b_OY)
     return found
 
 

@@ -87,7 +87,7 @@ class DeviceTokens:
     """Tokens that lie where they are trained on, so that an accelerator does not wait for them."""
 
     source: TokenSet
-    codes_FC: Tensor
+    codes_TC: Tensor
     """int32 (frames, codebooks) of all shards, end to end."""
     starts: np.ndarray
     """Frame at which each shard begins."""
@@ -98,7 +98,7 @@ class DeviceTokens:
         shard_B, start_B, _ = self.source.pieces[piece_B].T
         first_B = self.starts[shard_B] + start_B + offset_B
         frame_BT = first_B[:, None] + np.arange(n_frames) % length_B[:, None]
-        return self.codes_FC[torch.from_numpy(frame_BT).to(self.codes_FC.device)].long().transpose(1, 2).contiguous()
+        return self.codes_TC[torch.from_numpy(frame_BT).to(self.codes_TC.device)].long().transpose(1, 2).contiguous()
 
     def batch_beats(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> list[np.ndarray]:
         """As the token set's own."""
