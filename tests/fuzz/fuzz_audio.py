@@ -32,7 +32,7 @@ FFMPEG = {
 
 
 @functools.cache
-def _healthy(ending: str) -> tuple[bytes, Audio]:
+def healthy_file(ending: str) -> tuple[bytes, Audio]:
     """A healthy file and its sound."""
     with tempfile.TemporaryDirectory(prefix="vampnet-fuzz-") as name:
         path = Path(name) / f"a.{ending}"
@@ -43,7 +43,7 @@ def _healthy(ending: str) -> tuple[bytes, Audio]:
         return path.read_bytes(), read(path)
 
 
-def _sound_of(folder: Path, ending: str, data: bytes) -> tuple[Audio | None, bool]:
+def sound_of(folder: Path, ending: str, data: bytes) -> tuple[Audio | None, bool]:
     """The sound of a file, None where it is refused, and whether something odd was told."""
     path = folder / f"a.{ending}"
     path.write_bytes(data)
@@ -60,8 +60,8 @@ def _sound_of(folder: Path, ending: str, data: bytes) -> tuple[Audio | None, boo
 
 def _damaged(ending: str) -> Callable[[random.Random, Path], None]:
     def target(rng: random.Random, folder: Path) -> None:
-        data, healthy = _healthy(ending)
-        found, told = _sound_of(folder, ending, mutated_bytes(data, rng))
+        data, healthy = healthy_file(ending)
+        found, told = sound_of(folder, ending, mutated_bytes(data, rng))
         if found is None or told:
             return
         if ending in CHECKED:
@@ -74,8 +74,8 @@ def _damaged(ending: str) -> Callable[[random.Random, Path], None]:
 
 def _cut(ending: str) -> Callable[[random.Random, Path], None]:
     def target(rng: random.Random, folder: Path) -> None:
-        data, healthy = _healthy(ending)
-        found, told = _sound_of(folder, ending, data[: rng.randrange(len(data))])
+        data, healthy = healthy_file(ending)
+        found, told = sound_of(folder, ending, data[: rng.randrange(len(data))])
         if found is not None and not told:
             assert found.n_samples >= healthy.n_samples, "a cut file was read without a word"
 
@@ -86,7 +86,7 @@ def _spliced(rng: random.Random, folder: Path) -> None:
     """The head of one file on the body of another, tags in front, files joined, headers repeated."""
     endings = (*CHECKED, *SIZED)
     one, two = rng.choice(endings), rng.choice(endings)
-    first, second = _healthy(one)[0], _healthy(two)[0]
+    first, second = healthy_file(one)[0], healthy_file(two)[0]
     how = rng.randrange(4)
     if how == 0:
         data = first[: rng.choice((4, 12, 36, 44, 60, 200))] + second[rng.choice((0, 12, 44, 200)) :]
@@ -97,22 +97,22 @@ def _spliced(rng: random.Random, folder: Path) -> None:
     else:
         head = first[: rng.randrange(1, 100)]
         data = head * rng.randrange(2, 9) + first
-    _sound_of(folder, one, data)
+    sound_of(folder, one, data)
 
 
 def _tagged(rng: random.Random, folder: Path) -> None:
     """Tags in front of a healthy file change nothing."""
     ending = rng.choice((*CHECKED, *SIZED))
-    data, healthy = _healthy(ending)
+    data, healthy = healthy_file(ending)
     tags = b"".join(id3_tag(rng.randrange(3000)) + bytes(rng.randrange(40)) for _ in range(rng.randrange(1, 4)))
-    found, _ = _sound_of(folder, ending, tags + data)
+    found, _ = sound_of(folder, ending, tags + data)
     assert found is not None and np.array_equal(found.samples, healthy.samples), "a tag changed the sound"
 
 
 def _pictured(rng: random.Random, folder: Path) -> None:
     """Damage in OGG files with the pages of a picture between those of the sound."""
-    data, healthy = _healthy(rng.choice(CHECKED))
-    found, told = _sound_of(folder, "ogg", mutated_bytes(with_picture_stream(data), rng))
+    data, healthy = healthy_file(rng.choice(CHECKED))
+    found, told = sound_of(folder, "ogg", mutated_bytes(with_picture_stream(data), rng))
     if found is not None and not told:
         assert np.array_equal(found.samples, healthy.samples), "a damaged page was read"
 

@@ -34,6 +34,8 @@ _FFMPEG_FORMATS = (
 
 _STATED = ("MATROSKA", "ASF", "FLV", "AVI")
 """FFmpeg formats whose header states a duration; of others FFmpeg guesses it."""
+_OF_LIBSNDFILE = ("MP3", "OGG", "FLAC", "WAV", "AIFF", "AU", "CAF", "W64", "VOC")
+"""FFmpeg formats that come here only when libsndfile, which knows them too, refuses the file."""
 _SLACK_S = 0.25
 """Such a duration is that of the longest stream, rounded."""
 
@@ -50,6 +52,7 @@ class Decoder(Protocol):
     format: str
     subtype: str
     tags: dict[str, str]
+    warnings: tuple[str, ...]
 
     def read(self, n_samples: int, dtype: Dtype) -> NDArray[Any]:
         """The next samples (n, channels), at most as many; none at the end, or where damage keeps them away."""
@@ -97,6 +100,7 @@ class SoundfileDecoder:
         self._starts = [0, *itertools.accumulate(file.frames for file in self._files)]
         self.n_samples = self._starts[-1]
         self.tags = first.copy_metadata()
+        self.warnings: tuple[str, ...] = ()
         self._position = 0
 
     def read(self, n_samples: int, dtype: Dtype) -> NDArray[Any]:
@@ -158,9 +162,16 @@ class FfmpegDecoder:
         self._open()
         stream = self._stream()
         codec = stream.codec_context
+        if codec is None or codec.layout is None:
+            raise AudioError(
+                f"cannot read {name}: its sound is in a coding that is not known, or its header is damaged"
+            )
         self.sample_rate_hz, self.channels = int(codec.sample_rate or 0), int(codec.layout.nb_channels or 0)
         self.format, self.subtype = self._container.format.name.split(",")[0].upper(), codec.name.upper()
         self.tags = _tags(self._container, stream)
+        self.warnings: tuple[str, ...] = ()
+        if self.format in _OF_LIBSNDFILE:
+            self.warnings = ("libsndfile cannot read it, FFmpeg can; it may be damaged, and parts of it missing",)
         if not self.sample_rate_hz or not self.channels:
             raise AudioError(f"cannot read {name}: damaged, its header names no sample rate or no channels")
         self.n_samples = self._count()

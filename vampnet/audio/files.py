@@ -111,6 +111,7 @@ class AudioReader:
             raise
         try:
             file = self._file
+            self._warnings += file.warnings
             metadata = read_metadata(self._checked.file, self._checked.offset, file.tags)
             self.info = AudioInfo(
                 file.sample_rate_hz, file.channels, file.n_samples, file.format, file.subtype, metadata
