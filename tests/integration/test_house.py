@@ -72,3 +72,10 @@ def test_axis_letters_are_those_of_the_glossary(source: Path) -> None:
         axes = re.fullmatch(r"_?[a-z][a-z0-9_]*_([A-Z][A-Z0-9]*)", name)
         unknown = set(axes.group(1)) - allowed - set("0123456789") if axes else set()
         assert not unknown, f"{name} (line {getattr(node, 'lineno', '?')}): {sorted(unknown)} not in docs/concepts.md"
+
+
+def test_no_dead_code() -> None:
+    """Nothing that vulture is at least 80 % sure of."""
+    pytest.importorskip("vulture")
+    result = subprocess.run([sys.executable, "-m", "vulture"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr

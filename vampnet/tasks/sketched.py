@@ -58,8 +58,8 @@ def reimagine(session: Session, made: Sketch, prompt: Prompt) -> Run[Variation]:
 def take_sketch(session: Session, made: Sketch) -> Run[Variation]:
     """The sketch itself as a variation, for prompts that leave it as it is."""
     note_sketch(session, made)
+    yield from ()  # a generator
     return session.variation(MemorySource(made.audio), torch.ones(session.model.codec.n_codebooks, 0, dtype=torch.bool))
-    yield  # a generator
 
 
 def note_sketch(session: Session, made: Sketch) -> None:
