@@ -53,7 +53,7 @@ PlannedChord = tuple[int, tuple[int, ...], int | None]
 
 @dataclass(frozen=True)
 class SketchPlan:
-    """What a sketch must be; None and empty: drawn from the seed."""
+    """Settings of a sketch; None and empty: drawn from the seed."""
 
     bpm: float | None = None
     """Beats per minute, 20 to 400; a beat is a quarter, in 6/8 a dotted quarter."""

@@ -21,7 +21,7 @@ SoundingNote = tuple[float, float, int]
 
 @dataclass(frozen=True)
 class PieceTruth:
-    """What is known of a piece."""
+    """Ground truth of a piece."""
 
     tempo_bpm: float
     """Beats per minute; a beat is a quarter, in 6/8 a dotted quarter."""

@@ -79,3 +79,15 @@ def test_no_dead_code() -> None:
     pytest.importorskip("vulture")
     result = subprocess.run([sys.executable, "-m", "vulture"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "room", ["vampnet/beats", "vampnet/codec", "vampnet/evaluation", "vampnet/training", "synthcorpus"]
+)
+def test_docstrings_name_the_thing(room: str) -> None:
+    """No docstring, of attributes neither, begins with a word that only goes on from the name."""
+    for source in sorted((ROOT / room).rglob("*.py")):
+        riddle = re.search(
+            r'^\s*"""(Of|What|How far|Whether|Which|Those) .*', source.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert riddle is None, f"{source}: {riddle[0].strip()}: name the thing first"

@@ -185,7 +185,7 @@ def _split_decimals(row: str) -> list[str]:
 
 
 def _has_decimal_commas(rows: list[str]) -> bool:
-    """Whether commas between digits are decimal ones in these rows, and not between a time and a place in the bar.
+    """True if commas between digits are decimal ones in these rows, and not between a time and a place in the bar.
 
     Raises ValueError where both could be meant.
     """

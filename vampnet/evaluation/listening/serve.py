@@ -147,7 +147,7 @@ class ListeningServer(ThreadingHTTPServer):
         log.warning("a connection broke off: %s", cause(sys.exc_info()[1] or Exception("unknown")))
 
     def knows_host(self, header: str) -> bool:
-        """Whether a Host header names this server: a known name, or an address in figures."""
+        """True if a Host header names this server: a known name, or an address in figures."""
         match = _HOST.fullmatch(header.strip())
         if match is None:
             return False

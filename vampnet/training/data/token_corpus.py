@@ -45,21 +45,21 @@ class TokenCorpus:
     bundle: str
     """Bundle whose codec encodes."""
     material: PieceSource
-    """What the pieces are."""
+    """Source of the pieces."""
     split: str
     seed: int
     versions: int
-    """How often each piece is encoded, 1 to MAX_VERSIONS."""
+    """Number of versions that each piece is encoded in, 1 to MAX_VERSIONS."""
 
 
 @dataclass(frozen=True)
 class TokenReport:
-    """What a run did."""
+    """Report of a run that wrote a token corpus."""
 
     hours: float
     """Tokens in the folder, of all runs."""
     made_hours: float
-    """Of this run."""
+    """Hours of tokens made by this run."""
     elapsed_s: float
 
     @property
@@ -175,7 +175,7 @@ _worker: tuple[TokenCorpus, Codec] | None = None
 
 
 def _begin(corpus: TokenCorpus) -> None:
-    """What a worker process keeps from piece to piece."""
+    """State that a worker process keeps from piece to piece."""
     global _worker
     torch.set_num_threads(1)
     _worker = corpus, load_codec(corpus.bundle)
@@ -212,7 +212,7 @@ def encoded(corpus: TokenCorpus, codec: Codec, job: _Job) -> _Encoded:
 
 
 def speed_of(corpus: TokenCorpus, index: int, version: int) -> float:
-    """How much faster a version is played: 1 for the first, else up to MAX_SEMITONES either way."""
+    """Speed factor of a version: 1 for the first, else up to MAX_SEMITONES either way."""
     if version == 0:
         return 1.0
     drawn = np.random.default_rng(np.random.SeedSequence((*piece_seed(corpus.split, corpus.seed, index), 2, version)))

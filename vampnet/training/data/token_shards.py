@@ -37,7 +37,7 @@ N_TURNS = 3
 
 @dataclass(frozen=True)
 class TokenizeReport:
-    """What a run did."""
+    """Report of a run that tokenised a folder."""
 
     n_files: int
     audio_s: float
@@ -93,7 +93,7 @@ def _paths(target: Path, number: int) -> tuple[Path, Path]:
 
 
 def read_header(target: Path, number: int, codec: Codec) -> dict | None:
-    """What stands beside a shard; None if it is not there or damaged. Raises CorpusError for one of another codec."""
+    """Read a shard's JSON; None if it is not there or damaged. Raises CorpusError for one of another codec."""
     data_path, header_path = _paths(target, number)
     if not (header_path.exists() and data_path.exists()):
         return None
@@ -136,7 +136,7 @@ def _beats_of(audio_folder: Path) -> dict[str, list[float]]:
 
 
 def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], skipped: Sequence[str]) -> dict:
-    """What stands in the JSON beside a shard; `entries` are in the order of their frames."""
+    """Content of a shard's JSON; `entries` are in the order of their frames."""
     return {
         "codec_id": codec.id,
         "n_codebooks": codec.n_codebooks,

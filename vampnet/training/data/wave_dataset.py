@@ -27,7 +27,7 @@ MAX_INDEX_BYTES = 1 << 28
 
 
 class Waves(Protocol):
-    """What a codec trains on."""
+    """Interface of a set of audio that a codec trains on."""
 
     def batch(self, seed: tuple[int, ...], batch_size: int, n_samples: int, jitter_db: float) -> Tensor:
         """Random crops (B, S) with random gains up to `jitter_db` either way."""
