@@ -9,6 +9,7 @@ from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import PromptError, SettingsError, VampnetError
 from vampnet.jobs.flags import CONTINUE_S, GROUPS, Flag, flags_of, name_flags
 from vampnet.jobs.request import Request, check_prompt, request_from_json
+from vampnet.prompts.presets import PRESETS
 
 _PROMPTS = ("prompt", "theme")
 
@@ -30,7 +31,7 @@ def _add_flag(group: argparse._ArgumentGroup, flag: Flag) -> None:
     known = [choice for choice in flag.choices if choice]
     metavar = "{" + ",".join(known) + "}" if known else flag.metavar
     default = "" if flag.default in ("", None, (), 0) else f" (default: {flag.default})"
-    group.add_argument(
+    action = group.add_argument(
         flag.name,
         action="append" if flag.is_repeatable else "store",
         type=_parser_of(flag),
@@ -38,6 +39,9 @@ def _add_flag(group: argparse._ArgumentGroup, flag: Flag) -> None:
         help=_escaped(flag.help.rstrip(".") + ("; repeatable" if flag.is_repeatable else "") + default),
         **shared,
     )
+    names = [preset.name for preset in PRESETS] if flag.path[-1] == "prompt" else known
+    if names:
+        action.completer = lambda **_: names  # type: ignore[attr-defined]  # argcomplete asks for it
 
 
 def _parser_of(flag: Flag) -> Any:

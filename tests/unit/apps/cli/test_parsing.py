@@ -173,6 +173,12 @@ def test_every_command_has_help_without_types_and_nulls(command: Command) -> Non
         assert all(flag.name in text for flag in flags_of(command.name))
 
 
+def test_completion_knows_choices_and_presets() -> None:
+    actions = {flag: action for action in BY_NAME["vamp"].make_parser()._actions for flag in action.option_strings}
+    assert actions["--backend"].completer() == ["torch", "openvino"]  # type: ignore[attr-defined]
+    assert "keep-the-beat" in actions["--prompt"].completer()  # type: ignore[attr-defined]
+
+
 def test_completion_knows_commands_and_flags(capsys: pytest.CaptureFixture[str]) -> None:
     parser = full_parser()
     assert parser.parse_args(["stretch", "a.wav", "-o", "b.wav", "--factor", "3"]).factor == 3.0
