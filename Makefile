@@ -38,6 +38,7 @@ fuzz: $(INSTALLED)
 
 trials: $(INSTALLED)
 	$(BIN)/python -m benchmarks.server.load -o out/trials/server $(TRIALS)
+	$(BIN)/python -m tests.support.faults
 
 setup: $(INSTALLED)
 
