@@ -99,7 +99,7 @@ def measure_rhythm(heard: Controls, wanted: Controls, truth: PieceTruth) -> dict
         times = [
             read_beats(c.signal(phase), c.times_s) if getattr(c, phase) is not None else () for c in (wanted, heard)
         ]
-        row[name] = mir_eval.beat.f_measure(*(np.array(t) for t in times)) if times[1] else 0.0
+        row[name] = mir_eval.beat.f_measure(np.array(times[0]), np.array(times[1])) if times[1] else 0.0
     return row
 
 

@@ -242,19 +242,16 @@ class VampNet(Pipeline):
         return made[0] if n == 1 else made
 
     def tap(self, audio: AudioLike, *, config: TapConfig = TapConfig(), seed: int = 0) -> Audio:
-        """Turn a tapped or beatboxed rhythm into drums of the same length; another seed gives another kit.
-
-        >>> model.tap("tapped.wav", config=TapConfig(bpm=96, tightness=0.8))
-        """
+        """Turn a tapped or beatboxed rhythm into drums of the same length; another seed gives another kit."""
         return sketch_drums(as_audio(audio), config, seed=seed).audio
 
     def hum(self, audio: AudioLike, *, config: HumConfig = HumConfig(), seed: int = 0) -> Audio:
-        """Turn a hummed line into a lead instrument of the same length.
-
-        >>> model.hum("hummed.wav", config=HumConfig(instrument="flute", key="D minor"))
-        """
+        """Turn a hummed line into a lead instrument of the same length."""
         return sketch_lead(as_audio(audio), config, seed=seed).audio
 
+    @overload
+    def stretch(self, audio: AudioLike, *, factor: float = ..., n: Literal[1] = 1, sampling: SamplingConfig = ...,
+                report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def stretch(self, audio: AudioLike, *, n: int, factor: float = ..., sampling: SamplingConfig = ...,
                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip

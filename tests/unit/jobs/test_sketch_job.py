@@ -144,10 +144,8 @@ def test_what_leaves_no_choice_is_named(model: VampNet, tmp_path: Path) -> None:
 
     write(tmp_path / "in.wav", tone(0.3))
     steering = SteeringConfig(best_of=2)
-    for settings, said in (
-        ({"variations": 3}, "best_of is 2"),
-        ({"variations": 2, "variation": 1}, "variation cannot"),
-    ):
-        request = VampRequest(input=str(tmp_path / "in.wav"), steering=steering, **settings)
+    for variations, variation, said in ((3, 0, "best_of is 2"), (2, 1, "variation cannot")):
+        song = str(tmp_path / "in.wav")
+        request = VampRequest(input=song, steering=steering, variations=variations, variation=variation)
         with pytest.raises(SettingsError, match=said):
             run_job(request, [tmp_path / f"{k}.wav" for k in range(len(request.numbers))], model=model)

@@ -25,7 +25,7 @@ def run(*words: str) -> None:
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
     time_s = np.arange(3 * 22050) / 22050
-    chord = sum(np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time_s) for p in (48, 60, 64, 67))
+    chord = np.sum([np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time_s) for p in (48, 60, 64, 67)], axis=0)
     write(tmp_path / "song.wav", Audio((0.1 * chord)[None].astype(np.float32), 22050))
     return tmp_path / "song.wav"
 
