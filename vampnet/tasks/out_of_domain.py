@@ -114,7 +114,7 @@ def excerpt(source: Source, rate_hz: int) -> Samples:
 def _with_full_peak(audio_1S: Samples) -> Samples:
     """The audio with a peak of 1: loudness is measured above a fixed level, which quiet audio would fall below."""
     peak = float(np.abs(audio_1S).max())
-    return audio_1S / np.float32(peak) if peak > 1e-5 else np.zeros_like(audio_1S)
+    return (audio_1S / peak).astype(np.float32) if peak > 1e-5 else np.zeros_like(audio_1S)
 
 
 def _windows(audio_1S: Samples, rate_hz: int) -> Samples:
