@@ -43,7 +43,7 @@ def as_audio(audio: AudioLike, sample_rate_hz: int | None = None) -> Audio:
         raise AudioError("samples need their rate: give (samples, sample_rate_hz), a path, or vampnet.Audio")
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, numbers.Real) or not float(rate_hz).is_integer():
         raise AudioError(f"sample rate is {rate_hz!r}, but must be a whole number of Hz")
-    return Audio(_channels_first(_as_floats(_as_array(samples))), int(rate_hz))
+    return Audio(_channels_first(_as_floats(_as_array(samples))), int(float(rate_hz)))
 
 
 def _as_array(samples: Any) -> np.ndarray:
