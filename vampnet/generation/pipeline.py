@@ -23,10 +23,11 @@ from vampnet.generation.reference_mode import check_compat, encode_like_referenc
 from vampnet.generation.run import Stage, WindowRequest
 from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.generation.tokens import TokenStream, tokens_of, tokens_of_codes
+from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import load_bundle
 from vampnet.models.digest import digest_weights
 from vampnet.models.format import Bundle
-from vampnet.models.lora import apply_adapter, parse_adapter, read_adapter
+from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
 from vampnet.prompts.context import PromptContext
 from vampnet.prompts.parts import Prompt

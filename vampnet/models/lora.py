@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vampnet.errors import BundleError
-from vampnet.models.adapter_header import FORMAT, parse_adapter as parse_adapter, read_adapter_header
+from vampnet.models.adapter_header import FORMAT, read_adapter_header
 from vampnet.models.format import Bundle
 from vampnet.storage import cause, write_whole
 

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from tests.support.tiny import write_tiny_bundle
 from vampnet.audio.files import Audio, read, write
 from vampnet.errors import BundleError, CorpusError, SettingsError
+from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
-from vampnet.models.lora import Adapter, apply_adapter, parse_adapter, read_adapter, write_adapter
+from vampnet.models.lora import Adapter, apply_adapter, read_adapter, write_adapter
 from vampnet.tasks.model import VampNet, load
 from vampnet.training import finetune as finetune_module
 from vampnet.training.data.token_dataset import open_tokens

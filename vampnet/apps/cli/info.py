@@ -78,9 +78,10 @@ def _music_facts(path: Path) -> Facts:
     """Tempo, bars and key; null for what is not found."""
     import numpy as np
 
+    from vampnet.audio.samples import Audio
     from vampnet.audio.sources import FileSource
     from vampnet.beats.tracking import track_events
-    from vampnet.evaluation.metrics.harmony import chroma_of, key_of
+    from vampnet.controls.extraction import ExtractionConfig, extract_controls
 
     source = FileSource(path)
     events = track_events(source.blocks(), source.sample_rate_hz, source.n_samples)
@@ -96,8 +97,8 @@ def _music_facts(path: Path) -> Facts:
         n_samples += block.shape[1]
         if n_samples > KEY_S * source.sample_rate_hz:
             break
-    key = key_of(chroma_of(np.concatenate(blocks, axis=1), source.sample_rate_hz))
-    return facts | {"key": None if key.name == "none" else key.name}
+    audio = Audio(np.concatenate(blocks, axis=1), source.sample_rate_hz)
+    return facts | {"key": extract_controls(audio, ExtractionConfig(("key",)), events=events).key}
 
 
 def _beats_per_bar(beats_s: tuple[float, ...], downbeats_s: tuple[float, ...]) -> int | None:

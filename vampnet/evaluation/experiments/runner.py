@@ -32,8 +32,8 @@ from vampnet.evaluation.experiments.excerpts import EvaluationExcerpt, excerpts_
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, condition_to_dict
 from vampnet.evaluation.experiments.source_digest import source_digest
 from vampnet.evaluation.experiments.worker import BatchTask, example_paths, run_task
+from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import find_bundle
-from vampnet.models.lora import parse_adapter
 from vampnet.models.weights import sha256_of
 
 REFERENCE = "input"
