@@ -71,3 +71,4 @@ def test_examples_of_the_document_are_taken(tmp_path: Path) -> None:
     assert "input is missing" in answers["vary"].json()["error"]  # its audio comes in a form
     assert "no such upload" in answers["fill"].json()["error"]
     assert answers["again"].status_code == 404
+    assert "404" in document["paths"]["/api/v1/jobs"]["post"]["responses"]

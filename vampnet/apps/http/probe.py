@@ -8,7 +8,10 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import multiprocessing
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -77,10 +80,16 @@ def _end(pool: concurrent.futures.ProcessPoolExecutor | None) -> None:
 
 
 def _prepare() -> None:
-    """Let Ctrl-C be the server's business alone."""
-    import signal
-
+    """Let Ctrl-C be the server's business alone, and end with the server when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def audio_facts(path: str) -> dict[str, Any]:

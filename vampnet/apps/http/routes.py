@@ -60,7 +60,11 @@ def _owner(request: Request) -> str:
 
 def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.post(
-        "/api/v1/jobs", status_code=202, openapi_extra=JOB_BODY, responses=errors(408, 409, 413, 415), tags=["jobs"]
+        "/api/v1/jobs",
+        status_code=202,
+        openapi_extra=JOB_BODY,
+        responses=errors(404, 408, 409, 413, 415),
+        tags=["jobs"],
     )
     async def submit_job(
         request: Request,
