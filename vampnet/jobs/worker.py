@@ -60,6 +60,9 @@ class WorkerConfig:
     threads: int = setting(0, low=0, high=1024)
     """Threads of the networks; 0: as many as PyTorch takes."""
 
+    server_pid: int = setting(0, low=0, high=2**31)
+    """Process whose end ends the worker; 0: whatever started it."""
+
     def __post_init__(self) -> None:
         check_settings(self)
 
@@ -81,7 +84,7 @@ class _JobWorker:
         self.id = f"{config.name}-{os.getpid()}"
         self.state, self.error = "starting", ""
         self.stop_at: float | None = None
-        self._parent = os.getppid()
+        self._parent = config.server_pid or os.getppid()  # it may be gone by now
         self._last_job = time.monotonic()
         self._finished = threading.Event()
         self._heart = threading.Thread(target=self._report_alive, daemon=True)

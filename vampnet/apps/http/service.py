@@ -94,6 +94,7 @@ class Service:
             preload=config.preload,
             bundle=config.bundle,
             device=config.device,
+            server_pid=os.getpid(),
             threads=max(1, cores // config.workers) if config.workers > 1 else 0,
         )
         return self._worker(settings)
