@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vampnet.audio.formats import BY_ENDING, FORMATS, M4A_SUBTYPES, has_ffmpeg, require_ffmpeg
 from vampnet.audio.integrity import quoted
 from vampnet.audio.metadata import Metadata, append_metadata, find_losses, prepend_id3
+from vampnet.audio.repeatable import make_repeatable
 from vampnet.audio.samples import BLOCK_SAMPLES, AudioInfo, Samples, check_finite
 from vampnet.audio.sinks import FfmpegSink, ResamplingSink, Sink, open_soundfile
 from vampnet.errors import AudioError
@@ -120,6 +121,7 @@ class AudioWriter:
             if kind is None and not self._n_samples:
                 raise AudioError(f"cannot write {self._name}: there are no samples to write")
             if kind is None:
+                make_repeatable(self._temporary)
                 self._add_metadata()
                 sync(self._temporary)
                 os.replace(self._temporary, self._path)
