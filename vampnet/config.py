@@ -22,8 +22,12 @@ T = TypeVar("T")
 
 
 def check(name: str, value: float, low: float, high: float, hint: str = "") -> None:
-    """Raise SettingsError unless `low <= value <= high`; a NaN never passes."""
-    if not (low <= value <= high):
+    """Raise SettingsError unless `low <= value <= high`; a NaN, or what is no number, never passes."""
+    try:
+        passes = bool(low <= value <= high)
+    except (TypeError, ValueError, RuntimeError):  # a text, a list, an array
+        raise SettingsError(f"{name} is {value!r}, but must be a number in {low} to {high}") from None
+    if not passes:
         raise SettingsError(f"{name} is {value}, but must lie in {low} to {high}{'; ' + hint if hint else ''}")
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vampnet.config import check_settings, setting
+from vampnet.errors import SettingsError
+
+MAX_VARIATIONS = 1000
+"""Most variations of one job."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,18 @@ class SamplingConfig:
     typical_min_tokens: int = setting(64, low=1, high=65535)
     """Fewest tokens that the typical filter keeps, 1 to 65535."""
     seed: int = setting(0, low=0, high=2**63 - 1)
-    """Seed of the first variation, 0 to 2**63 - 1; variation k uses seed + k. 0 is a seed like any other."""
+    """Seed of the first variation, 0 to 2**63 - 1; variation k has seed + k - 1. 0 is a seed like any other."""
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+def check_draws(n: int, sampling: SamplingConfig) -> None:
+    """Raise SettingsError unless `n` variations can be drawn with these settings."""
+    if type(n) is not int or not 1 <= n <= MAX_VARIATIONS:
+        raise SettingsError(f"n is {n!r}, but must be a whole number in 1 to {MAX_VARIATIONS}")
+    if not isinstance(sampling, SamplingConfig):
+        raise SettingsError(f"sampling is {sampling!r}, but must be a vampnet.SamplingConfig(steps=..., seed=...)")
 
 
 def variation_seed(seed: int, index: int) -> int:

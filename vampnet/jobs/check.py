@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from vampnet.audio.files import AudioInfo, AudioWriter, output_coding as coding_of, probe
 from vampnet.compression.container import read_header
-from vampnet.errors import AudioError, SettingsError, VampFileError, require
+from vampnet.errors import AudioError, PromptError, SettingsError, VampFileError, require
 from vampnet.jobs.request import (
     CompressRequest,
     DecompressRequest,
@@ -16,7 +17,11 @@ from vampnet.jobs.request import (
     LoopRequest,
     OutputConfig,
     Request,
+    TelephoneRequest,
+    VampRequest,
 )
+from vampnet.prompts.grammar import parse_prompt
+from vampnet.prompts.time import check_region
 
 NEW_HZ = 44100
 """Rate that music made from nothing is assumed to have when its output is tried out, before a model is loaded."""
@@ -36,8 +41,8 @@ def output_paths(output: Path, request: Request) -> list[Path]:
 def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = None) -> None:
     """Check all of a job that can be checked without the model; makes the outputs' folders.
 
-    Raises VampnetError for an input that cannot be read, regions outside it, outputs that cannot be written or that are
-    the input itself, and extras that are not installed.
+    Raises VampnetError for an input that cannot be read, regions and times of prompts beyond it, outputs that cannot be
+    written or that are the input itself, and extras that are not installed.
     """
     info = _check_input(request)
     _check_clash(request, outputs)
@@ -76,6 +81,12 @@ def _check_input(request: Request) -> AudioInfo | None:
                 raise SettingsError(
                     f"region {start_s:g}:{end} must begin within the {info.duration_s:.3f} s of audio and end later"
                 )
+            check_region(start_s, math.inf if end_s is None else end_s, info.duration_s)
+    if isinstance(request, VampRequest | InpaintRequest | LoopRequest | TelephoneRequest):
+        try:
+            parse_prompt(request.prompt).check_fits(info.duration_s)
+        except PromptError as error:
+            raise PromptError(f"prompt: {error}") from None
     return info
 
 

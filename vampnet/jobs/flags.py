@@ -51,8 +51,11 @@ _WITHOUT_FLAG: dict[str, tuple[str, ...]] = {
 }
 """Fields, or objects of fields, that change nothing in a command, or that it does not let one choose."""
 _CHANGED_BY_COMMAND = {("continue", "after_s"): ("--seconds", "Seconds to go on for, above 0 to 3600.", CONTINUE_S)}
-_HELP = {"--region": "What to generate anew: seconds (3:5.5; 12: to the end) or clock times (0:02-0:05)."}
-"""Help where the field's docstring is about its JSON."""
+_HELP = {
+    "--region": "What to generate anew: seconds (3:5.5; 12: to the end) or clock times (0:02-0:05).",
+    "--no-domain-warning": "Do not warn when the recording is out of the model's domain.",
+}
+"""Help where the field's docstring is about its JSON, or says the opposite of the flag."""
 _METAVARS = {"region": "A:B", "lora": "FILE[:STRENGTH]", "beats": "FILE", "like": "FILE"}
 
 

@@ -21,11 +21,10 @@ from vampnet.config import check_settings, from_dict, json_schema, nearest, sett
 from vampnet.controls.config import HumConfig, SteeringConfig, TapConfig
 from vampnet.controls.words import ControlWords
 from vampnet.errors import PromptError, SettingsError
-from vampnet.generation.config import SamplingConfig
+from vampnet.generation.config import MAX_VARIATIONS, SamplingConfig
 from vampnet.models.choice import ModelChoice
 from vampnet.prompts.grammar import parse_prompt
 
-MAX_VARIATIONS = 1000
 DEFAULT_PROMPT = "periodic(7)"
 """Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
 DEFAULT_THEME = "periodic(16) | beats(after=75ms)"

@@ -48,6 +48,15 @@ def parse_prompt(text: str) -> Prompt:
     return _Parser(text).parse()
 
 
+def as_prompt(prompt: Prompt | str) -> Prompt:
+    """A prompt from a prompt, its text, or a preset's name. Raises PromptError."""
+    if isinstance(prompt, Prompt):
+        return prompt
+    if not isinstance(prompt, str):
+        raise PromptError(f"prompt is {prompt!r}, but must be a text such as 'periodic(7)', or a vampnet.Prompt")
+    return parse_prompt(prompt)
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         if len(text) > _MOST_CHARACTERS:

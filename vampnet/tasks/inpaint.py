@@ -12,10 +12,11 @@ from vampnet.audio.sources import Source
 from vampnet.audio.splice import Overlay, Slice, Splice
 from vampnet.audio.units import resampled_length, samples_to_frames, samples_to_seconds, seconds_to_samples
 from vampnet.beats.events import Events, TrackerConfig
-from vampnet.errors import SettingsError
+from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Nothing, Prompt
+from vampnet.prompts.time import check_region
 from vampnet.seeds import stream_seed
 from vampnet.tasks.task import Session, Variation
 
@@ -42,6 +43,7 @@ def inpaint(
     """
     rate_hz, splice = source.sample_rate_hz, Splice(source)
     context, fade = seconds_to_samples(CONTEXT_S, rate_hz), seconds_to_samples(CROSSFADE_S, rate_hz)
+    prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     spans, events = region_spans(regions, source), session.events(source, beats)
     session.draft = lambda: _beginning(splice, spans[0][0])
     for number, (start, stop) in enumerate(spans):
@@ -84,6 +86,10 @@ def region_spans(regions: Sequence[tuple[float, float | None]], source: Source) 
             raise SettingsError(
                 f"region {start_s:g}:{end:g} must begin within the {duration_s:.3f} s of audio and end later"
             )
+        try:
+            check_region(start_s, end, duration_s)
+        except PromptError as error:
+            raise SettingsError(str(error)) from None
         start = seconds_to_samples(start_s, rate_hz)
         stop = min(n_samples if math.isinf(end) else seconds_to_samples(end, rate_hz), n_samples)
         if start >= stop:

@@ -56,6 +56,7 @@ def loop(
     Raises SettingsError for audio of other lengths.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
+    prompt.check_fits(audio.duration_s)
     model = workspace.model
     hop, codec_hz = model.codec.hop, model.codec.sample_rate_hz
     n_frames = max(round(resampled_length(audio.n_samples, audio.sample_rate_hz, codec_hz) / hop), 1)

@@ -16,16 +16,15 @@ from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import VampReader, open_vamp
-from vampnet.config import check
 from vampnet.controls.config import HumConfig, TapConfig
 from vampnet.controls.sketching import sketch_drums, sketch_lead
 from vampnet.controls.words import ControlWords
 from vampnet.errors import SettingsError
-from vampnet.generation.config import SamplingConfig
+from vampnet.generation.config import SamplingConfig, check_draws
 from vampnet.generation.pipeline import Pipeline, load_pipeline
 from vampnet.generation.progress import Report
 from vampnet.generation.run import Run, run_all
-from vampnet.prompts.grammar import parse_prompt
+from vampnet.prompts.grammar import as_prompt
 from vampnet.prompts.parts import Prompt
 from vampnet.storage import write_whole
 from vampnet.tasks.compress import CompressionReport, compress, decode_whole, decompress
@@ -47,7 +46,6 @@ DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
 """What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
 LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
 """What is kept of a clip whose style is taken up."""
-MAX_VARIATIONS = 1000
 
 Beats = Events | TrackerConfig | None
 PromptLike = Prompt | str
@@ -61,8 +59,8 @@ class VampNet(Pipeline):
 
     Audio goes in as a path, `vampnet.Audio`, or a pair (samples, sample rate in Hz), see `vampnet.audio.inputs`. A
     prompt is a `vampnet.Prompt`, its text, or a preset's name. Each method returns one `Variation`, or a list of `n`;
-    number k of the list equals what `sampling.seed + k` alone gives (`loop` excepted, whose variations share a seam).
-    `report` hears `Progress` after every decoding step, and may raise to stop the job.
+    item k of the list, from 0, equals what `sampling.seed + k` alone gives (but in `loop`, whose variations share a
+    seam). `report` hears `Progress` after every decoding step, and may raise to stop the job.
     """
 
     @overload
@@ -235,7 +233,7 @@ class VampNet(Pipeline):
         turn, kept = as_audio(audio), as_prompt(prompt)
         if bars:
             turn, beats = cut_bars(turn, events_of(turn, beats), bars), None
-        check("n", n, 1, MAX_VARIATIONS)
+        check_draws(n, sampling)
         with Workspace(self, sampling, report=report) as space:
             numbers = tuple(range(1, n + 1))
             made = run_all([loop(space, turn, numbers, kept, beats)], self.fill)[0]
@@ -357,16 +355,11 @@ class VampNet(Pipeline):
         task: Callable[[Session], Run[Variation]],
     ) -> Variations:
         """Run a task once per variation."""
-        check("n", n, 1, MAX_VARIATIONS)
+        check_draws(n, sampling)
         with Workspace(self, sampling, n, report=report) as space:
             runs = [task(space.session(number)) for number in range(1, n + 1)]
             made = [one.in_memory() for one in run_all(runs, self.fill, at_once=self.runs_at_once)]
         return made[0] if n == 1 else made
-
-
-def as_prompt(prompt: PromptLike) -> Prompt:
-    """A prompt from a prompt, its text, or a preset's name. Raises PromptError."""
-    return parse_prompt(prompt) if isinstance(prompt, str) else prompt
 
 
 def load(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vampnet.audio.output_format import RestoredSource
 from vampnet.audio.sources import Source
 from vampnet.audio.spool import SpoolSource
+from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
 from vampnet.generation.config import variation_seed
@@ -21,6 +22,7 @@ def telephone(
     `beats` are those of the source; later rounds track their own input.
     """
     check("rounds", rounds, 1, 1000)
+    prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     made: Variation | None = None
     for number in range(rounds):
         session.span(number, rounds)

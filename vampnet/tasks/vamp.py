@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vampnet.audio.sources import Source
+from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
@@ -14,8 +15,10 @@ def vamp(
 ) -> Run[Variation]:
     """Regenerate the tokens of `source` that `prompt` does not keep.
 
-    The result has the source's rate, channels, number of samples and loudness.
+    The result has the source's rate, channels, number of samples and loudness. Raises PromptError where the prompt
+    names times beyond the source.
     """
+    prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     tokens = session.tokens(source)  # audio -> codec tokens, block by block, on demand
     keep_CT = session.keep(prompt, tokens.n_frames, session.events(source, beats))
     # Coarse, then coarse-to-fine, window by window; tokens -> audio as they become final.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from tests.support.tiny import CODEC, tiny_codec, tiny_vampnet, tone
 from vampnet.audio.files import Audio, probe, read, write
 from vampnet.audio.loudness import measure
-from vampnet.errors import AudioError, BundleError, SettingsError
+from vampnet.errors import AudioError, BundleError, PromptError, SettingsError, VampnetError
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.progress import Progress
 from vampnet.jobs.request import VampRequest
@@ -165,3 +166,33 @@ def test_bad_settings(model: VampNet) -> None:
 def test_codec_only_bundle_cannot_vamp(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="only a codec"):
         VampNet(Bundle(tmp_path, {}, tiny_codec(), None, None))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"prompt": 3}, r"prompt is 3, but must be a text such as 'periodic\(7\)'"),
+        ({"n": 1.5}, "n is 1.5, but must be a whole number"),
+        ({"n": "2"}, "n is '2', but must be a whole number"),
+        ({"sampling": {"steps": 2}}, "but must be a vampnet.SamplingConfig"),
+        ({"prompt": "keep(100, 200)"}, "lies outside the recording, which ends at 0.50 s"),
+        ({"prompt": "prefix(2)"}, "longer than the recording"),
+    ],
+)
+def test_wrong_arguments_are_named(model: VampNet, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(VampnetError, match=words):
+        model.vamp(tone(0.5), **{"sampling": FAST, **wrong})
+
+
+def test_other_tasks_refuse_what_lies_beyond_the_recording(model: VampNet) -> None:
+    sound = tone(0.5)
+    with pytest.raises(PromptError, match="lies outside the recording"):
+        model.telephone(sound, rounds=1, prompt="keep(5, 6)", sampling=FAST)
+    with pytest.raises(PromptError, match="lies outside the recording"):
+        model.loop(sound, prompt="keep(5, 6)", sampling=FAST)
+    with pytest.raises(PromptError, match="lies outside the recording"):
+        model.inpaint(sound, regions=[(0.1, 0.2)], prompt="keep(5, 6)", sampling=FAST)
+    with pytest.raises(SettingsError, match=r"region is 0.1 to 9 s, but the recording ends at 0.50 s"):
+        model.inpaint(sound, regions=[(0.1, 9.0)], sampling=FAST)
+    with pytest.raises(SettingsError, match="seconds after is '3', but must be a number"):
+        model.outpaint(sound, after_s="3", sampling=FAST)  # type: ignore[call-overload]

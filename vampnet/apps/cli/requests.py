@@ -79,6 +79,8 @@ def request_data(options: CommandOptions, command: str) -> dict[str, Any]:
         raise SettingsError("--region is missing: what to fill in, seconds, such as --region 3:5.5")
     if command == "continue":
         data["after_s"] = data.pop("seconds", data.get("after_s", CONTINUE_S))
+        if data["after_s"] == 0:
+            raise SettingsError("--seconds is 0, but must lie above 0 up to 3600")
     return {**data, "task": task}
 
 
@@ -88,7 +90,9 @@ def _read_config(path: str, command: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8-sig") as file:
             data = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise SettingsError(f"--config {path}: not a text file; it must hold settings such as 'prompt: vary'") from None
+    except (OSError, RecursionError) as error:
         raise SettingsError(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"--config {path}: not YAML ({' '.join(str(error).split())})") from None

@@ -63,7 +63,11 @@ def add_task_options(parser: CommandParser, command: TaskCommand) -> None:
             "--plot", metavar="PNG", help="picture of input, first output and kept tokens; a folder if -o is one"
         )
     group.add_argument("--resume", action="store_true", help="go on where Ctrl-C stopped the same command")
-    group.add_argument("--json", action="store_true", help="print the result as JSON (`vampnet schema --result`)")
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="print the result as JSON, of several inputs a line each (`vampnet schema --result`)",
+    )
     group.add_argument(
         "--progress",
         choices=PROGRESS_MODES,

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.support.tiny import tone
 from tests.unit.jobs.test_flags import TEXTS, requests
 from vampnet.apps.cli.commands import COMMANDS, GROUPS, Command, full_parser, help_text
 from vampnet.apps.cli.main import main
 from vampnet.apps.cli.parser import CommandOptions
 from vampnet.apps.cli.removed import refuse_removed
 from vampnet.apps.cli.requests import request_data, request_of
+from vampnet.audio.files import write
 from vampnet.errors import SettingsError
 from vampnet.jobs.flags import as_single, command_of, flags_of
 from vampnet.jobs.request import REQUESTS, OutpaintRequest, Request, request_to_json
@@ -199,3 +201,28 @@ def test_bad_command_lines_import_neither_torch_nor_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["continue", "a.wav", "--seconds", "0"], "--seconds is 0, but must lie above 0 up to 3600"),
+        (["vamp", "a.wav", "--config", "a.wav"], "--config a.wav: not a text file"),
+        (["vamp", "a.wav", "--prompt", "keep(100, 200)"], "--prompt: keep(100s, 200s) lies outside the recording"),
+        (["inpaint", "a.wav", "--region", "0.1:9"], "--region is 0.1 to 9 s, but the recording ends at 0.50 s"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("a.wav", tone(0.5))
+    assert main([*words, "-o", "out.wav"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"vampnet: error: {said}") and error.count("\n") == 1
+    assert not Path("out.wav").exists()
+
+
+def test_help_of_a_negated_flag_says_what_the_flag_does() -> None:
+    flag = next(flag for flag in flags_of("vamp") if flag.name == "--no-domain-warning")
+    assert flag.help.startswith("Do not warn")
