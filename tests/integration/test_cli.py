@@ -114,6 +114,8 @@ def test_pipes(folder: Path, tmp_path: Path) -> None:
     assert report["input"]["file"] == "-" and report["outputs"][0]["command"].startswith("vampnet vamp - -o - ")
     empty = run_piped(["vamp", "-", "-o", "-", "--bundle", str(folder / "bundle")], b"")
     assert empty.returncode == 2 and b"standard input is empty" in empty.stderr and not empty.stdout
+    damaged = run_piped(["vamp", "-", "-o", "-", "--bundle", str(folder / "bundle")], b"no sound" * 99)
+    assert damaged.returncode == 2 and damaged.stderr.startswith(b"vampnet: error: cannot read standard input: not an ")
 
 
 def test_progress_for_programs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

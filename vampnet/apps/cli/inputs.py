@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vampnet.audio.formats import BY_ENDING, FORMATS, output_ending
 from vampnet.config import nearest
-from vampnet.errors import AudioError, SettingsError
+from vampnet.errors import AudioError, SettingsError, VampnetError
 from vampnet.jobs.request import Request
 
 PIPE = "-"
@@ -97,7 +97,13 @@ def piped_files(inputs: Sequence[str], output: str, ending: str) -> Iterator[tup
         if PIPE in inputs:
             inputs = [str(_read_stdin(Path(folder)))]
         target = Path(folder) / f"output{ending or '.wav'}"
-        yield list(inputs), str(target) if output == PIPE else output
+        try:
+            yield list(inputs), str(target) if output == PIPE else output
+        except VampnetError as error:  # the user knows nothing of our temporary files
+            text = str(error)
+            for path, name in ((Path(folder) / "input", "standard input"), (target, "standard output")):
+                text = text.replace(f"'{path}'", name).replace(str(path), name)
+            raise type(error)(text) from None
         if output == PIPE:
             with open(target, "rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
