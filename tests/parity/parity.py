@@ -153,7 +153,7 @@ class Seen:
     def __init__(self) -> None:
         self.vectors: list[Tensor] = []
 
-    def see(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
+    def observe(self, level: int, vectors_NK: Tensor, index_N: Tensor) -> None:
         self.vectors.append(vectors_NK)
 
 
