@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vampnet.audio.files import AudioInfo, AudioWriter, output_coding as coding_of, probe
+from vampnet.beats.events import read_events
 from vampnet.compression.container import read_header
 from vampnet.errors import AudioError, PromptError, SettingsError, VampFileError, require
 from vampnet.jobs.request import (
@@ -83,6 +84,8 @@ def _check_input(request: Request) -> AudioInfo | None:
                 )
             check_region(start_s, math.inf if end_s is None else end_s, info.duration_s)
     if isinstance(request, VampRequest | InpaintRequest | LoopRequest | TelephoneRequest):
+        if request.beats.file:
+            read_events(request.beats.file).check_fits(info.duration_s)
         try:
             parse_prompt(request.prompt).check_fits(info.duration_s)
         except PromptError as error:

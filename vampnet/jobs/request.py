@@ -189,7 +189,7 @@ class GenerateRequest(Request):
                 raise SettingsError(f"{name} is {value!r}, but music to words begins with a sketch; leave one out")
         if self.words.bars is not None and self.seconds is not None:
             raise SettingsError(
-                f"bars is {self.words.bars} and seconds is {self.seconds:g}, but only one of them can be given"
+                f"bars is {self.words.bars} and `seconds` is {self.seconds:g}, but only one of them can be given"
             )
 
 

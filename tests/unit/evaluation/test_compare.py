@@ -112,7 +112,10 @@ def test_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
     assert main(["distance", *places, "--metric", "mel", "--metric", "fad", "--csv", str(table)]) == 0
     out, err = capsys.readouterr()
     assert "2 pairs" in out and "mel-statistics-32, 96 dimensions" in out and "only in the reference folder: d" in out
-    assert "c.wav" in err
+    assert "c.wav" in err and "file/s" not in err  # no bar where there is no terminal
+    assert main(["distance", *[f"{place}/a.wav" for place in places], "--metric", "mel"]) == 0
+    out = capsys.readouterr().out
+    assert "1 pair\n" in out and "(too few for an interval)" in out and "nan" not in out
     with open(table, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["a", "sub/b"] and float(rows[0]["mel"]) > 0.2

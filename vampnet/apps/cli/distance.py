@@ -91,13 +91,13 @@ class CountBar:
 
         if what != self._what:
             self.__exit__()
-            self._bar, self._what = tqdm(total=total, desc=what, unit="file", leave=False), what
+            self._bar, self._what = tqdm(total=total, desc=what, unit="file", leave=False, disable=None), what
         self._bar.update(done - self._bar.n)
 
 
 def _print(found: FolderComparison) -> None:
     if found.rows:
-        print(f"{len(found.rows)} pairs")
+        print("1 pair" if len(found.rows) == 1 else f"{len(found.rows)} pairs")
     for name, interval in found.summary.items():
         undefined = f", undefined for {interval.n_undefined}" if interval.n_undefined else ""
         print(f"  {name:<19} {interval} {found.units[name]}{undefined}")

@@ -40,6 +40,8 @@ class Interval:
     """Values that were NaN and are left out."""
 
     def __str__(self) -> str:
+        if np.isnan(self.low) and not np.isnan(self.value):
+            return f"{self.value:.4g} (too few for an interval)"
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
