@@ -9,6 +9,7 @@ from vampnet.audio.sources import Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.beats.tracking import find_bars, track_events
+from vampnet.errors import SettingsError
 
 log = logging.getLogger("vampnet")
 
@@ -24,6 +25,8 @@ class EventFinder:
     """
 
     def __init__(self, source: Source, rhythm: Events | TrackerConfig | None) -> None:
+        if rhythm is not None and not isinstance(rhythm, Events | TrackerConfig):
+            raise SettingsError(f"beats is {rhythm!r}, but must be an Events, a TrackerConfig, or None to track them")
         self.source = source
         self.known = rhythm if isinstance(rhythm, Events) else Events((), ())
         self.known.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))

@@ -79,9 +79,15 @@ def region_spans(regions: Sequence[tuple[float, float | None]], source: Source) 
     """Regions in samples, sorted, those that touch joined. Raises SettingsError for one outside the source."""
     if not regions:
         raise SettingsError("no region given; write for instance --region 3.0:5.5")
+    try:
+        regions = [(float(start_s), math.inf if end_s is None else float(end_s)) for start_s, end_s in regions]
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"regions is {regions!r}, but must be pairs of start and end in seconds, such as [(1.0, 2.0)]"
+        ) from None
     rate_hz, n_samples = source.sample_rate_hz, source.n_samples
     duration_s, found = samples_to_seconds(n_samples, rate_hz), list[Span]()
-    for start_s, end in sorted((start_s, math.inf if end_s is None else end_s) for start_s, end_s in regions):
+    for start_s, end in sorted(regions):
         if not 0 <= start_s < min(end, duration_s):
             raise SettingsError(
                 f"region {start_s:g}:{end:g} must begin within the {duration_s:.3f} s of audio and end later"

@@ -8,6 +8,7 @@ from vampnet.audio.spool import SpoolSource
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
+from vampnet.errors import SettingsError
 from vampnet.generation.config import variation_seed
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
@@ -22,6 +23,9 @@ def telephone(
     `beats` are those of the source; later rounds track their own input.
     """
     check("rounds", rounds, 1, 1000)
+    if rounds != int(rounds):
+        raise SettingsError(f"rounds is {rounds}, but must be a whole number")
+    rounds = int(rounds)
     prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     made: Variation | None = None
     for number in range(rounds):

@@ -174,6 +174,7 @@ def test_codec_only_bundle_cannot_vamp(tmp_path: Path) -> None:
         ({"prompt": 3}, r"prompt is 3, but must be a text such as 'periodic\(7\)'"),
         ({"n": 1.5}, "n is 1.5, but must be a whole number"),
         ({"n": "2"}, "n is '2', but must be a whole number"),
+        ({"beats": "beats.txt"}, "beats is 'beats.txt', but must be an Events"),
         ({"sampling": {"steps": 2}}, "but must be a vampnet.SamplingConfig"),
         ({"prompt": "keep(100, 200)"}, "lies outside the recording, which ends at 0.50 s"),
         ({"prompt": "prefix(2)"}, "longer than the recording"),
@@ -194,5 +195,9 @@ def test_other_tasks_refuse_what_lies_beyond_the_recording(model: VampNet) -> No
         model.inpaint(sound, regions=[(0.1, 0.2)], prompt="keep(5, 6)", sampling=FAST)
     with pytest.raises(SettingsError, match=r"region is 0.1 to 9 s, but the recording ends at 0.50 s"):
         model.inpaint(sound, regions=[(0.1, 9.0)], sampling=FAST)
+    with pytest.raises(SettingsError, match=r"must be pairs of start and end in seconds, such as \[\(1.0, 2.0\)\]"):
+        model.inpaint(sound, regions=(0.1, 0.2), sampling=FAST)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"rounds is 1.5, but must be a whole number"):
+        model.telephone(sound, rounds=1.5, sampling=FAST)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="seconds after is '3', but must be a number"):
         model.outpaint(sound, after_s="3", sampling=FAST)  # type: ignore[call-overload]
