@@ -14,6 +14,7 @@ from statistics import linear_regression
 from vampnet.audio.clock import parse_clock
 from vampnet.config import check
 from vampnet.errors import AudioError, SettingsError
+from vampnet.storage import cause
 
 TRACKERS = ("learned", "librosa")
 """Names of beat trackers, the default first."""
@@ -96,7 +97,9 @@ def read_events(path: str | Path) -> Events:
     try:
         text = _decode(Path(path).read_bytes())
         beats, downbeats = _json(text) if text.lstrip().startswith(("[", "{")) else _lines(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise AudioError(f"cannot read the beats in '{path}': {cause(error)}") from None
+    except (ValueError, RecursionError) as error:
         raise AudioError(f"cannot read the beats in '{path}': {error}") from None
     if not beats:
         raise AudioError(f"cannot read the beats in '{path}': it has none")

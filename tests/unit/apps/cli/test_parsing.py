@@ -208,7 +208,7 @@ def test_bad_command_lines_import_neither_torch_nor_numpy() -> None:
     [
         (["continue", "a.wav", "--seconds", "0"], "--seconds is 0, but must lie above 0 up to 3600"),
         (["vamp", "a.wav", "--config", "a.wav"], "--config a.wav: not a text file"),
-        (["vamp", "a.wav", "--beats", "none.txt"], "cannot read the beats in 'none.txt'"),
+        (["vamp", "a.wav", "--beats", "none.txt"], "cannot read the beats in 'none.txt': no such file"),
         (["generate", "--seconds", "20", "--bars", "3"], "--bars is 3 and --seconds is 20, but only one"),
         (["vamp", "a.wav", "--prompt", "keep(100, 200)"], "--prompt: keep(100s, 200s) lies outside the recording"),
         (["inpaint", "a.wav", "--region", "0.1:9"], "--region is 0.1 to 9 s, but the recording ends at 0.50 s"),
