@@ -16,6 +16,10 @@ _SCALES = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}
 _OFFSET_SHARE = 0.9
 """Share of the energy that a constant offset must have to be called one; music has next to none."""
 _SILENT_DB = -90.0
+_LEAST_OFFSET = 1e-3
+"""A smaller constant offset is silence as converters have it."""
+_LEAST_SAMPLES = 100
+"""A click of fewer samples has a mean of its own."""
 
 
 def find_scale(peak: float, name: str) -> tuple[float, str]:
@@ -64,7 +68,7 @@ class LevelMeter:
 
     def check(self, name: str) -> list[str]:
         """Warnings about the level. Raises AudioError where there is nothing but a constant offset."""
-        if self.offset_share < _OFFSET_SHARE:
+        if self.offset_share < _OFFSET_SHARE or self.offset < _LEAST_OFFSET or self._n_samples < _LEAST_SAMPLES:
             return []
         rest = max(float(self._energy_C.sum()) * (1 - self.offset_share) / self._n_samples, 0.0)
         rest_db = 10 * math.log10(rest) if rest > 0 else -math.inf

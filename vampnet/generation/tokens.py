@@ -55,11 +55,10 @@ class TokenStream:
 
 def tokens_of(source: Source, codec: Codec, n_readers: int = 1) -> TokenStream:
     """The tokens of a source, one item per channel: measured now, encoded as they are asked for."""
-    meter, peak = LoudnessMeter(source.sample_rate_hz, source.channels), 0.0
+    meter = LoudnessMeter(source.sample_rate_hz, source.channels)
     for block in source.blocks():
         meter.add(block)
-        peak = max(peak, float(np.abs(block).max(initial=0.0)))
-    lufs = meter.integrated_lufs
+    lufs, peak = meter.integrated_lufs, meter.level.peak
     gain = min(gain_to(lufs), 1.0 / peak) if peak > 0 else 1.0
     n_codec = resampled_length(source.n_samples, source.sample_rate_hz, codec.sample_rate_hz)
 

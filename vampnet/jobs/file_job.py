@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from vampnet.audio.files import Audio, AudioWriter, read
+from vampnet.audio.levels import check_levels
 from vampnet.audio.loop_points import mark_loop
 from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.units import samples_to_seconds
@@ -122,6 +123,12 @@ class FileJob:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+    def check_levels(self) -> None:
+        """Warn of a constant offset in an input of which a task sees excerpts alone. Raises AudioError for no sound."""
+        if isinstance(self.request, (InpaintRequest, OutpaintRequest)) and self.source is not None:
+            for text in check_levels(self.source.blocks(), self.source.channels, self.request.input):
+                log.warning("%s: %s", self.request.input, text)
 
     def check_domain(self) -> None:
         """Warn when the input is out of the model's domain."""

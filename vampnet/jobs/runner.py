@@ -112,6 +112,7 @@ def run_job(
         return choose_outputs(request, outputs, run, plot)
     with FileJob(request, outputs, model, resume=resume, report=report, cancelled=cancelled) as job:
         try:
+            job.check_levels()
             job.check_domain()
             for finished in drive(job.runs, model.fill, at_once=model.runs_at_once, journal=job.journal):
                 if finished.error is not None:
@@ -226,6 +227,7 @@ class _Batch:
                     self.places[number] = job.finish_as_before()
                     self.end(entry)
                 else:
+                    job.check_levels()
                     job.check_domain()
             except VampnetError as error:
                 self.places[number] = JobFailure(request, error)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vampnet.audio.files import Audio, Samples
-from vampnet.audio.limiter import limited
+from vampnet.audio.limiter import limit_loop
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.sources import MemorySource
 from vampnet.audio.units import resampled_length, seconds_to_frames, seconds_to_samples
@@ -88,7 +88,7 @@ def loop(
         with workspace.clock.stage("decode"):
             samples = _resample_turn(_decode_turn(model, codes), audio.n_samples)
             samples = samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs))
-            sound = MemorySource(Audio(_limit_turn(samples, audio.sample_rate_hz), audio.sample_rate_hz))
+            sound = MemorySource(Audio(limit_loop(samples, audio.sample_rate_hz), audio.sample_rate_hz))
         variations.append(session.variation(sound, keep_CT, codes))
     return variations
 
@@ -161,13 +161,6 @@ def _resample_turn(samples: Samples, n_samples: int) -> Samples:
     result = soxr.resample(tiled, n_old, n_samples, quality="VHQ").T
     start = turns // 2 * n_samples
     return np.ascontiguousarray(result[:, start : start + n_samples])
-
-
-def _limit_turn(samples: Samples, sample_rate_hz: int) -> Samples:
-    """One turn with its peaks limited to -1 dBFS, as if it went on for ever; itself where no peak is higher."""
-    n_samples = samples.shape[1]
-    turns = np.concatenate(list(limited([samples] * 3, sample_rate_hz)), axis=1)
-    return np.ascontiguousarray(turns[:, n_samples : 2 * n_samples])
 
 
 def _encode_turn(model: Pipeline, turn: Samples, n_frames: int) -> Tensor:

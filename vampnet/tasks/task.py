@@ -7,6 +7,7 @@ import contextlib
 import functools
 import html
 import io
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from vampnet.generation.windows import Plan, count_steps, generate_codes
 from vampnet.prompts.parts import Prompt
 
 T = TypeVar("T")
+
+log = logging.getLogger("vampnet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +164,11 @@ class Workspace(contextlib.ExitStack):
         """The tokens of a source, encoded on demand, once for all variations."""
         if id(source) not in self._tokens:
             with self.clock.stage("encode"):
-                self._tokens[id(source)] = self.model.tokens(source, self.n_variations)
+                tokens = self.model.tokens(source, self.n_variations)
+            if tokens.output.meter is not None:
+                for text in tokens.output.meter.level.check(str(getattr(source, "path", "the audio"))):
+                    log.warning(text)
+            self._tokens[id(source)] = tokens
         return self._tokens[id(source)]
 
     def events(self, source: Source, beats: Events | TrackerConfig | None) -> EventFinder:

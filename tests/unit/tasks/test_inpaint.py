@@ -12,7 +12,7 @@ import soundfile
 
 from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone
 from vampnet.audio.files import probe, read, write
-from vampnet.errors import SettingsError
+from vampnet.errors import VampnetError
 from vampnet.generation.config import SamplingConfig
 from vampnet.jobs.request import InpaintRequest, OutpaintRequest
 from vampnet.jobs.runner import run_job
@@ -136,7 +136,7 @@ def test_each_region_draws_for_itself(model: VampNet) -> None:
 
 @pytest.mark.parametrize("region", [(2.5, 3.0), (-1.0, 0.5), (1.0, 1.0), (1.5, 1.0), (float("nan"), 1.0)])
 def test_bad_regions_are_named(model: VampNet, region: tuple[float, float]) -> None:
-    with pytest.raises(SettingsError, match="region"):
+    with pytest.raises(VampnetError, match="region"):
         model.inpaint(tone(2.0), regions=[region], sampling=FAST)
-    with pytest.raises(SettingsError, match="no region"):
+    with pytest.raises(VampnetError, match="no region"):
         model.inpaint(tone(2.0), regions=[], sampling=FAST)
