@@ -26,7 +26,7 @@ def song(tmp_path: Path) -> Path:
     ("data", "named"),
     [
         ({"task": "inpaint", "regions": [[2.0, 9.0]]}, "ends at 3.00 s"),
-        ({"task": "inpaint", "regions": [[5.0, None]]}, "ends at 3.00 s"),
+        ({"task": "inpaint", "regions": [[5.0, None]]}, "within the 3.000 s"),
         ({"task": "vamp", "prompt": "keep(100, 200)"}, "100"),
         ({"task": "vamp", "prompt": "periodic(7) | prefix(75)"}, "75"),
         ({"task": "telephone", "prompt": "keep(4, 5)"}, "4"),
