@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 
-import librosa
 import torch
 from torch import Tensor
+
+from vampnet.audio.compiled import librosa
 
 PAPER_SCALES = ((2048, 150), (512, 80))
 """(FFT size in samples, mel bands) of the paper's distance."""

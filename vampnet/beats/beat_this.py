@@ -13,11 +13,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-import librosa
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vampnet.audio.compiled import librosa
 from vampnet.beats.features import FFT, HOP, RATE_HZ
 from vampnet.errors import BundleError
 from vampnet.torch_files import StateDictReader, read_pth

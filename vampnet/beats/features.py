@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import librosa
 import numpy as np
+
+from vampnet.audio.compiled import librosa
 
 RATE_HZ = 22050
 """Sample rate of all that tracks beats, Hz."""

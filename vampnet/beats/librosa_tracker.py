@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import librosa
 import numpy as np
 
+from vampnet.audio.compiled import librosa
 from vampnet.beats.features import RATE_HZ
 
 FFT, HOP, N_MELS = 2048, 512, 128

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import librosa
 import numpy as np
 import soxr
 
+from vampnet.audio.compiled import librosa
 from vampnet.audio.files import Audio
 from vampnet.audio.units import samples_to_frames
 from vampnet.beats.events import Events, TrackerConfig

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import librosa
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from vampnet.audio.compiled import librosa
 from vampnet.controls.signals import REST
 from vampnet.controls.spectra import LOWEST, RATE_HZ, SemitoneSpectra
 

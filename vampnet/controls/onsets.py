@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 import soxr
 from scipy.ndimage import median_filter
 from scipy.signal import find_peaks
 
+from vampnet.audio.compiled import librosa
 from vampnet.audio.files import Audio
 from vampnet.controls.spectra import RATE_HZ
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, uniform_filter1d
+
+from vampnet.audio.compiled import librosa
 
 RATE_HZ, HOP = 22050, 1536
 SPECTRA_PER_S = RATE_HZ / HOP

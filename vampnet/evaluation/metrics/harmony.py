@@ -14,10 +14,10 @@ import functools
 import math
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 
+from vampnet.audio.compiled import librosa
 from vampnet.audio.files import Samples, resample
 from vampnet.errors import AudioError, require
 
