@@ -23,7 +23,8 @@ from torch import Tensor
 from benchmarks.tables import report, table
 from vampnet.audio.files import Audio, read, write
 from vampnet.audio.folders import audio_files_in
-from vampnet.audio.loudness import gain_to, measure, soft_limit
+from vampnet.audio.limiter import limit_loop
+from vampnet.audio.loudness import gain_to, measure
 from vampnet.audio.output_format import RestoredSource
 from vampnet.audio.sources import MemorySource
 from vampnet.audio.spool import Spool
@@ -122,7 +123,8 @@ def written(codec: Codec, path: Path, lufs: float | None) -> dict[str, str]:
     audio = read(path)
     samples = audio.samples[:, : int(SECONDS * audio.sample_rate_hz)]
     if lufs is not None:
-        samples = soft_limit(samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs)))
+        gain = np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs))
+        samples = limit_loop(samples * gain, audio.sample_rate_hz)
     tokens = tokens_of(MemorySource(Audio(samples, audio.sample_rate_hz)), codec)
     target, codes_NCT = tokens.output, tokens.codes()
     assert target.lufs is not None

@@ -1,4 +1,4 @@
-"""Loudness by ITU-R BS.1770-4, measured in one pass over blocks, and the gain and limiter that go with it.
+"""Loudness by ITU-R BS.1770-4, measured in one pass over blocks, and the gain that goes with it.
 
 Audio is brought to `INPUT_LUFS` before encoding (the paper's -24 dBFS, which its authors measure by BS.1770), and the
 output gets the input's own loudness back.
@@ -25,7 +25,6 @@ _OFFSET_DB = -0.691
 _BLOCK_S = 0.4
 _STEPS_PER_BLOCK = 4  # gating blocks overlap by 75 %, so they begin every 100 ms
 _MIN_RATE_HZ = 4000  # the K-weighting shelf lies at 1500 Hz, which must stay below half of the sample rate
-_KNEE = 10 ** (-1 / 20)  # -1 dB
 
 
 class LoudnessMeter:
@@ -122,28 +121,6 @@ def gain_to(lufs_in: float, target_lufs: float = INPUT_LUFS) -> float:
 def finite_or_none(lufs: float) -> float | None:
     """Loudness for JSON, which has no infinity: None for silence."""
     return lufs if math.isfinite(lufs) else None
-
-
-def soft_limit(samples: NDArray[np.float32], ceiling: float = 1.0) -> NDArray[np.float32]:
-    """Bend peaks so that none exceeds `ceiling` (linear, above 0); returns a new array, or the input if unchanged.
-
-    Below 89 % of the ceiling (-1 dB) samples stay as they are; above it a tanh curve, smooth in value and slope, leads
-    towards the ceiling. Scaling the whole signal down by its highest peak would be cleaner, but would take away the
-    loudness that was asked for; a few bent peaks are hardly audible. It acts on each sample alone, so blocks of a
-    stream need no memory.
-    """
-    if not 0 < ceiling < math.inf:
-        raise SettingsError(f"ceiling is {ceiling}, but must be above 0 and finite")
-    knee = np.float32(_KNEE * ceiling)
-    room = np.float32(ceiling) - knee
-    size = np.abs(samples)
-    high = size > knee
-    if not high.any():
-        return samples
-    limited = samples.copy()
-    bent = np.minimum(knee + room * np.tanh((size[high] - knee) / room), np.float32(ceiling))
-    limited[high] = np.copysign(bent, samples[high])
-    return limited
 
 
 def k_weighting(sample_rate_hz: int) -> NDArray[np.float64]:

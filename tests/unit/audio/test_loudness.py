@@ -95,38 +95,3 @@ def test_bad_arguments_are_refused() -> None:
         loudness.LoudnessMeter(44100, 0)
     with pytest.raises(AudioError, match="shape"):
         loudness.LoudnessMeter(44100, 2).add(np.zeros((1, 10), np.float32))
-    with pytest.raises(SettingsError, match="ceiling"):
-        loudness.soft_limit(np.zeros((1, 10), np.float32), 0.0)
-
-
-@pytest.mark.parametrize("ceiling", [0.1, 0.5, 1.0])
-def test_limiter_is_the_identity_below_and_never_above(ceiling: float) -> None:
-    samples = np.linspace(-5, 5, 100001, dtype=np.float32)[None]
-    limited = loudness.soft_limit(samples, ceiling)
-    low = np.abs(samples) <= 0.891 * ceiling
-    assert np.array_equal(limited[low], samples[low])
-    assert np.abs(limited).max() <= np.float32(ceiling)
-    assert np.array_equal(limited, -limited[:, ::-1])
-
-
-def test_limiter_is_smooth_and_rising() -> None:
-    samples = np.linspace(0.5, 1.2, 7001, dtype=np.float64)[None].astype(np.float32)
-    slope = np.diff(loudness.soft_limit(samples).astype(np.float64)) / np.diff(samples.astype(np.float64))
-    assert slope.min() >= 0
-    assert slope.max() <= 1.01
-    assert np.abs(np.diff(slope)).max() < 0.02
-
-
-def test_limiter_leaves_its_input_alone() -> None:
-    samples = np.array([[0.2, 1.5]], np.float32)
-    loudness.soft_limit(samples)
-    assert samples.tolist() == [[np.float32(0.2), 1.5]]
-
-
-def test_limiter_keeps_loudness_where_scaling_would_not() -> None:
-    samples = music_like(3.0, 44100, 2)
-    samples[:, ::11025] = 4.0
-    before = loudness.measure(samples, 44100)
-    bent = loudness.measure(loudness.soft_limit(samples), 44100)
-    scaled = loudness.measure(samples * np.float32(0.25), 44100)
-    assert before - bent < 1.0 < before - scaled

@@ -71,6 +71,8 @@ def recording_facts(path: Path, *, with_music: bool = True) -> Facts:
         "duration_s": round(info.duration_s, 3),
         "loudness_lufs": round(meter.integrated_lufs, 2),
     }
+    if warnings := [*info.warnings, *meter.level.check(str(path))]:
+        facts["warnings"] = "; ".join(warnings)
     return facts | (_music_facts(path) if with_music else {})
 
 
