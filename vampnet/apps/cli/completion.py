@@ -19,6 +19,6 @@ def completion_options(parser: CommandParser) -> None:
 
 def run_completion(options: CommandOptions) -> None:
     """Print the script."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    print(argcomplete.shellcode(["vampnet"], shell=options.shell))
+    print(shellcode(["vampnet"], shell=options.shell))
