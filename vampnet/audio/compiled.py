@@ -11,20 +11,12 @@ import contextlib
 import getpass
 import tempfile
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    import librosa as librosa
-
-_COMPILED = ("librosa.util.utils", "librosa.core.audio", "librosa.core.pitch", "librosa.beat", "librosa.onset")
-"""Modules of librosa that compile functions when they are imported."""
 
 
 @contextlib.contextmanager
@@ -43,8 +35,11 @@ def _alone() -> Iterator[None]:
         yield
 
 
+# The submodules compile functions when they are imported; librosa alone would import them when they are first used.
 with _alone():
-    for _name in _COMPILED:
-        import_module(_name)
-if not TYPE_CHECKING:
-    librosa = import_module("librosa")
+    import librosa as librosa
+    import librosa.beat  # noqa: F401
+    import librosa.core.audio  # noqa: F401
+    import librosa.core.pitch  # noqa: F401
+    import librosa.onset  # noqa: F401
+    import librosa.util.utils  # noqa: F401
