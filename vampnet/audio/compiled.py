@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import importlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,6 @@ def _alone() -> Iterator[None]:
 # The submodules compile functions when they are imported; librosa alone would import them when they are first used.
 with _alone():
     import librosa as librosa
-    import librosa.beat  # noqa: F401
-    import librosa.core.audio  # noqa: F401
-    import librosa.core.pitch  # noqa: F401
-    import librosa.onset  # noqa: F401
-    import librosa.util.utils  # noqa: F401
+
+    for _part in ("beat", "core.audio", "core.pitch", "onset", "util.utils"):
+        importlib.import_module(f"librosa.{_part}")
