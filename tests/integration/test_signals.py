@@ -39,10 +39,21 @@ sys.exit(cli._run(["slow"]))
 """
 
 
+def hear_all_signals() -> None:
+    """Undo what `nohup` and a shell's background jobs hand down: signals that are ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_signal_ends_a_command_as_ctrl_c_does(tmp_path: Path, name: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, "slow", str(tmp_path / "o.txt")], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", SCRIPT, "slow", str(tmp_path / "o.txt")],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=hear_all_signals,
     )
     assert process.stderr is not None and process.stderr.readline() == "ready\n"
     process.send_signal(getattr(signal, name))
