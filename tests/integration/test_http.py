@@ -72,7 +72,7 @@ def test_a_job_from_upload_to_output(http: httpx2.Client) -> None:
     for number, output in enumerate(job["outputs"]):
         audio = http.get(output["audio"])
         assert audio.content == wav_bytes(0.1, 5 + number)
-        assert audio.headers["content-type"] == "audio/x-wav" and "attachment" in audio.headers["content-disposition"]
+        assert audio.headers["content-type"] == "audio/wav" and "attachment" in audio.headers["content-disposition"]
     part = http.get(job["outputs"][0]["audio"], headers={"Range": "bytes=0-3"})
     assert (part.status_code, part.content) == (206, b"RIFF")
     peaks = http.get(job["outputs"][0]["peaks"], params={"bins": 10}).json()
@@ -189,6 +189,7 @@ def test_idempotency_key_gives_the_same_job_and_refuses_another_request(http: ht
         ({"task": "vamp", "variations": 4}, "this server makes at most 3"),
         ({"task": "vamp", "input": "loop.wav"}, "audio came with the request"),
         ({"task": "outpaint", "after_s": 11}, "this server makes at most 10 s"),
+        ({"task": "generate", "seconds": 11}, "this server makes at most 10 s"),
         ({"task": "vamp", "prompt": "periodic(" * 2000}, ""),
         ([], "expected an object"),
         ("vamp", "expected an object"),
@@ -196,6 +197,13 @@ def test_idempotency_key_gives_the_same_job_and_refuses_another_request(http: ht
 )
 def test_bad_requests_say_what_is_wrong(http: httpx2.Client, request_data: dict, says: str) -> None:
     assert says in sentence(send(http, request_data), 422)
+
+
+def test_new_music_without_seconds_is_measured_too(http: httpx2.Client) -> None:
+    words = {"task": "generate", "words": {"bpm": 120, "bars": 16}}
+    assert "is 32, but this server makes at most 10 s" in sentence(http.post("/api/v1/jobs", json=words), 422)
+    answer = http.post("/api/v1/jobs", json={"task": "generate", "sampling": {"steps": 2}})
+    assert answer.status_code == 202 and ended_job(http, answer.json()["id"])["state"] == "done"
 
 
 def test_uploads_that_lie(http: httpx2.Client) -> None:

@@ -99,6 +99,11 @@ def sketch(
     return Sketch(Audio(samples, sample_rate_hz), controls, filled, seed, loops)
 
 
+def sketch_length_s(words: ControlWords, seed: int) -> float:
+    """Length of the music to words and a seed where no seconds are given, without rendering it."""
+    return write_sketch(plan_sketch(words), seed).duration_s
+
+
 def plan_sketch(words: ControlWords) -> SketchPlan:
     """The composer's plan for words."""
     tonic, mode = parse_key(words.key) if words.key is not None else (None, None)

@@ -10,14 +10,26 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vampnet.apps.http.probe import check_work
 from vampnet.apps.http.service import Service
+from vampnet.controls.sketching import sketch_length_s
 from vampnet.errors import JobError, SettingsError, VampnetError
+from vampnet.generation.config import variation_seed
 from vampnet.jobs.data_folder import harmless_name
-from vampnet.jobs.request import CompressRequest, DecompressRequest, Request, request_from_json, request_to_json
+from vampnet.jobs.request import (
+    NEW_S,
+    CompressRequest,
+    DecompressRequest,
+    GenerateRequest,
+    OutpaintRequest,
+    Request,
+    request_from_json,
+    request_to_json,
+)
 from vampnet.jobs.table import DONE, JobRow, NewJob, new_id
 
 _JOB_OUTPUT = re.compile(r"job:([0-9a-f]{24})/([0-9]{1,4})")
@@ -99,10 +111,23 @@ def _check_size(service: Service, request: Request) -> None:
         )
     if request.needs_input and not request.input:
         raise SettingsError("input is missing: send a file as `audio`, or name an upload as file:ID")
-    for name in ("seconds", "before_s", "after_s"):
-        if getattr(request, name, 0.0) > config.max_seconds:
-            raise SettingsError(f"{name} is {getattr(request, name):g}, but this server makes at most "
-                                f"{config.max_seconds:g} s")  # fmt: skip
+    for name, seconds in _new_seconds(request):
+        if seconds > config.max_seconds:
+            raise SettingsError(f"{name} is {seconds:g}, but this server makes at most {config.max_seconds:g} s")
+
+
+def _new_seconds(request: Request) -> Iterator[tuple[str, float]]:
+    """Names and seconds of the new audio that a request asks for, by its fields or by its defaults."""
+    if isinstance(request, OutpaintRequest):
+        yield from (("before_s", request.before_s), ("after_s", request.after_s))
+    elif isinstance(request, GenerateRequest):
+        if request.seconds is not None:
+            yield "seconds", request.seconds
+        elif request.words.is_empty:
+            yield "length without `seconds`", NEW_S
+        else:
+            seeds = (variation_seed(request.sampling.seed, number - 1) for number in request.numbers)
+            yield "length of the words in seconds", max(sketch_length_s(request.words, seed) for seed in seeds)
 
 
 def _model(service: Service, request: Request) -> Any:
