@@ -176,7 +176,7 @@ def load_pipeline(
     kind: type[P],
     *,
     device: str = "auto",
-    lora: Sequence[str | os.PathLike[str]] = (),
+    lora: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     backend: str = "torch",
     precision: str = "auto",
     compat: str = "",
@@ -190,7 +190,7 @@ def load_pipeline(
     dtype = torch.float32 if compat else select_precision(precision, place)
     # Adapters are added to the weights as they were trained, in float32.
     bundle = load_bundle(name, torch.float32 if lora else held_format(dtype, backend))
-    for text in lora:
+    for text in (lora,) if isinstance(lora, (str, os.PathLike)) else lora:
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
     return kind(bundle, device, compat=compat, backend=backend, precision=precision)

@@ -366,7 +366,7 @@ def load(
     name: str | os.PathLike[str] = "default",
     *,
     device: str = "auto",
-    lora: Sequence[str | os.PathLike[str]] = (),
+    lora: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     backend: str = "torch",
     precision: str = "auto",
     compat: str = "",
@@ -375,7 +375,7 @@ def load(
 
     A folder or repository is a bundle, or holds the authors' `codec.pth`, `coarse.pth` and `c2f.pth`.
 
-    lora: adapter files, each with an optional strength: "jazz.safetensors:0.5"; several add up.
+    lora: an adapter file, or several, each with an optional strength: "jazz.safetensors:0.5"; several add up.
     device: "auto", "cpu", "cuda", "cuda:1" or "mps".
     backend: "openvino" has OpenVINO run the networks (`vampnet.models.openvino`).
     precision: "auto", "float32" or "bfloat16".

@@ -91,8 +91,9 @@ def test_files_that_are_no_adapters_are_named(bundle_folder: Path, tmp_path: Pat
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(BundleError, match="not an adapter"):
         read_adapter(tmp_path / "other.safetensors")
-    with pytest.raises(BundleError, match="no such adapter"):
-        load(bundle_folder, device="cpu", lora=[tmp_path / "none.safetensors"])
+    for lora in ([tmp_path / "none.safetensors"], tmp_path / "none.safetensors", str(tmp_path / "none.safetensors")):
+        with pytest.raises(BundleError, match=r"none\.safetensors: no such adapter"):
+            load(bundle_folder, device="cpu", lora=lora)
 
 
 def test_equal_adapters_are_equal_files(bundle_folder: Path, tmp_path: Path) -> None:
