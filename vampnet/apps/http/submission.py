@@ -16,7 +16,6 @@ from typing import Any
 
 from vampnet.apps.http.probe import check_work
 from vampnet.apps.http.service import Service
-from vampnet.controls.sketching import sketch_length_s
 from vampnet.errors import JobError, SettingsError, VampnetError
 from vampnet.generation.config import variation_seed
 from vampnet.jobs.data_folder import harmless_name
@@ -126,6 +125,8 @@ def _new_seconds(request: Request) -> Iterator[tuple[str, float]]:
         elif request.words.is_empty:
             yield "length without `seconds`", NEW_S
         else:
+            from vampnet.controls.sketching import sketch_length_s  # with numpy; the server starts without it
+
             seeds = (variation_seed(request.sampling.seed, number - 1) for number in request.numbers)
             yield "length of the words in seconds", max(sketch_length_s(request.words, seed) for seed in seeds)
 
