@@ -257,13 +257,7 @@ class FileJob:
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
     def _input_facts(self) -> InputFacts | None:
-        source = self.source
-        if not isinstance(source, FileSource):
-            return None
-        seconds = samples_to_seconds(source.n_samples, source.sample_rate_hz)
-        return InputFacts(
-            self.request.input, source.sample_rate_hz, source.channels, source.n_samples, round(seconds, 6)
-        )
+        return InputFacts.of(self.request.input, self.source) if isinstance(self.source, FileSource) else None
 
     def _make_runs(self) -> list[Run[list[Variation]]]:
         """The runs of the task: one per variation, or one for all of a loop."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vampnet.audio.units import samples_to_seconds
 from vampnet.config import json_schema
+
+if TYPE_CHECKING:
+    from vampnet.audio.samples import Audio
+    from vampnet.audio.sources import Source
+    from vampnet.compression.container import Header
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,12 @@ class InputFacts:
     n_samples: int
     """Samples per channel."""
     seconds: float
-    loudness_lufs: float | None = None
-    """Integrated loudness; null for silence, and where it was not measured."""
+
+    @classmethod
+    def of(cls, file: str, sound: Source | Audio | Header) -> InputFacts:
+        """The facts of a sound that was read from `file`."""
+        seconds = round(samples_to_seconds(sound.n_samples, sound.sample_rate_hz), 6)
+        return cls(file, sound.sample_rate_hz, sound.channels, sound.n_samples, seconds)
 
 
 @dataclass(frozen=True)

@@ -347,11 +347,10 @@ def _compress(request: CompressRequest, output: Path, model: VampNet | None, rep
     source = FileSource(Path(request.input))
     with whole_file(output) as temporary, open(temporary, "wb") as file:
         made = compress(source, file, user, request.compression, request.sampling, report)
-    seconds = round(samples_to_seconds(source.n_samples, source.sample_rate_hz), 6)
-    facts = InputFacts(request.input, source.sample_rate_hz, source.channels, source.n_samples, seconds)
+    facts = InputFacts.of(request.input, source)
     generation = made.header.generation
     seed = None if generation is None else generation.sampling.seed
-    done = JobOutput(str(output), seed, 1, seconds, None, command_of(request, output))
+    done = JobOutput(str(output), seed, 1, facts.seconds, None, command_of(request, output))
     return JobResult(
         request.task, (done,), facts, model="" if generation is None else generation.model_id, facts=rates_of(made)
     )
@@ -370,8 +369,6 @@ def _decode(request: DecompressRequest, output: Path, model: VampNet | None, rep
         sound = decode_whole(reader, codec, spool, report)
         for block in sound.blocks(exact=True):
             writer.write(block)
-    done = JobOutput(str(output), None, 1, round(header.duration_s, 6), None, command_of(request, output))
-    facts = InputFacts(
-        request.input, header.sample_rate_hz, header.channels, header.n_samples, round(header.duration_s, 6)
-    )
+    facts = InputFacts.of(request.input, header)
+    done = JobOutput(str(output), None, 1, facts.seconds, None, command_of(request, output))
     return JobResult(request.task, (done,), facts)

@@ -50,10 +50,7 @@ def write_sketches(request: Request, outputs: Sequence[Path]) -> JobResult:
         single = dataclasses.replace(request, variation=number)
         written.append(JobOutput(str(path), seed, number, round(sound.duration_s, 6), None, command_of(single, path)))
     total_s = time.perf_counter() - started
-    heard = None
-    if audio is not None:
-        seconds = round(audio.duration_s, 6)
-        heard = InputFacts(request.input, audio.sample_rate_hz, audio.channels, audio.n_samples, seconds)
+    heard = None if audio is None else InputFacts.of(request.input, audio)
     made_s = sum(output.seconds for output in written)
     timings = JobTimings(0.0, 0.0, 0.0, round(total_s, 3), round(total_s, 3), round(made_s / max(total_s, 1e-9), 3))
     return JobResult(request.task, tuple(written), heard, timings=timings, facts=facts)
