@@ -107,9 +107,17 @@ def test_files_below_the_allowed_root_alone_may_be_named(http: httpx2.Client, se
         assert "secret.wav'" not in said or "no such path" in said
     for fields in (
         {"beats": {"file": "/etc/passwd"}}, {"beats": {"tracker": "/etc/passwd"}},
+        {"steering": {"follow": "/etc/passwd:beats"}}, {"steering": {"follow": "../secret.wav:beats"}},
         {"model": {"bundle": "/etc"}}, {"model": {"lora": ["/etc/passwd:0.5"]}}, {"model": {"device": "cuda:7"}},
     ):  # fmt: skip
         sentence(http.post("/api/v1/jobs", json=vamp() | {"input": "loop.wav"} | fields), 422)
+    file = http.post("/api/v1/files", files={"audio": ("other.wav", WAV)}).json()["id"]
+    for followed in ("loop.wav", f"file:{file}"):
+        fields = {"input": "loop.wav", "steering": {"follow": f"{followed}:beats, Chords"}}
+        job = http.post("/api/v1/jobs", json=vamp() | fields)
+        assert job.status_code == 202 and job.json()["request"]["steering"] == fields["steering"]
+        work = server[1].table.get(job.json()["id"]).work["steering"]["follow"]
+        assert Path(work.rpartition(":")[0]).is_absolute() and work.endswith(":beats,chords")
 
 
 def test_events_tell_of_a_job_until_it_ends(http: httpx2.Client) -> None:

@@ -167,7 +167,18 @@ def _resolved(service: Service, request: Request, owner: str, upload: Path | Non
         if beats.file:
             changes["file"] = str(_allowed(service, beats.file, "beats.file"))
         fields["beats"] = dataclasses.replace(beats, **changes)
+    steering = getattr(request, "steering", None)
+    if steering is not None and (followed := steering.split()[0]):
+        path = find_audio(service, followed, owner, "steering.follow")
+        fields["steering"] = dataclasses.replace(steering, follow=f"{path}:{','.join(steering.split()[1])}")
     return fields
+
+
+def _audio_of(request: Request) -> list[str]:
+    """Paths of all audio that a request with this machine's paths reads."""
+    steering = getattr(request, "steering", None)
+    paths = (request.input, getattr(request, "like", ""), "" if steering is None else steering.split()[0])
+    return [path for path in paths if path]
 
 
 def find_audio(service: Service, text: str, owner: str, field: str = "input") -> Path:
@@ -247,7 +258,7 @@ def _checked_outputs(service: Service, request: Request, job_id: str) -> list[st
 
 def _without_folders(service: Service, request: Request, message: str) -> str:
     """A message in which files have their names and no folders of the server."""
-    for path in (request.input, getattr(request, "like", ""), service.config.allowed_root):
+    for path in (*_audio_of(request), service.config.allowed_root):
         folder = str(Path(path).parent)
         if path and folder != "/":
             message = message.replace(folder + os.sep, "")
@@ -256,7 +267,7 @@ def _without_folders(service: Service, request: Request, message: str) -> str:
 
 def _check_audio(service: Service, request: Request) -> None:
     """Check length and kind of the audio that a request names."""
-    for path in filter(None, (request.input, getattr(request, "like", ""))):
+    for path in _audio_of(request):
         try:
             facts = service.probe.facts(Path(path))
         except VampnetError as error:
