@@ -24,7 +24,7 @@ from vampnet.apps.osc.worker import JobWorker
 from vampnet.audio.files import probe, read, write
 from vampnet.audio.samples import Audio
 from vampnet.errors import AudioError, Cancelled, VampnetError
-from vampnet.jobs.request import InpaintRequest, LoopRequest, OutpaintRequest, VampRequest
+from vampnet.jobs.request import GenerateRequest, InpaintRequest, LoopRequest, OutpaintRequest, VampRequest
 from vampnet.prompts.grammar import parse_prompt
 
 pytest.importorskip("pythonosc", reason="needs the extra `live`")
@@ -136,6 +136,36 @@ def test_keys_are_those_of_the_json_flat(folder: Path) -> None:
     assert isinstance(parse_job("loop", (1, "a.wav", "bars", 1, "join", 1), folder).request, LoopRequest)
 
 
+def test_every_setting_of_a_request_is_a_key(folder: Path) -> None:
+    sent = (
+        1,
+        "new.wav",
+        "bpm",
+        96.0,
+        "key",
+        "D minor",
+        "bars",
+        8.0,
+        "chords",
+        "Dm7 | G7",
+        "instruments",
+        "piano, bass",
+    )
+    words = parse_job("generate", (*sent, "style", "funk"), folder).request
+    assert isinstance(words, GenerateRequest)
+    assert str(words.words) == "bpm(96), key(D minor), chords(Dm7 | G7), bars(8), style(funk), instruments(piano, bass)"
+    chosen = parse_job("vamp", (1, "a.wav", "follow", "b.wav:beats,chords", "best_of", 8.0), folder).request
+    assert isinstance(chosen, VampRequest)
+    assert (chosen.steering.follow, chosen.steering.best_of) == (f"{folder / 'b.wav'}:beats,chords", 8)
+    own = parse_job("vamp", (1, "a.wav", "follow", "beats", "file", "beats.txt"), folder).request
+    assert isinstance(own, VampRequest) and (own.steering.follow, own.beats.file) == (
+        "beats",
+        str(folder / "beats.txt"),
+    )
+    adapted = parse_job("loop", (1, "a.wav", "lora", "mine.safetensors:0.5, other.safetensors"), folder).request
+    assert adapted.model.lora == (f"{folder / 'mine.safetensors'}:0.5", f"{folder / 'other.safetensors'}:1")
+
+
 @pytest.mark.parametrize(
     ("task", "sent", "named"),
     [
@@ -155,6 +185,11 @@ def test_keys_are_those_of_the_json_flat(folder: Path) -> None:
         ("vamp", (1, "a.wav", 7, 7), "key is 7"),
         ("vamp", (1, "a.wav", "input", "b.wav"), "no key"),
         ("vamp", (1, "a.wav", "sampling", 3), "no key"),
+        ("vamp", (1, "a.wav", "steering", "beats"), "no key"),
+        ("vamp", (1, "a.wav", "follow", "/etc/passwd:beats"), "inside"),
+        ("vamp", (1, "a.wav", "file", "../beats.txt"), "inside"),
+        ("vamp", (1, "a.wav", "tracker", "/tmp/x.ckpt"), "inside"),
+        ("vamp", (1, "a.wav", "lora", "../mine.safetensors:0.5"), "inside"),
         ("vamp", (1, "a.wav", "reply_port", 99999), "1 to 65535"),
         ("vamp", (1, "a.wav", "temperature", float("nan")), "no number"),
         ("vamp", (1, "a.wav", "prompt", "x" * 2000), "characters"),

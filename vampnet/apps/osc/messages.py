@@ -5,7 +5,8 @@
     /generate id output key value ...          no input: the path names the output
 
 Keys are the fields of the request's JSON, those of nested settings flat: `prompt`, `variations`, `steps`, `seed`,
-`bpm`, `seconds`. Paths are relative to the service's folder. `output` names the output, `reply_port` the answers' port.
+`bpm`, `follow`, `seconds`; lists are one text with commas. Paths are relative to the service's folder. `output` names
+the output, `reply_port` the answers' port.
 Pure Data sends every number as a float of 24 bits: whole floats pass as whole numbers, and a seed may be sent as text.
 """
 
@@ -19,17 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vampnet.beats.events import TRACKERS
 from vampnet.config import nearest, type_hints
 from vampnet.errors import AudioError, SettingsError
 from vampnet.jobs.request import REQUESTS, Request, request_from_json
+from vampnet.models.adapter_header import parse_adapter
 
 TASKS = ("vamp", "loop", "inpaint", "outpaint", "continue", "generate", "stretch", "telephone")
 """Tasks that a patch can ask for."""
 MAX_ARGUMENTS = 64
 MAX_TEXT = 1000
 """Longest text in a message, characters."""
-NESTED = ("sampling", "beats", "output", "model")
-"""Settings whose fields are keys of their own."""
 RENAMED = {"region": "regions", "before": "before_s", "after": "after_s"}
 """Keys that the command line calls otherwise than the JSON."""
 
@@ -76,8 +77,8 @@ def parse_job(task: str, arguments: Sequence[Any], folder: Path) -> JobMessage:
         source = resolve_inside(folder, path)
         data["input"] = str(source)
         output = source.with_name(f"{source.stem}-{task}-{key_of(id_)}.wav")
-    if isinstance(settings.get("like"), str):
-        settings["like"] = str(resolve_inside(folder, str(settings["like"])))
+    for name, value in settings.items():
+        settings[name] = _local(name, value, folder)
     if named is not None:
         output = resolve_inside(folder, str(named))
     request = request_from_json(data | _nest(task, settings), f"/{task}")
@@ -126,20 +127,34 @@ def _pairs(atoms: Sequence[Atom]) -> dict[str, Atom]:
     return settings
 
 
+def _local(name: str, value: Atom, folder: Path) -> Atom:
+    """A setting with the paths that it names resolved. Raises AudioError for one outside of the folder."""
+    if not isinstance(value, str) or not value:
+        return value
+    if name in ("like", "file") or (name == "tracker" and value not in TRACKERS):
+        return str(resolve_inside(folder, value))
+    if name == "follow" and ":" in value:
+        file, _, controls = value.rpartition(":")
+        return f"{resolve_inside(folder, file)}:{controls}"
+    if name == "lora":
+        adapters = [parse_adapter(text.strip()) for text in value.split(",")]
+        return ",".join(f"{resolve_inside(folder, file)}:{strength:g}" for file, strength in adapters)
+    return value
+
+
 def _nest(task: str, settings: dict[str, Atom]) -> dict[str, Any]:
     """Flat keys as the request's JSON has them, each of its field's type."""
-    kind = REQUESTS["outpaint" if task == "continue" else task]
-    fields = {name: (None, hint) for name, hint in _fields(kind).items()}
-    for group, hint in type_hints(kind).items():
-        if group in NESTED and isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            fields |= {name: (group, own) for name, own in _fields(hint).items() if name not in fields}
+    own = _fields(REQUESTS["outpaint" if task == "continue" else task])
+    groups = {name: hint for name, hint in own.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
+    fields = {name: (None, hint) for name, hint in own.items() if name not in (*groups, "input", "regions")}
+    for group, hint in groups.items():
+        fields |= {name: (group, inner) for name, inner in _fields(hint).items() if name not in fields}
     if task == "continue":
         fields["seconds"] = (None, float)
     result: dict[str, Any] = {}
     for key, value in settings.items():
-        if key not in fields or key in NESTED or key in ("input", "regions", "lora"):
-            known = [name for name in fields if name not in (*NESTED, "input", "regions", "lora")]
-            raise SettingsError(f"/{task} has no key {key!r}{nearest(key, known)}; known: {', '.join(known)}")
+        if key not in fields:
+            raise SettingsError(f"/{task} has no key {key!r}{nearest(key, fields)}; known: {', '.join(fields)}")
         group, hint = fields[key]
         place = result if group is None else result.setdefault(group, {})
         place[key] = _as_type(value, hint, key)
@@ -153,6 +168,8 @@ def _fields(kind: type) -> dict[str, Any]:
 
 def _as_type(value: Atom, hint: Any, key: str) -> Any:
     """A value of a message as its field wants it."""
+    if typing.get_origin(hint) is tuple:
+        return [text.strip() for text in str(value).split(",") if text.strip()]
     options = typing.get_args(hint) or (hint,)
     if bool in options:
         return bool(_whole(value, key))
