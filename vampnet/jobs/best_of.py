@@ -17,7 +17,6 @@ from vampnet.controls.config import SteeringConfig
 from vampnet.controls.extraction import ExtractionConfig, extract_controls
 from vampnet.controls.ranking import Agreement, keep_followed, rank
 from vampnet.controls.signals import Controls
-from vampnet.errors import SettingsError
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import VampRequest
 from vampnet.jobs.result import JobResult
@@ -25,36 +24,21 @@ from vampnet.jobs.result import JobResult
 RunJob = Callable[..., JobResult]
 
 
-def choose_outputs(request: VampRequest, outputs: Sequence[Path], run: RunJob, plot: Path | None) -> JobResult:
-    """Make the candidates of a request by `run`, and move those that follow best to the outputs, the best first.
-
-    Raises SettingsError for settings that a choice leaves no room for.
-    """
-    steering, n_wanted = request.steering, len(request.numbers)
-    if request.variation or plot is not None:
-        what = "variation" if request.variation else "plot"
-        raise SettingsError(
-            f"{what} cannot be combined with follow or best_of: which candidate is kept is not known before"
-        )
-    if steering.n_candidates < n_wanted:
-        raise SettingsError(
-            f"best_of is {steering.n_candidates}, but {n_wanted} variations are to be kept; make best_of larger"
-        )
-    plain = dataclasses.replace(request, steering=SteeringConfig(), variations=steering.n_candidates)
+def choose_outputs(request: VampRequest, outputs: Sequence[Path], run: RunJob) -> JobResult:
+    """Make the candidates of a checked request by `run`; those that follow best become the outputs, the best first."""
+    plain = dataclasses.replace(request, steering=SteeringConfig(), variations=request.steering.n_candidates)
     made = [candidate_path(outputs[0], number) for number in plain.numbers]
     try:
         result = run(plain, made)
         ranked = rank([read(path) for path in made], wanted_controls(request))
-        chosen = ranked[:n_wanted]
         kept = []
-        for number, (output, (place, agreement)) in enumerate(zip(outputs, chosen, strict=True), 1):
+        for number, (output, (place, _)) in enumerate(zip(outputs, ranked, strict=False), 1):
             os.replace(made[place], output)
             single = dataclasses.replace(plain, variation=place + 1)
             old = result.outputs[place]
             kept.append(
                 dataclasses.replace(old, file=str(output), variation=number, command=command_of(single, output))
             )
-            del agreement
     finally:
         for path in made:
             path.unlink(missing_ok=True)

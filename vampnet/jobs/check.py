@@ -14,10 +14,12 @@ from vampnet.jobs.request import (
     CompressRequest,
     DecompressRequest,
     GenerateRequest,
+    HumRequest,
     InpaintRequest,
     LoopRequest,
     OutputConfig,
     Request,
+    TapRequest,
     TelephoneRequest,
     VampRequest,
 )
@@ -39,6 +41,20 @@ def output_paths(output: Path, request: Request) -> list[Path]:
     return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in request.numbers]
 
 
+def is_sketch_alone(request: Request) -> bool:
+    """Whether a request asks for a sketch and nothing more: no model is loaded, no token generated."""
+    if isinstance(request, GenerateRequest):
+        return request.sketch == "only"
+    return isinstance(request, TapRequest | HumRequest) and not request.prompt
+
+
+def generates_nothing(request: Request) -> bool:
+    """Whether a request is done without filling windows. Raises VampFileError for a file that is no .vamp file."""
+    if isinstance(request, DecompressRequest):
+        return read_header(request.input).generation is None
+    return isinstance(request, CompressRequest) or is_sketch_alone(request)
+
+
 def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = None) -> None:
     """Check all of a job that can be checked without the model; makes the outputs' folders.
 
@@ -46,6 +62,10 @@ def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = 
     written or that are the input itself, and extras that are not installed.
     """
     info = _check_input(request)
+    if isinstance(request, VampRequest) and request.steering.is_on:
+        _check_steering(request, plot)
+    if plot is not None and is_sketch_alone(request):
+        raise SettingsError("a plot shows kept tokens, of which a sketch alone has none; leave the plot out")
     _check_clash(request, outputs)
     for path in outputs:
         if path.parent != Path():
@@ -91,6 +111,21 @@ def _check_input(request: Request) -> AudioInfo | None:
         except PromptError as error:
             raise PromptError(f"prompt: {error}") from None
     return info
+
+
+def _check_steering(request: VampRequest, plot: Path | None) -> None:
+    """Raise for settings that a choice among candidates leaves no room for, and a file that cannot be followed."""
+    n_candidates, n_wanted = request.steering.n_candidates, len(request.numbers)
+    if request.variation or plot is not None:
+        what = "variation" if request.variation else "plot"
+        raise SettingsError(
+            f"{what} cannot be combined with follow or best_of: which candidate is kept is not known before"
+        )
+    if n_candidates < n_wanted:
+        raise SettingsError(f"best_of is {n_candidates}, but {n_wanted} variations are to be kept; make best_of larger")
+    file, _ = request.steering.split()
+    if file:
+        probe(file)
 
 
 def _check_clash(request: Request, outputs: Sequence[Path]) -> None:

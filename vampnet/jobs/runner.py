@@ -17,13 +17,13 @@ from vampnet.audio.sources import FileSource
 from vampnet.audio.spool import Spool
 from vampnet.audio.units import samples_to_seconds
 from vampnet.codec.base import Codec
-from vampnet.compression.container import Header, VampReader, open_vamp, read_header
+from vampnet.compression.container import Header, VampReader, open_vamp
 from vampnet.device import select_device
 from vampnet.errors import Cancelled, Interrupted, VampnetError
 from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import Run, WindowRequest, drive
 from vampnet.jobs.best_of import choose_outputs
-from vampnet.jobs.check import check_job, subtype_of
+from vampnet.jobs.check import check_job, generates_nothing, subtype_of
 from vampnet.jobs.done_list import DoneList
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.flags import command_of
@@ -36,7 +36,7 @@ from vampnet.jobs.request import (
     VampRequest,
 )
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult
-from vampnet.jobs.sketch_job import is_sketch_alone, write_sketches
+from vampnet.jobs.sketch_job import write_sketches
 from vampnet.models.bundle import load_codec
 from vampnet.storage import whole_file
 from vampnet.tasks.compress import compress, decode_whole, needs_model, rates_of
@@ -56,6 +56,9 @@ class JobFailure:
     request: Request
     error: VampnetError
 
+
+_ALONE = -1
+"""Key of the progress of a job that is done by itself."""
 
 Job = tuple[Request, Sequence[Path]]
 """A request and its outputs."""
@@ -97,19 +100,20 @@ def run_job(
     Raises VampnetError; Interrupted at Ctrl-C, when what is finished was written to part files.
     """
     check_job(request, outputs, plot=plot)
-    if isinstance(request, CompressRequest):
-        return _compress(request, outputs[0], model, report)
-    if isinstance(request, DecompressRequest) and read_header(request.input).generation is None:
-        return _decode(request, outputs[0], model, report)
-    if is_sketch_alone(request):
+    if generates_nothing(request):
+        if isinstance(request, CompressRequest):
+            return _compress(request, outputs[0], model, report)
+        if isinstance(request, DecompressRequest):
+            return _decode(request, outputs[0], model, report)
         return write_sketches(request, outputs)
     if model is None:
         if report is not None:
             report(Progress("load", 0, 1, 0.0))
         model = load_model(request)
-    if isinstance(request, VampRequest) and request.steering.is_on:
+    if _is_chosen(request):
+        assert isinstance(request, VampRequest)
         run = functools.partial(run_job, model=model, resume=resume, report=report, cancelled=cancelled)
-        return choose_outputs(request, outputs, run, plot)
+        return choose_outputs(request, outputs, run)
     with FileJob(request, outputs, model, resume=resume, report=report, cancelled=cancelled) as job:
         try:
             job.check_levels()
@@ -130,6 +134,11 @@ def run_job(
     return result if plot is None else _with_plot(result, plot)
 
 
+def _is_chosen(request: Request) -> bool:
+    """Whether outputs are chosen among candidates, which have to be made and heard first."""
+    return isinstance(request, VampRequest) and request.steering.is_on
+
+
 def run_jobs(
     jobs: Iterable[Job],
     *,
@@ -143,9 +152,10 @@ def run_jobs(
     """Do many jobs of one model; a failure does not stop the others. Yields each result as it is finished.
 
     On accelerators, windows of several jobs are filled as one batch; on a CPU that gains nothing. `n_jobs` is how many
-    there are, for progress. Close the iterator to stop early.
+    there are, for progress. Jobs that generate nothing, or choose among candidates, are done one by one in between.
+    Close the iterator to stop early.
     """
-    batch = _Batch(model, resume, report, cancelled, n_jobs)
+    batch = _Batch(model, resume, report, cancelled, n_jobs, plot_of)
     with contextlib.closing(batch):
         for finished in drive(batch.runs(jobs), model.fill, at_once=model.runs_at_once, journal=batch):
             place = batch.places.pop(finished.number)
@@ -198,14 +208,16 @@ class _Batch:
         report: Report | None,
         cancelled: Callable[[], bool] | None,
         n_jobs: int | None,
+        plot_of: Callable[[Request, Sequence[Path]], Path | None],
     ) -> None:
+        self._plot_of = plot_of
         self._model, self._resume, self._report, self._cancelled = model, resume, report, cancelled
         self._n_jobs, self._n_done = n_jobs or 1, 0
         self._shares: dict[int, float] = {}
         self._entries: list[_Entry] = []
         self.done = DoneList(resume)
         self.places: dict[int, tuple[_Entry, int] | JobFailure | JobResult] = {}
-        """What each run belongs to: a job and its number there, or what became of a job that did not begin."""
+        """What each run belongs to: a job and its number there, or what became of a job without runs."""
 
     def runs(self, jobs: Iterable[Job]) -> Iterator[Run[list[Variation]]]:
         """All runs of all jobs, each job opened when its first run is asked for."""
@@ -213,6 +225,11 @@ class _Batch:
         for request, outputs in jobs:
             try:
                 check_job(request, outputs)
+                if generates_nothing(request) or _is_chosen(request):
+                    self.places[number] = self._run_alone(request, outputs)
+                    yield _make_nothing()
+                    number += 1
+                    continue
                 job = FileJob(
                     request,
                     outputs,
@@ -229,6 +246,8 @@ class _Batch:
                 else:
                     job.check_levels()
                     job.check_domain()
+            except Cancelled:
+                raise
             except VampnetError as error:
                 self.places[number] = JobFailure(request, error)
                 self._n_done += 1
@@ -240,6 +259,24 @@ class _Batch:
                 self.places[number] = (entry, place)
                 yield run
                 number += 1
+
+    def _run_alone(self, request: Request, outputs: Sequence[Path]) -> JobResult:
+        """Do a job that has no runs to be driven with those of others."""
+        report, plot = self._reporter(_ALONE), self._plot_of(request, outputs)
+        try:
+            result = run_job(
+                request,
+                outputs,
+                model=self._model,
+                resume=self._resume,
+                plot=plot,
+                report=report,
+                cancelled=self._cancelled,
+            )
+        finally:
+            self._shares.pop(_ALONE, None)
+        self._n_done += 1
+        return result
 
     def recall(self, run: int, number: int, request: WindowRequest) -> Tensor | None:
         """The codes of a window that an earlier batch filled."""
@@ -277,7 +314,7 @@ class _Batch:
 
 
 def _make_nothing() -> Run[list[Variation]]:
-    """A run that makes nothing, in the place of a job that could not begin."""
+    """A run that makes nothing, in the place of a job without runs."""
     yield from ()  # a generator
     return []
 

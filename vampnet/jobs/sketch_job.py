@@ -16,13 +16,6 @@ from vampnet.jobs.request import GenerateRequest, HumRequest, Request, TapReques
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult, JobTimings
 
 
-def is_sketch_alone(request: Request) -> bool:
-    """Whether a request asks for a sketch and nothing more."""
-    if isinstance(request, GenerateRequest):
-        return request.sketch == "only"
-    return isinstance(request, (TapRequest, HumRequest)) and not request.prompt
-
-
 def make_sketch(request: Request, seed: int, audio: Audio | None) -> Sketch:
     """The sketch of a request; `audio` is its input. Raises VampnetError."""
     if isinstance(request, GenerateRequest):

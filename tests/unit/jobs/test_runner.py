@@ -11,13 +11,26 @@ import torch
 
 from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone
 from vampnet.audio.files import probe, write
+from vampnet.compression.config import CompressionConfig
+from vampnet.controls.config import SteeringConfig
+from vampnet.controls.ranking import Agreement
+from vampnet.controls.words import ControlWords
 from vampnet.errors import AudioError, Cancelled, SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.progress import Progress
 from vampnet.generation.run import WindowRequest
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.journal import journal_folder
-from vampnet.jobs.request import InpaintRequest, LoopRequest, Request, StretchRequest, VampRequest
+from vampnet.jobs.request import (
+    CompressRequest,
+    DecompressRequest,
+    GenerateRequest,
+    InpaintRequest,
+    LoopRequest,
+    Request,
+    StretchRequest,
+    VampRequest,
+)
 from vampnet.jobs.result import JobResult
 from vampnet.jobs.runner import JobFailure, run_job, run_jobs
 from vampnet.tasks.model import VampNet
@@ -96,6 +109,34 @@ def test_each_file_comes_out_as_alone(
         assert [o.kept_share for o in result.outputs] == [o.kept_share for o in expected.outputs]
         assert [o.seed for o in result.outputs] == [5, 6][:variations] and result.timings is not None
         assert result.timings.total_s > 0
+
+
+def test_jobs_without_windows_of_their_own_are_done_in_between(
+    model: VampNet, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compressing, opening whole .vamp files, sketches and choices among candidates."""
+    monkeypatch.setattr("vampnet.jobs.best_of.wanted_controls", lambda request: None)
+    monkeypatch.setattr("vampnet.jobs.best_of.rank", lambda audios, wanted: [(1, Agreement()), (0, Agreement())])
+    chosen = request(songs[1], steering=SteeringConfig("beats", best_of=2))
+    made: list[tuple[Request, list[Path]]] = [
+        (CompressRequest(input=str(songs[0]), compression=CompressionConfig(codebooks=6)), [tmp_path / "a.vamp"]),
+        (CompressRequest(input=str(songs[1]), sampling=FAST), [tmp_path / "b.vamp"]),
+        (request(songs[2]), [tmp_path / "c.wav"]),
+        (chosen, [tmp_path / "d.wav"]),
+        (GenerateRequest(words=ControlWords(bpm=200.0, bars=1), sketch="only"), [tmp_path / "e.wav"]),
+        (CompressRequest(input=str(tmp_path / "none.wav")), [tmp_path / "f.vamp"]),
+    ]
+    *outcomes, failed = sorted(run_jobs(made, model=model, n_jobs=6), key=lambda one: isinstance(one, JobFailure))
+    assert isinstance(failed, JobFailure) and "none.wav" in str(failed.error)
+    results = results_of(iter(outcomes))
+    assert [result.outputs[0].file for result in results] == [str(outputs[0]) for _, outputs in made[:-1]]
+    assert results[3].outputs[0].seed == FAST.seed + 1 and "candidates" in results[3].facts
+    opened: list[tuple[Request, list[Path]]] = [
+        (DecompressRequest(input=str(tmp_path / f"{name}.vamp")), [tmp_path / f"{name}.wav"]) for name in "ab"
+    ]
+    results_of(run_jobs(opened, model=model))
+    lengths = [probe(outputs[0]).n_samples for _, outputs in opened]
+    assert lengths == [probe(song).n_samples for song in songs[:2]]
 
 
 def test_few_files_are_open_at_a_time(
