@@ -189,6 +189,7 @@ def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, 
             made_s += line["duration_s"]
             index_file.write(json.dumps(line) + "\n")
             index_file.flush()
+            bar.total = max(bar.total, bar.n + round(line["duration_s"]))  # the last piece may go beyond
             bar.update(round(line["duration_s"]))
     return made_s
 

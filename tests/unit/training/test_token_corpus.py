@@ -97,6 +97,12 @@ def test_more_hours_keep_the_first_pieces(tmp_path: Path, bundle: Path, monkeypa
     assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_bar_goes_along_beyond_the_hours(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, bundle, hours=0.0149)  # said as 0.01
+    assert "100%" in capsys.readouterr().err
+
+
 def test_two_workers_make_what_one_makes(tmp_path: Path, bundle: Path) -> None:
     for workers in (1, 2):
         write(tmp_path / str(workers), bundle, workers=workers)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
-from vampnet.errors import Interrupted
+from vampnet.errors import Interrupted, SettingsError
 
 if TYPE_CHECKING:
     from vampnet.evaluation.experiments.evaluate import Evaluation
@@ -20,7 +20,7 @@ MAX_EXCERPTS = 2000
 def evaluate_options(parser: CommandParser) -> None:
     """Flags of `vampnet evaluate`."""
     parser.add_argument("bundle", type=str, help="model: 'default', a folder, or OWNER/NAME")
-    parser.add_argument("--audio", type=str, required=True, help="folder of music that the model was not trained on")
+    parser.add_argument("--audio", type=str, default=None, help="folder of music that the model was not trained on")
     parser.add_argument("-o", "--output", type=str, default="evaluation", help="folder for report and cache; resumed")
     parser.add_argument(
         "--experiments",
@@ -75,6 +75,8 @@ def run_evaluate(options: CommandOptions) -> None:
     if options.list:
         _list(experiments)
         return
+    if options.audio is None:
+        raise SettingsError("--audio is missing; name a folder of music that the model was not trained on")
     settings = EvaluationConfig(
         options.bundle,
         options.output,

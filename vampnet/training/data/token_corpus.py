@@ -117,7 +117,9 @@ def write_token_corpus(
         for n_frames, is_new in _shards(corpus, target, groups, codec, workers or os.cpu_count() or 1):
             done_frames += n_frames
             made_frames += n_frames * is_new
-            bar.update(round(n_frames / codec.frames_per_s / 3600, 4))
+            made_h = round(n_frames / codec.frames_per_s / 3600, 4)
+            bar.total = max(bar.total, bar.n + made_h)  # the last group may go beyond what was asked for
+            bar.update(made_h)
     per_hour = codec.frames_per_s * 3600
     return TokenReport(done_frames / per_hour, made_frames / per_hour, time.monotonic() - started)
 
