@@ -33,7 +33,8 @@ from vampnet.jobs.request import VampRequest
 from vampnet.jobs.result import JobResult
 from vampnet.jobs.runner import run_job, run_jobs
 from vampnet.prompts.grammar import parse_prompt
-from vampnet.tasks.model import DEFAULT_PROMPT, VampNet, load
+from vampnet.tasks.defaults import DEFAULT_PROMPT
+from vampnet.tasks.model import VampNet, load
 
 
 def cut(paths: Sequence[Path], folder: Path, seconds: float) -> list[Path]:

@@ -28,7 +28,8 @@ from vampnet.evaluation.metrics.harmony import KeyEstimate, chroma_of, key_agree
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s, spectral_flux_db
 from vampnet.evaluation.metrics.rhythm import rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.generation.config import SamplingConfig
-from vampnet.tasks.model import DEFAULT_THEME, VampNet, load
+from vampnet.tasks.defaults import DEFAULT_THEME
+from vampnet.tasks.model import VampNet, load
 
 PART_S, OPENING_S = 10.0, 4.0
 SILENT_DB, DRONE_SHARE = 40.0, 0.2

@@ -26,8 +26,6 @@ from vampnet.errors import Cancelled, ServerError, VampnetError, require
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.progress import Progress, Report
 from vampnet.jobs.request import (
-    DEFAULT_PROMPT,
-    DEFAULT_THEME,
     GenerateRequest,
     InpaintRequest,
     LoopRequest,
@@ -39,6 +37,7 @@ from vampnet.jobs.request import (
     request_to_json,
 )
 from vampnet.models.choice import ModelChoice
+from vampnet.tasks.defaults import CONTINUE_S, DEFAULT_PROMPT, DEFAULT_THEME, NEW_S, ROUNDS, STRETCH_FACTOR
 
 if TYPE_CHECKING:
     import httpx2
@@ -112,12 +111,12 @@ class Client:
         request = OutpaintRequest(before_s=float(before_s), after_s=float(after_s), theme=str(theme), **settings)
         return self._make(request, audio, n, report)
 
-    def continue_(self, audio: Any, *, seconds: float = 8.0, **settings: Any) -> Any:
+    def continue_(self, audio: Any, *, seconds: float = CONTINUE_S, **settings: Any) -> Any:
         """Let a recording go on for some seconds: `outpaint` after it."""
         return self.outpaint(audio, after_s=seconds, **settings)
 
     def generate(
-        self, *, seconds: float = 10.0, like: Any = None, n: int = 1, prompt: str = "", theme: str = "",
+        self, *, seconds: float = NEW_S, like: Any = None, n: int = 1, prompt: str = "", theme: str = "",
         sampling: SamplingConfig = SamplingConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Make new music, from nothing or in the style of a clip."""
@@ -139,7 +138,7 @@ class Client:
         return self._make(request, audio, n, report)
 
     def stretch(
-        self, audio: Any, *, factor: float = 2.0, n: int = 1, sampling: SamplingConfig = SamplingConfig(),
+        self, audio: Any, *, factor: float = STRETCH_FACTOR, n: int = 1, sampling: SamplingConfig = SamplingConfig(),
         report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Make a recording longer: its tokens are spread out and those between them generated."""
@@ -147,7 +146,7 @@ class Client:
         return self._make(StretchRequest(factor=float(factor), **settings), audio, n, report)
 
     def telephone(
-        self, audio: Any, *, rounds: int = 8, n: int = 1, prompt: str = DEFAULT_PROMPT,
+        self, audio: Any, *, rounds: int = ROUNDS, n: int = 1, prompt: str = DEFAULT_PROMPT,
         sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Vamp the vamp of the vamp: every round's output is the next round's input."""

@@ -30,10 +30,6 @@ from vampnet.jobs.check import subtype_of
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.journal import WindowJournal, part_path
 from vampnet.jobs.request import (
-    DEFAULT_PROMPT,
-    DEFAULT_THEME,
-    LIKE_PROMPT,
-    NEW_S,
     DecompressRequest,
     GenerateRequest,
     HumRequest,
@@ -51,6 +47,7 @@ from vampnet.jobs.result import InputFacts, JobOutput, JobResult, JobTimings
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.storage import sha256_of_file
 from vampnet.tasks.compress import decompress
+from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop

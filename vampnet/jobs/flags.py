@@ -25,6 +25,7 @@ from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.config import variation_seed
 from vampnet.jobs.request import REQUESTS, DecompressRequest, OutpaintRequest, Request
 from vampnet.prompts.time import parse_region
+from vampnet.tasks.defaults import CONTINUE_S
 
 GROUPS = {
     "": "What to make",
@@ -40,8 +41,6 @@ GROUPS = {
     "output": "Output",
 }
 """Titles of groups of flags, in the order of the help."""
-CONTINUE_S = 8.0
-"""Seconds that `vampnet continue` adds where none are given."""
 _SHARED = {"variations": "variations", "variation": "variations", "domain_warning": "model"}
 """Groups of the fields that all tasks have."""
 _WITHOUT_FLAG: dict[str, tuple[str, ...]] = {

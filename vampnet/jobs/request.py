@@ -24,15 +24,17 @@ from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.config import MAX_VARIATIONS, SamplingConfig
 from vampnet.models.choice import ModelChoice
 from vampnet.prompts.grammar import parse_prompt
-
-DEFAULT_PROMPT = "periodic(7)"
-"""Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
-DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
-"""What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
-NEW_S = 10.0
-"""Length of new music where none is given, seconds."""
-LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
-"""What is kept of a clip whose style is taken up."""
+from vampnet.tasks.defaults import (
+    CONTINUE_S,
+    DEFAULT_PROMPT,
+    DEFAULT_THEME,
+    MAX_BARS,
+    MAX_NEW_S,
+    MAX_ROUNDS,
+    MAX_STRETCH_FACTOR,
+    ROUNDS,
+    STRETCH_FACTOR,
+)
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,9 @@ class OutpaintRequest(Request):
 
     task: ClassVar[str] = "outpaint"
 
-    before_s: float = setting(0.0, low=0.0, high=3600.0, flag="before")
+    before_s: float = setting(0.0, low=0.0, high=MAX_NEW_S, flag="before")
     """Seconds to add before the audio, 0 to 3600."""
-    after_s: float = setting(0.0, low=0.0, high=3600.0, flag="after")
+    after_s: float = setting(0.0, low=0.0, high=MAX_NEW_S, flag="after")
     """Seconds to add after it, 0 to 3600."""
     theme: str = DEFAULT_THEME
     """What new music keeps of the bars next to it, looped; 'nothing' lets it go its own way."""
@@ -157,7 +159,7 @@ class GenerateRequest(Request):
 
     words: ControlWords = ControlWords()
     """Tempo, key, chords, metre, bars, style and instruments; a sketch to them is re-imagined."""
-    seconds: float | None = setting(None, low=0.1, high=3600.0)
+    seconds: float | None = setting(None, low=0.1, high=MAX_NEW_S)
     """Length of the new audio, 0.1 to 3600 s; by default 10, with words 8 bars, which loop."""
     like: str = ""
     """Path of a clip whose style is taken up."""
@@ -201,7 +203,7 @@ class LoopRequest(Request):
 
     prompt: str = DEFAULT_PROMPT
     """What is kept."""
-    bars: int = setting(0, low=0, high=1000)
+    bars: int = setting(0, low=0, high=MAX_BARS)
     """Cut this many bars first, from the first downbeat on; 0: the file is the loop."""
     beats: BeatsConfig = BeatsConfig()
     """Where beats are, or what finds them."""
@@ -220,7 +222,7 @@ class StretchRequest(Request):
 
     task: ClassVar[str] = "stretch"
 
-    factor: float = setting(2.0, low=1.0, high=16.0)
+    factor: float = setting(STRETCH_FACTOR, low=1.0, high=MAX_STRETCH_FACTOR)
     """Times the length, 1 to 16."""
 
 
@@ -230,7 +232,7 @@ class TelephoneRequest(Request):
 
     task: ClassVar[str] = "telephone"
 
-    rounds: int = setting(8, low=1, high=1000)
+    rounds: int = setting(ROUNDS, low=1, high=MAX_ROUNDS)
     """How often the result becomes the next input, 1 to 1000."""
     prompt: str = DEFAULT_PROMPT
     """Prompt of every round."""
@@ -337,7 +339,7 @@ def request_from_json(data: Any, where: str = "request") -> Request:
     fields = dict(data)
     task = fields.pop("task", None)
     if task == "continue":
-        task, fields = "outpaint", {"after_s": fields.pop("seconds", 8.0), **fields}
+        task, fields = "outpaint", {"after_s": fields.pop("seconds", CONTINUE_S), **fields}
     if not isinstance(task, str) or task not in REQUESTS:
         near = nearest(str(task), REQUESTS)
         raise SettingsError(f"{where}: task is {task!r}, but must be one of {', '.join([*REQUESTS, 'continue'])}{near}")

@@ -17,7 +17,8 @@ from vampnet.generation.run import Run
 from vampnet.generation.tokens import TokenStream
 from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.seeds import stream_seed
-from vampnet.tasks.outpaint import MAX_NEW_S, outpaint
+from vampnet.tasks.defaults import MAX_NEW_S
+from vampnet.tasks.outpaint import outpaint
 from vampnet.tasks.task import Session, Variation
 from vampnet.tasks.vamp import vamp
 

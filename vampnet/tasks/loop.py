@@ -29,6 +29,7 @@ from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
 from vampnet.seeds import stream_seed
+from vampnet.tasks.defaults import MAX_BARS
 from vampnet.tasks.task import Session, Variation, Workspace
 
 SEAM_S = 0.3
@@ -117,7 +118,7 @@ def _seam(model: Pipeline, n_frames: int) -> Tensor:
 
 def cut_bars(audio: Audio, events: Events, bars: int) -> Audio:
     """The first `bars` bars from the first downbeat on. Raises AudioError when the audio has fewer."""
-    check("bars", bars, 1, 1000)
+    check("bars", bars, 1, MAX_BARS)
     downbeats_s = events.downbeats_s
     if len(downbeats_s) < 2:
         raise AudioError("found fewer than two bars in the audio; give its tempo with --bpm, or cut the loop yourself")

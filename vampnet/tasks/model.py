@@ -28,6 +28,15 @@ from vampnet.prompts.grammar import as_prompt
 from vampnet.prompts.parts import Prompt
 from vampnet.storage import write_whole
 from vampnet.tasks.compress import CompressionReport, compress, decode_whole, decompress
+from vampnet.tasks.defaults import (
+    CONTINUE_S,
+    DEFAULT_PROMPT,
+    DEFAULT_THEME,
+    LIKE_PROMPT,
+    NEW_S,
+    ROUNDS,
+    STRETCH_FACTOR,
+)
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop
@@ -37,15 +46,6 @@ from vampnet.tasks.stretch import stretch
 from vampnet.tasks.task import Session, Variation, Workspace
 from vampnet.tasks.telephone import telephone
 from vampnet.tasks.vamp import vamp
-
-DEFAULT_PROMPT = "periodic(7)"
-"""Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
-NEW_S = 10.0
-"""Length of new music where none is given, seconds."""
-DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
-"""What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
-LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
-"""What is kept of a clip whose style is taken up."""
 
 Beats = Events | TrackerConfig | None
 PromptLike = Prompt | str
@@ -153,7 +153,7 @@ class VampNet(Pipeline):
         self,
         audio: AudioLike,
         *,
-        seconds: float = 8.0,
+        seconds: float = CONTINUE_S,
         n: int = 1,
         theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
@@ -257,7 +257,7 @@ class VampNet(Pipeline):
         self,
         audio: AudioLike,
         *,
-        factor: float = 2.0,
+        factor: float = STRETCH_FACTOR,
         n: int = 1,
         sampling: SamplingConfig = SamplingConfig(),
         report: Report | None = None,
@@ -281,7 +281,7 @@ class VampNet(Pipeline):
         self,
         audio: AudioLike,
         *,
-        rounds: int = 8,
+        rounds: int = ROUNDS,
         n: int = 1,
         prompt: PromptLike = DEFAULT_PROMPT,
         sampling: SamplingConfig = SamplingConfig(),

@@ -12,12 +12,10 @@ from vampnet.errors import SettingsError
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.seeds import stream_seed
+from vampnet.tasks.defaults import MAX_NEW_S
 from vampnet.tasks.inpaint import CONTEXT_S, CROSSFADE_S, Span, keep_of_spans, keep_outside
 from vampnet.tasks.task import Session, Variation
 from vampnet.tasks.theme import Theme, ThemedSource, find_theme
-
-MAX_NEW_S = 3600.0
-"""Longest stretch of new audio, seconds."""
 
 
 def outpaint(

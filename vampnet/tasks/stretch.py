@@ -13,12 +13,13 @@ from vampnet.audio.sources import Source
 from vampnet.config import check
 from vampnet.generation.run import Run
 from vampnet.generation.tokens import TokenStream
+from vampnet.tasks.defaults import MAX_STRETCH_FACTOR
 from vampnet.tasks.task import Session, Variation
 
 
 def stretch(session: Session, source: Source, factor: float) -> Run[Variation]:
     """Make a source `factor` times as long, 1 to 16."""
-    check("factor", factor, 1.0, 16.0)
+    check("factor", factor, 1.0, MAX_STRETCH_FACTOR)
     old = session.tokens(source)
     n_new, n_codebooks = math.ceil(old.n_frames * factor), session.model.codec.n_codebooks
     place_T = (torch.arange(old.n_frames, dtype=torch.float64) * factor).round().long().clamp(max=n_new - 1)

@@ -12,6 +12,7 @@ from vampnet.errors import SettingsError
 from vampnet.generation.config import variation_seed
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
+from vampnet.tasks.defaults import MAX_ROUNDS
 from vampnet.tasks.task import Session, Variation
 
 
@@ -22,7 +23,7 @@ def telephone(
 
     `beats` are those of the source; later rounds track their own input.
     """
-    check("rounds", rounds, 1, 1000)
+    check("rounds", rounds, 1, MAX_ROUNDS)
     if rounds != int(rounds):
         raise SettingsError(f"rounds is {rounds}, but must be a whole number")
     rounds = int(rounds)

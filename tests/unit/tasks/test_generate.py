@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.tiny import tiny_vampnet, tone
 from vampnet.generation.config import SamplingConfig
-from vampnet.tasks.model import DEFAULT_THEME, VampNet
+from vampnet.tasks.defaults import DEFAULT_THEME
+from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
 

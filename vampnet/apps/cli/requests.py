@@ -7,9 +7,10 @@ from typing import Any
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import PromptError, SettingsError, VampnetError
-from vampnet.jobs.flags import CONTINUE_S, GROUPS, Flag, flags_of, name_flags
+from vampnet.jobs.flags import GROUPS, Flag, flags_of, name_flags
 from vampnet.jobs.request import Request, check_prompt, request_from_json
 from vampnet.prompts.presets import PRESETS
+from vampnet.tasks.defaults import CONTINUE_S
 
 _PROMPTS = ("prompt", "theme")
 

@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from vampnet.errors import SettingsError
-from vampnet.jobs.request import DEFAULT_PROMPT
+from vampnet.tasks.defaults import DEFAULT_PROMPT
 
 VARY, LOOP, FILL, EXTEND, STRETCH = TASKS = (
     "vary", "vary as a loop", "fill a passage", "go on after the end", "stretch",

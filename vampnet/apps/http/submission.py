@@ -20,7 +20,6 @@ from vampnet.errors import JobError, SettingsError, VampnetError
 from vampnet.generation.config import variation_seed
 from vampnet.jobs.data_folder import harmless_name
 from vampnet.jobs.request import (
-    NEW_S,
     CompressRequest,
     DecompressRequest,
     GenerateRequest,
@@ -30,6 +29,7 @@ from vampnet.jobs.request import (
     request_to_json,
 )
 from vampnet.jobs.table import DONE, JobRow, NewJob, new_id
+from vampnet.tasks.defaults import NEW_S
 
 _JOB_OUTPUT = re.compile(r"job:([0-9a-f]{24})/([0-9]{1,4})")
 _WRITABLE = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".oga", ".opus", ".mp3")

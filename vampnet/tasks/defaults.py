@@ -1,0 +1,22 @@
+"""Defaults and limits of the tasks, for Python, requests and clients alike. Imports nothing."""
+
+from __future__ import annotations
+
+DEFAULT_PROMPT = "periodic(7)"
+"""Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
+DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
+"""What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
+LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
+"""What is kept of a clip whose style is taken up."""
+NEW_S = 10.0
+"""Length of new music where none is given, seconds."""
+CONTINUE_S = 8.0
+"""What `continue` adds where nothing is given, seconds."""
+MAX_NEW_S = 3600.0
+"""Longest stretch of new audio, seconds."""
+STRETCH_FACTOR, MAX_STRETCH_FACTOR = 2.0, 16.0
+"""Times the length that a recording is stretched to, where nothing is given and at most."""
+ROUNDS, MAX_ROUNDS = 8, 1000
+"""Rounds of telephone where nothing is given, and at most."""
+MAX_BARS = 1000
+"""Most bars of a loop."""
