@@ -29,9 +29,10 @@ from vampnet.generation.batches import BatchProof
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.run import WindowRequest, run_all
 from vampnet.generation.windows import Plan, generate_codes
+from vampnet.jobs.batch import run_jobs
 from vampnet.jobs.request import VampRequest
 from vampnet.jobs.result import JobResult
-from vampnet.jobs.runner import run_job, run_jobs
+from vampnet.jobs.runner import run_job
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.defaults import DEFAULT_PROMPT
 from vampnet.tasks.model import VampNet, load

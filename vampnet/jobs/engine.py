@@ -102,7 +102,7 @@ class ModelEngine:
         self, works: Sequence[Work], *, resume: bool, report: Report
     ) -> Iterator[tuple[int, JobResult | VampnetError]]:
         """Run requests of one model together."""
-        from vampnet.jobs.runner import JobFailure, run_jobs
+        from vampnet.jobs.batch import JobFailure, run_jobs
 
         assert self._model is not None
         place_of = {str(outputs[0]): place for place, (_, outputs) in enumerate(works)}

@@ -19,6 +19,7 @@ from vampnet.errors import AudioError, Cancelled, SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.progress import Progress
 from vampnet.generation.run import WindowRequest
+from vampnet.jobs.batch import JobFailure, run_jobs
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.journal import journal_folder
 from vampnet.jobs.request import (
@@ -32,7 +33,7 @@ from vampnet.jobs.request import (
     VampRequest,
 )
 from vampnet.jobs.result import JobResult
-from vampnet.jobs.runner import JobFailure, run_job, run_jobs
+from vampnet.jobs.runner import run_job
 from vampnet.tasks.model import VampNet
 
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=5)

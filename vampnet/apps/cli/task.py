@@ -183,8 +183,9 @@ class _TaskCall:
         n_files: int,
         failures: list[tuple[str, VampnetError]],
     ) -> None:
+        from vampnet.jobs.batch import run_jobs
         from vampnet.jobs.result import JobResult
-        from vampnet.jobs.runner import load_model, run_jobs
+        from vampnet.jobs.runner import load_model
 
         model, n_done = load_model(jobs[0][0]), 0
         log.info("%d files, %s", len(jobs), command_of(jobs[0][0], jobs[0][1][0].parent))
