@@ -1,7 +1,7 @@
 """How phases are found, and what it costs: rounds of Griffin-Lim and the phases that they start from.
 
     python -m benchmarks.codec.codec_phases FOLDER [FOLDER ...] [--bundle default] [--excerpts 12] [-o \
-        docs/codec/phases.md]
+        docs/results/codec/phases.md]
 
 On the middle 8 s of files of each folder, in turn, levelled. Columns: mel distance and chroma of what is decoded from
 all codebooks; mel distance of a waveform made of the true magnitudes, which is what the search alone costs; seconds of

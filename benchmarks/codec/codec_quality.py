@@ -1,6 +1,7 @@
 """The embedded codec beside Opus on the same excerpts, in one run: distances, measured rates, codebook perplexities.
 
-    python -m benchmarks.codec.codec_quality --rendered FOLDER --excerpts 100 --audio FOLDER -o docs/codec/quality.md
+    python -m benchmarks.codec.codec_quality --rendered FOLDER --excerpts 100 --audio FOLDER
+        -o docs/results/codec/quality.md
 
 `--rendered`: held-out music, 10 s from the middle of each of `--excerpts` files, as means with 95 % intervals
 (bootstrap over files). `--audio`: real recordings, up to 60 s from the middle of each, a row per file. All are mixed

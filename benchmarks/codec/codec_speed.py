@@ -1,6 +1,7 @@
 """How fast the codec is: real-time factors of encoding and decoding on one and two cores, cold and warm, in one run.
 
-    python -m benchmarks.codec.codec_speed examples/loop.wav -o docs/codec/speed.md [--rounds 3] [--bundle default]
+    python -m benchmarks.codec.codec_speed examples/loop.wav -o docs/results/codec/speed.md
+        [--rounds 3] [--bundle default]
 
 Seconds of audio per second of work; above 1 is faster than real time. Cold: a new process, its start, its imports and
 the loading of the codec counted from the moment when it was asked for; then its first encoding and first decoding.

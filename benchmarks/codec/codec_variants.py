@@ -1,7 +1,7 @@
 """Shapes of the codec compared after equal training, in one run: parameters, speed, distances.
 
     python -m benchmarks.codec.codec_variants corpora/mixed --validation corpora/validation --work runs/variants \
-        [--steps 400] [--excerpts 12] [-o docs/codec/variants.md]
+        [--steps 400] [--excerpts 12] [-o docs/results/codec/variants.md]
 
 Every variant is trained from nothing, on the CPU, by the recipe default-codec with its own settings in the place of
 the recipe's and `--steps` steps; the learning rate falls over the last third. Same crops, same seed, same number of

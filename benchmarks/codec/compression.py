@@ -1,7 +1,7 @@
 """What .vamp files cost and how they sound, beside Opus: coding table, rate-distortion table, CSV and plot.
 
-    python -m benchmarks.codec.compression --audio FOLDER [--audio FOLDER2] [-o docs/compression] [--excerpts 12]
-        [--seconds 10] [--files 12] [--bundle default]
+    python -m benchmarks.codec.compression --audio FOLDER [--audio FOLDER2] [-o docs/results/compression]
+        [--excerpts 12] [--seconds 10] [--files 12] [--bundle default]
 
 The first table: bytes of the kept tokens of whole files by each coder, block framing and tables included, as bits per
 token; flat is log2(V) = 10. The second: at most `--excerpts` excerpts of each folder, mixed to mono at -24 LUFS, are
@@ -180,7 +180,7 @@ def plot(path: Path, rows: list[dict[str, Any]], title: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", type=Path, action="append", required=True, help="folder of audio; repeatable")
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/compression"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results/compression"))
     parser.add_argument("--excerpts", type=int, default=12, help="excerpts of each folder; 0 leaves them out")
     parser.add_argument("--files", type=int, default=12, help="whole files of each folder in the coding table")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an excerpt")

@@ -1,6 +1,6 @@
 """What the decoder makes of any codes: peaks, offset, spectrum and clicks, for codes that no music was encoded to.
 
-    python -m benchmarks.codec.decoder_safety --audio FOLDER --excerpts 4 -o docs/codec/safety.md
+    python -m benchmarks.codec.decoder_safety --audio FOLDER --excerpts 4 -o docs/results/codec/safety.md
 
 Codes of real music (10 s from the middle of each file), the same frames shuffled in time, one frame held, uniformly
 random codes, silence, codes that the bundle's models generate from nothing, and the originals themselves beside them.

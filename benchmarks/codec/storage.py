@@ -1,6 +1,6 @@
 """The codec's weights in several storage formats: bytes, tokens that change, and mel distance after decoding.
 
-    python -m benchmarks.codec.storage --audio FOLDER --excerpts 20 -o docs/codec/storage.md [--bundle default]
+    python -m benchmarks.codec.storage --audio FOLDER --excerpts 20 -o docs/results/codec/storage.md [--bundle default]
 
 10 s from the middle of each file. "Changed" counts tokens that differ from those of the float32 weights. The embedded
 bundle holds int8 only: what stands in for its float32 weights is each int8 weight plus a uniformly random part of half

@@ -1,6 +1,6 @@
 """What vamps of real recordings keep: every file of a folder at P = 3, 7 and 13, beside what bounds them.
 
-    python -m benchmarks.evaluation.real_recordings FOLDER [--seconds 20] [-o docs/real-recordings.md]
+    python -m benchmarks.evaluation.real_recordings FOLDER [--seconds 20] [-o docs/results/real-recordings.md]
 
 Mono, the middle `--seconds` of each file, at -24 LUFS. Mel distance, chroma correlation, F-measure of beats and onset
 ratio against the input, as in `vampnet evaluate`. "codec": all tokens kept. "c2f": coarse tokens kept. "p3": each third

@@ -1,7 +1,7 @@
 """Does generated music stay itself? Tempo, key, level and movement over 60 s, beside real music.
 
     python -m benchmarks.generation.long_range CORPUS [--pieces 8] [--seconds 60] [--mask-temperature 10.5] [-o \
-        docs/long-range.md]
+        docs/results/long-range.md]
 
 Music from nothing and music from the first 4 s of held-out pieces (what was generated after them), with the theme that
 `vampnet generate` and `continue` have by default and without ("free"), and the pieces themselves, each cut into parts

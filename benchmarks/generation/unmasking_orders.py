@@ -1,4 +1,4 @@
-"""Unmasking orders that are no options of the product, since none gained anything (docs/experiments.md).
+"""Unmasking orders that are no options of the product, since none gained anything (docs/results/experiments.md).
 
 - "levels": codebook by codebook, the coarsest first, by confidence within each (SoundStorm, Borsos et al. 2023).
 - "halton": places spread evenly over frames and codebooks, whatever is drawn there (Besnier et al. 2025).

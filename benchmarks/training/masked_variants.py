@@ -1,7 +1,7 @@
 """Choices for the coarse model compared at equal compute, in one run: cross-entropy under several masks, and FAD.
 
     python -m benchmarks.training.masked_variants corpora/tokens/train --validation corpora/tokens/validation \
-        --work runs/masked [--tflop 12] [--excerpts 24] [--table choices] [-o docs/masked-variants.md]
+        --work runs/masked [--tflop 12] [--excerpts 24] [--table choices] [-o docs/results/masked-variants.md]
 
 Every variant is trained from nothing, on the CPU, until it has done `--tflop` (10**12) floating point operations by
 `MaskedObjective.work`, so a larger model makes fewer steps. All learn from the same shards with the same seed. What a

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import broken_links, header_of, pages, results
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(ROOT / "vampnet").rglob("*.py"), *(ROOT / "synthcorpus").rglob("*.py")])
 GROUND = {"__init__", "__main__", "config", "device", "errors", "seeds", "storage", "torch_files", "version"}
@@ -91,3 +93,15 @@ def test_docstrings_name_the_thing(room: str) -> None:
             r'^\s*"""(Of|What|How far|Whether|Which|Those) .*', source.read_text(encoding="utf-8"), re.MULTILINE
         )
         assert riddle is None, f"{source}: {riddle[0].strip()}: name the thing first"
+
+
+def test_links_of_all_pages_lead_somewhere() -> None:
+    broken = [f"{page.relative_to(ROOT)}: {target}" for page in pages() for target in broken_links(page)]
+    assert not broken, "\n".join(broken)
+
+
+def test_pages_of_results_say_date_model_and_command() -> None:
+    """A page of figures begins with its title and such a line (docs/results/README.md)."""
+    silent = [str(page.relative_to(ROOT)) for page in results() if header_of(page) is None]
+    line = "Date: 2026-11-30. Model: ID. Command: `vampnet ...`."
+    assert not silent, f"{', '.join(silent)}: below the title, say: {line} (docs/results/README.md)"

@@ -3,7 +3,7 @@
 Trackers: "learned", a small network that was trained on this package's composer (beats/network.py) with a search for
 the best path and bars (beats/decode.py); "librosa", Ellis's tracker of 2007 with an estimate of the bar
 (beats/ellis.py); or the network of Beat This, where the user has its checkpoint (beats/beat_this.py).
-benchmarks/evaluation/beats.py measures them; docs/beats.md has its figures.
+benchmarks/evaluation/beats.py measures them; docs/guide/beats.md has its figures.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Harmony is what networks learn last and a linear map has at once. Magnitudes to the power COMPRESSION weigh partials
 more than the noise between them, and a band as much as it has mel bands; 128 principal components of them, quantised,
-keep more of the pitch than networks trained for hours without them did (docs/experiments.md). So the networks beside
-this path begin with what it leaves over.
+keep more of the pitch than networks trained for hours without them did (docs/results/experiments.md). So the networks
+beside this path begin with what it leaves over.
 
 Axis letters: B batch, F bin, U window, T token frame, X features of a frame, L latent width, N frames of a sample.
 """

@@ -1,4 +1,4 @@
-"""The bytes of a .vamp file: a header, blocks, and a check of the tokens. docs/vamp-format.md describes them.
+"""The bytes of a .vamp file: a header, blocks, and a check of the tokens. docs/reference/vamp-format.md describes them.
 
 Nothing here knows audio or tokens. Reading is strict: every field is bounded before anything is allocated, every byte
 is under a checksum, and each block's checksum takes in all that came before, so none can be lost, swapped or repeated.

@@ -1,1 +1,1 @@
-"""Evaluation: metrics of files and of sets of files, the paper's experiments, listening tests (docs/metrics.md)."""
+"""Evaluation: metrics of files and of sets of files, the paper's experiments, listening tests."""

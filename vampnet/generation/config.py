@@ -18,7 +18,7 @@ class SamplingConfig:
     steps: int = setting(12, low=1, high=1000)
     """Decoding steps of the coarse model, 1 to 1000 (paper: 36 best, 12 close)."""
     c2f_steps: int = setting(2, low=1, high=1000)
-    """Decoding steps of the coarse-to-fine model, 1 to 1000. More than 2 did not lower FAD (docs/evaluation)."""
+    """Decoding steps of the coarse-to-fine model, 1 to 1000. More than 2 did not lower the FAD."""
     temperature: float = setting(0.9, low=0.0, high=10.0)
     """Divides the logits, 0 to 10; 0 takes the most likely token. The authors have 1."""
     mask_temperature: float = setting(40.0, low=0.0, high=1000.0)

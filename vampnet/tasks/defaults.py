@@ -5,7 +5,7 @@ from __future__ import annotations
 DEFAULT_PROMPT = "periodic(7)"
 """Keeps every seventh frame: a variation that stays close to the input's rhythm and harmony."""
 DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
-"""What new music keeps of the bars next to it, looped: without it tempo and key are lost (docs/long-range.md)."""
+"""Prompt of the theme, the last bars of the recording looped: it keeps tempo and key (docs/results/long-range.md)."""
 LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
 """What is kept of a clip whose style is taken up."""
 NEW_S = 10.0

@@ -132,7 +132,7 @@ class MaskedRecipe:
     """Label smoothing of the cross-entropy (the authors' code: 0.1)."""
     mask_schedule: str = "cosine"
     """Share of tokens masked at r ~ U(0, 1]: "cosine", cos(pi r / 2), the paper's; or "uniform", 1 - r, which learns
-    faster at first (docs/masked-variants.md)."""
+    faster at first (docs/results/masked-variants.md)."""
     prompted_share: float = 0.0
     """Share of the items whose masks leave a prompt whole (`prompt_masks.py`), 0 to 1; beats if known."""
     initial: str = "random"

@@ -1,6 +1,6 @@
 """Makes docs/gallery.md and its pictures anew, with the model that is there: what each task does to the example loop.
 
-    python docs/make_gallery.py [--bundle default] [--only inpaint loop]
+    python -m benchmarks.pages.gallery [--bundle default] [--only inpaint loop]
 
 Needs the extra `plot`. The pictures are those of `--plot`, made smaller. It takes a few minutes on a CPU.
 """
@@ -24,7 +24,7 @@ from vampnet.audio.units import samples_to_frames
 from vampnet.tasks.compress import kept_prompt
 from vampnet.tasks.model import load
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "gallery"
 WIDTH, MAX_BYTES = 720, 60_000
 """Of a picture: pixels, and what it may take in the repository."""
@@ -32,7 +32,7 @@ HEAD = """# Gallery
 
 What each task does to [the example loop](../examples/loop.wav), with the embedded model; `--plot` draws such pictures.
 Above: kept tokens dark, generated ones white. Below: mel spectrograms of input and output.
-`python docs/make_gallery.py` makes this page anew.
+`python -m benchmarks.pages.gallery` makes this page anew.
 """
 
 

@@ -1,6 +1,6 @@
-"""Makes docs/evaluation anew from what `vampnet evaluate` left in a folder: verdicts, tables, plots, results.csv.
+"""Make docs/results/evaluation.md from finished runs of `vampnet evaluate`: verdicts, tables, plots, results.csv.
 
-    python docs/make_evaluation.py OUT [OTHER ...]
+    python -m benchmarks.pages.evaluation OUT [OTHER ...]
 
 Verdicts are those of the first folder, and of the others for what it did not test; their tables are added, such as that
 of `--experiments sampler`, run on other excerpts. Small enough for a repository; the whole report, with examples to
@@ -17,7 +17,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-FOLDER = Path(__file__).parent / "evaluation"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+FOLDER = RESULTS / "evaluation"
 UNTESTED = "not tested"
 COLUMNS = ("mel", "chroma", "beat_f", "onsets")
 NAMES = {"mel": "mel distance", "chroma": "chroma", "beat_f": "beat F", "onsets": "onset ratio"}
@@ -128,7 +129,7 @@ def main() -> None:
     first = found[0]
     parts = [
         "# The paper's experiments on the embedded model",
-        "Made by `python docs/make_evaluation.py OUT [OTHER ...]`.",
+        "Made by `python -m benchmarks.pages.evaluation OUT [OTHER ...]`.",
     ]
     parts += [facts_of(first), *(f"- {warning}" for warning in first["warnings"])]
     parts += ["## Verdicts", verdicts(judged(found))]
@@ -138,8 +139,8 @@ def main() -> None:
             (plot_rates if experiment["view"] == "rates" else plot)(experiment, picture)
             parts += [f"## {experiment['title']}", experiment["about"]]
             parts += [facts_of(data)] if data is not first else []
-            parts += [f"![figures]({picture.name})", table(experiment, data["embeddings"])]
-    (FOLDER / "README.md").write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
+            parts += [f"![figures](evaluation/{picture.name})", table(experiment, data["embeddings"])]
+    (RESULTS / "evaluation.md").write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
     shutil.copyfile(options.results[0] / "results.csv", FOLDER / "results.csv")
     for folder, data in zip(options.results[1:], found[1:], strict=True):
         names = "-".join(experiment["name"] for experiment in data["experiments"])

@@ -1,6 +1,6 @@
-"""Draws docs/codec/*.png anew: spectrograms of four sounds, and of what the codec makes of them.
+"""Draws docs/results/codec/*.png anew: spectrograms of four sounds, and of what the codec makes of them.
 
-    python docs/make_codec_pictures.py [--bundle default] [--only sweep]
+    python -m benchmarks.pages.codec_pictures [--bundle default] [--only sweep]
 
 The sounds are made here and are the same every time: a drum hit by the project's synthesiser, a spoken sentence by
 espeak-ng (left out where that is not installed), a dense mix by the project's composer, a sine sweep. Needs the extra
@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from make_gallery import palette
 from matplotlib.figure import Figure
 from PIL import Image
 
+from benchmarks.pages.gallery import palette
 from synthcorpus.compose.piece import ComposeConfig, compose
 from synthcorpus.render.render import RenderConfig, render
 from synthcorpus.synth.drums import DrumVoice
@@ -32,7 +32,7 @@ from vampnet.audio.mel import log_mel
 from vampnet.codec.base import Codec
 from vampnet.models.bundle import load_codec
 
-PICTURES = Path(__file__).parent / "codec"
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "results" / "codec"
 RATE_HZ, N_FFT, N_MELS = 44100, 2048, 160
 TICKS_HZ = (100, 500, 1000, 2000, 5000, 10000, 20000)
 SENTENCE = "A small model sings what it has heard."
