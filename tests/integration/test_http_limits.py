@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 
 import httpx2
@@ -138,3 +139,15 @@ def test_large_json_is_refused(tmp_path: Path) -> None:
         with httpx2.Client(base_url=address, timeout=60) as http:
             answer = http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
             assert "1 MB of JSON" in sentence(answer, 413)
+
+
+def test_connections_of_ended_threads_are_closed(tmp_path: Path) -> None:
+    with running_server(ServerConfig(data=str(tmp_path / "data"))) as (_, service):
+        before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+        for _ in range(20):
+            thread = threading.Thread(target=lambda: service.table.counts())
+            thread.start()
+            thread.join()
+        assert len(service._opened) <= 5
+        if before:
+            assert len(list(Path("/proc/self/fd").iterdir())) < before + 20

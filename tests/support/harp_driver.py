@@ -6,13 +6,16 @@ the data. `parser="new"` is that of the newer client, which knows events by thei
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
+import soundfile
 
 CONTROLS_WITHIN_S = 10.0
+LABEL_SLACK_S = 0.05
 SIGNED_32 = range(-(2**31), 2**31)
 
 
@@ -104,8 +107,9 @@ class HarpDriver:
         assert file["url"].isascii() and " " not in file["url"], "JUCE takes no other address"
         answer = self.http.get(file["url"])
         assert answer.status_code == 200 and answer.content
+        seconds = soundfile.info(io.BytesIO(answer.content)).duration
         for label in labels["labels"]:
-            _check_label(label)
+            _check_label(label, seconds)
         return answer.content, httpx2.URL(file["url"]).path.rsplit("/", 1)[-1], labels["labels"]
 
     def cancel(self) -> None:
@@ -150,9 +154,10 @@ def _check_control(control: dict[str, Any]) -> None:
         raise HarpError(f"UnsupportedControl {kind}")
 
 
-def _check_label(label: dict[str, Any]) -> None:
+def _check_label(label: dict[str, Any], seconds: float) -> None:
     assert label["label_type"] in ("AudioLabel", "SpectrogramLabel", "MidiLabel", "OutputLabel")
     assert isinstance(label["label"], str) and label["t"] >= 0 and label["duration"] >= 0
+    assert label["t"] + label["duration"] <= seconds + LABEL_SLACK_S
     assert label["color"] in SIGNED_32
     assert label["description"] is None or isinstance(label["description"], str)
     assert label["link"] is None

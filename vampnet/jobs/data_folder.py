@@ -20,7 +20,7 @@ from pathlib import Path
 
 from vampnet.config import check_settings, setting
 from vampnet.errors import JobError
-from vampnet.jobs.table import FINISHED, JobTable
+from vampnet.jobs.table import JobTable
 
 _ID = re.compile(r"[0-9a-f]{24}")
 _MAX_NAME = 100
@@ -98,23 +98,20 @@ def expire(folder: DataFolder, table: JobTable, config: ExpiryConfig, *, now: fl
     """
     now = time.time() if now is None else now
     oldest, gone = now - 3600 * config.keep_hours, list[str]()
-    finished = sorted((j for j in table.list(limit=-1) if j.state in FINISHED), key=lambda j: j.finished or j.created)
     size, most = folder.size_bytes(), config.keep_gb * 1e9
-    for job in finished:
-        if size <= most and (job.finished or job.created) >= oldest:
-            continue
-        size -= _folder_bytes(folder.job_folder(job.id))
-        table.delete(job.id)
-        folder.delete_job(job.id)
-        gone.append(job.id)
-    rows = table.list(limit=-1)
-    needed = "\n".join(str(job.work) for job in rows)
+    for job_id, ended in table.ends():
+        if size <= most and ended >= oldest:
+            break
+        size -= _folder_bytes(folder.job_folder(job_id))
+        table.delete(job_id)
+        folder.delete_job(job_id)
+        gone.append(job_id)
     for entry in sorted(_entries(folder.files), key=_modified):
-        if entry.name in needed or (_modified(entry) >= oldest and size <= most):
+        if (_modified(entry) >= oldest and size <= most) or table.is_named(entry.name):
             continue
         size -= _folder_bytes(entry)
         folder.delete_file(entry.name)
-    known = {job.id for job in rows}
+    known = table.ids()
     for entry in _entries(folder.jobs):
         if entry.name not in known and _modified(entry) < now - 3600:
             folder.delete_job(entry.name)

@@ -21,39 +21,11 @@ from typing import Any
 
 from vampnet.errors import JobError
 from vampnet.generation.progress import Progress
+from vampnet.jobs.table_schema import MIGRATIONS, statements
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = ("queued", "running", "done", "failed", "cancelled")
 FINISHED = (DONE, FAILED, CANCELLED)
-MAX_TRIES, _BUSY_S, _PROGRESS_EVERY_S = 3, 30.0, 0.05
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        id TEXT PRIMARY KEY, created REAL NOT NULL, state TEXT NOT NULL, request TEXT NOT NULL, work TEXT NOT NULL,
-        outputs TEXT NOT NULL, owner TEXT NOT NULL, client TEXT NOT NULL, model TEXT NOT NULL, idempotency TEXT,
-        tries INTEGER NOT NULL DEFAULT 0, lease REAL NOT NULL DEFAULT 0, claim TEXT NOT NULL DEFAULT '',
-        cancel INTEGER NOT NULL DEFAULT 0, stage TEXT NOT NULL DEFAULT '', done INTEGER NOT NULL DEFAULT 0,
-        total INTEGER NOT NULL DEFAULT 0, share REAL NOT NULL DEFAULT 0, result TEXT, error TEXT,
-        started REAL, finished REAL, changed INTEGER NOT NULL DEFAULT 0);
-    CREATE INDEX jobs_state ON jobs (state, created);
-    CREATE INDEX jobs_changed ON jobs (changed);
-    CREATE INDEX jobs_owner ON jobs (owner, created);
-    CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency) WHERE idempotency IS NOT NULL;
-    CREATE TABLE clock (n INTEGER NOT NULL);
-    INSERT INTO clock VALUES (0);
-    CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs BEGIN
-        UPDATE clock SET n = n + 1;
-        UPDATE jobs SET changed = (SELECT n FROM clock) WHERE id = NEW.id;
-    END;
-    CREATE TRIGGER jobs_updated AFTER UPDATE OF state, cancel, stage, done, total, share, result, error ON jobs BEGIN
-        UPDATE clock SET n = n + 1;
-        UPDATE jobs SET changed = (SELECT n FROM clock) WHERE id = NEW.id;
-    END;
-    CREATE TABLE workers (id TEXT PRIMARY KEY, pid INTEGER NOT NULL, state TEXT NOT NULL, model TEXT NOT NULL,
-        error TEXT NOT NULL, seen REAL NOT NULL);
-    """,
-)
-"""One script per version of the schema, each bringing the version before it up to its own."""
+MAX_TRIES, _BUSY_S, _CACHE_KB = 3, 30.0, 256
 
 
 @dataclass(frozen=True)
@@ -152,6 +124,7 @@ class JobTable:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA cache_size=-{_CACHE_KB}")  # every thread has a connection
             self._migrate()
         except sqlite3.Error as error:
             raise JobError(f"{path} cannot be used as a job table: {error}") from None
@@ -160,18 +133,23 @@ class JobTable:
         """Release the file."""
         self._db.close()
 
+    def __del__(self) -> None:
+        """Release the file of a thread that has ended."""
+        if hasattr(self, "_db"):
+            self._db.close()
+
     def _migrate(self) -> None:
-        if self._version() == len(_MIGRATIONS):
+        if self._version() == len(MIGRATIONS):
             return
         with self._transaction():
             version = self._version()
-            if version > len(_MIGRATIONS):
+            if version > len(MIGRATIONS):
                 raise JobError(
-                    f"{self.path} was made by a newer vampnet (table version {version}, known {len(_MIGRATIONS)}); "
+                    f"{self.path} was made by a newer vampnet (table version {version}, known {len(MIGRATIONS)}); "
                     "update vampnet, or name another data folder"
                 )
-            for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-                for statement in _statements(script):
+            for number, script in enumerate(MIGRATIONS[version:], version + 1):
+                for statement in statements(script):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={number}")
 
@@ -217,11 +195,6 @@ class JobTable:
             raise UnknownJob(f"there is no job {job_id!r}; it may have expired or been deleted")
         return rows[0]
 
-    def find_idempotent(self, owner: str, key: str) -> JobRow | None:
-        """The job that came with an idempotency key."""
-        rows = self._select("owner = ? AND idempotency = ?", (owner, key))
-        return rows[0] if rows else None
-
     def list(
         self, *, owner: str | None = None, state: str | None = None, before: float | None = None, limit: int = 100
     ) -> list[JobRow]:
@@ -266,6 +239,22 @@ class JobTable:
                 (QUEUED, time.time(), QUEUED, CANCELLED, job_id, QUEUED, RUNNING),
             )
         return self.get(job_id)
+
+    def ends(self) -> list[tuple[str, float]]:
+        """Ids of all finished jobs and when they ended (Unix seconds), the earliest first."""
+        query = (
+            f"SELECT id, COALESCE(finished, created) AS ended FROM jobs WHERE state IN {FINISHED} ORDER BY ended, id"
+        )
+        return [(row["id"], row["ended"]) for row in self._db.execute(query)]
+
+    def ids(self) -> set[str]:
+        """Ids of all jobs."""
+        return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
+
+    def is_named(self, file_id: str) -> bool:
+        """Whether a job's work names a file."""
+        query = "SELECT 1 FROM jobs WHERE instr(work, ?) LIMIT 1"
+        return self._db.execute(query, (file_id,)).fetchone() is not None
 
     def delete(self, job_id: str) -> None:
         """Forget a job. A worker that runs it stops within a step."""
@@ -387,13 +376,3 @@ def _job_row(row: sqlite3.Row) -> JobRow:
     values["outputs"] = tuple(values["outputs"])
     values["cancel"] = bool(values["cancel"])
     return JobRow(**values)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, for running them inside a transaction (`executescript` would commit it)."""
-    statement = ""
-    for line in script.splitlines():
-        statement += line + "\n"
-        if statement.strip() and sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

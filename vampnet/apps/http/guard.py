@@ -36,7 +36,7 @@ Send = Callable[[Message], Awaitable[None]]
 OPEN_PATHS = ("/health", "/ready")
 """Paths that need no key."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_HARP = re.compile(r"/harp/([A-Za-z0-9_-]{1,100})(/gradio_api/.*)")
+_HARP = re.compile(r"/harp/([A-Za-z0-9_-]{1,100})(/gradio_api/.*|/config)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ROOM_FOR_FORM = 1 << 20
 _DRAIN_S, _DRAIN_BYTES = 2.0, 16 << 20

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from starlette.concurrency import run_in_threadpool
@@ -44,7 +45,7 @@ class Service:
         self._worker = worker or worker_command
         self.crew = Crew(self._command, config.workers, grace_s=config.grace_s + 5.0)
         self._tables = threading.local()
-        self._opened: list[JobTable] = []
+        self._opened: weakref.WeakSet[JobTable] = weakref.WeakSet()  # one whose thread has ended closes by itself
         self.table.counts()  # the file is made, or refused, before anything is started
 
     @property
@@ -52,7 +53,7 @@ class Service:
         """This thread's connection to the job table."""
         if not hasattr(self._tables, "table"):
             self._tables.table = self.folder.table()
-            self._opened.append(self._tables.table)
+            self._opened.add(self._tables.table)
         return self._tables.table
 
     @contextlib.asynccontextmanager
@@ -68,7 +69,7 @@ class Service:
                 task.cancel()
             self.probe.close()
             await asyncio.to_thread(self.crew.stop)
-            for table in self._opened:
+            for table in list(self._opened):
                 table.close()
 
     async def _expire(self) -> None:
