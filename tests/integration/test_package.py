@@ -45,7 +45,7 @@ EXTRAS = {
 
 ROOMS_OF_EXTRAS = {
     name: {"fastapi", "httpx2", "limits", "prometheus_client", "pydantic", "starlette", "uvicorn"}
-    for name in ("vampnet.apps.http", "vampnet.apps.harp")
+    for name in ("vampnet.apps.http", "vampnet.apps.harp", "vampnet.apps.studio")
 }
 """Rooms that are of use with an extra alone, and what of it their modules may import at the top."""
 

@@ -18,6 +18,7 @@ from vampnet.apps.http.routes import make_router
 from vampnet.apps.http.service import Service
 from vampnet.apps.http.submission import Conflict
 from vampnet.apps.http.uploads import UnknownFile
+from vampnet.apps.studio.pages import make_page_router
 from vampnet.errors import VampnetError
 from vampnet.jobs.table import QueueFull, UnknownJob
 from vampnet.version import __version__
@@ -39,6 +40,7 @@ def make_app(service: Service) -> FastAPI:
     )  # fmt: skip
     app.include_router(make_router(service))
     app.include_router(make_harp_router(service))
+    app.include_router(make_page_router())
     app.add_middleware(Guard, config=service.config, keys=service.keys, metrics=service.metrics)
     app.add_exception_handler(VampnetError, _answer_user_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

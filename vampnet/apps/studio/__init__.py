@@ -1,0 +1,1 @@
+"""The studio: a page where musicians vary, fill and extend recordings, on top of the server."""
