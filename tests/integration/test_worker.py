@@ -85,7 +85,7 @@ def test_jobs_end_as_they_should_and_messages_have_no_folders(folder: DataFolder
     assert job.result is not None
     assert job.result["outputs"][0] == {
         "file": "in-vamp.wav", "seed": 5, "variation": 1, "seconds": 0.1, "kept_share": 0.5,
-        "command": "vampnet vamp -o in-vamp.wav",
+        "command": "vampnet vamp -o in-vamp.wav", "kept_s": [],
     }  # fmt: skip
     assert job.result["input"]["file"] == "in.wav"
 

@@ -157,6 +157,7 @@ class FileJob:
                 round(samples_to_seconds(sound.n_samples, sound.sample_rate_hz), 6),
                 round(variation.kept_share, 4),
                 command_of(self._single(variation.number), path),
+                variation.kept_s,
             )
 
     def finish(self) -> JobResult:

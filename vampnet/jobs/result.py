@@ -51,6 +51,8 @@ class JobOutput:
     """Share of the tokens that the prompt kept, 0 to 1; null where no tokens were generated."""
     command: str
     """Command line, POSIX-quoted, that writes this file again byte for byte when it is run in the same folder."""
+    kept_s: tuple[tuple[float, float], ...] = ()
+    """Passages of 0.1 s and longer of which every token was kept, as (start, end) in seconds."""
 
 
 @dataclass(frozen=True)

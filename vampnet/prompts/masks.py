@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vampnet.config import check
 from vampnet.prompts.time import MAX_FRAMES
@@ -86,3 +87,10 @@ def drop_frames(keep_CT: Tensor, share: float, generator: torch.Generator) -> Te
 def mask_codes(codes_BCT: Tensor, keep_BCT: Tensor, mask_token: int) -> Tensor:
     """Codes with `mask_token` where `keep_BCT` is False; any shapes that broadcast, a new tensor."""
     return torch.where(keep_BCT, codes_BCT, mask_token)
+
+
+def kept_runs(keep_CT: Tensor) -> list[tuple[int, int]]:
+    """Runs of frames of which every token is kept, as (first frame, frame after the last)."""
+    whole_T = F.pad(keep_CT.all(dim=0).to(torch.int8), (1, 1))
+    edges = torch.diff(whole_T).nonzero().flatten().tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))

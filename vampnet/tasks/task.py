@@ -34,11 +34,15 @@ from vampnet.generation.progress import Clock, Progress, Report
 from vampnet.generation.run import Run, WindowRequest
 from vampnet.generation.tokens import TokenStream, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
+from vampnet.prompts.masks import kept_runs
 from vampnet.prompts.parts import Prompt
 
 T = TypeVar("T")
 
 log = logging.getLogger("vampnet")
+
+
+_PASSAGE_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,16 @@ class Variation:
     def kept_share(self) -> float:
         """Share of the tokens that were kept, 0 to 1."""
         return float(self.keep_CT.float().mean()) if self.keep_CT.numel() else 0.0
+
+    @property
+    def kept_s(self) -> tuple[tuple[float, float], ...]:
+        """Passages of 0.1 s and longer of which every token was kept, as (start, end) in seconds."""
+        rate_hz = self.frames_per_s
+        if not rate_hz:
+            return ()
+        end_s = self.sound.n_samples / self.sound.sample_rate_hz
+        runs = [(start / rate_hz, min(stop / rate_hz, end_s)) for start, stop in kept_runs(self.keep_CT)]
+        return tuple((round(start, 4), round(stop, 4)) for start, stop in runs if stop - start >= _PASSAGE_S)
 
     def save(self, path: str | os.PathLike[str], *, subtype: str | None = None) -> None:
         """Write the audio; the ending names the format. Raises AudioError."""

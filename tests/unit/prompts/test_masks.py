@@ -149,3 +149,11 @@ def test_bad_values_are_named():
         masks.periodic_keep(10, 2, width=0)
     with pytest.raises(SettingsError, match="period is -1"):
         masks.periodic_keep(10, -1)
+
+
+def test_kept_runs_are_frames_of_which_every_token_is_kept() -> None:
+    keep_CT = torch.tensor([[1, 1, 0, 1, 1, 1], [1, 1, 1, 0, 1, 1]], dtype=torch.bool)
+    assert masks.kept_runs(keep_CT) == [(0, 2), (4, 6)]
+    assert masks.kept_runs(torch.zeros(3, 4, dtype=torch.bool)) == []
+    assert masks.kept_runs(torch.ones(3, 0, dtype=torch.bool)) == []
+    assert masks.kept_runs(torch.ones(3, 4, dtype=torch.bool)) == [(0, 4)]

@@ -72,6 +72,8 @@ def test_kept_tokens_stay_and_masked_ones_are_generated(model: VampNet) -> None:
     everything = model.vamp(audio, prompt=Everything(), sampling=FAST)
     assert everything.keep_CT.all() and everything.kept_share == 1
     result = model.vamp(audio, prompt=Keep(0.2, 0.5) | Periodic(9), sampling=FAST)
+    ((start_s, stop_s),) = result.kept_s  # single kept frames are no passage
+    assert (start_s, stop_s) == (pytest.approx(0.2, abs=0.02), pytest.approx(0.5, abs=0.02))
     assert result.codes is not None and everything.codes is not None
     kept = result.keep_CT.expand_as(result.codes)
     assert torch.equal(result.codes[kept], everything.codes[kept])

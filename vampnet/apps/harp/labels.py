@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 KEPT, MADE, BEAT = 0xFF2E8B57, 0xFFD2691E, 0xFF4169E1
@@ -38,7 +39,8 @@ def passages(request: dict[str, Any], result: dict[str, Any], seconds: float) ->
         after = float(request.get("after_s", 0.0))
         regions = [(0.0, before), (max(before, seconds - after), seconds)]
     else:
-        regions = [(0.0, seconds)]
+        kept = [(0.0, 0.0), *result["outputs"][0].get("kept_s", ()), (seconds, seconds)]
+        regions = [(end, start) for (_, end), (start, _) in itertools.pairwise(kept) if start > end]
     found, position = list[tuple[float, float, bool]](), 0.0
     for start, end in regions:
         start = max(start, position)

@@ -18,6 +18,13 @@ def test_passages_of_each_task() -> None:
     assert passages(both, result(), 10.0) == [(0.0, 1.0, False), (1.0, 8.0, True), (8.0, 10.0, False)]
 
 
+def test_passages_that_a_prompt_keeps_are_told() -> None:
+    made = result()
+    made["outputs"][0]["kept_s"] = [[2.0, 3.0], [9.0, 10.0]]
+    kept = [(0.0, 2.0, False), (2.0, 3.0, True), (3.0, 9.0, False), (9.0, 10.0, True)]
+    assert passages({"task": "vamp", "prompt": "keep(2, 3) | keep(9, 10)"}, made, 10.0) == kept
+
+
 def test_labels_lie_within_the_audio_and_say_how_to_make_it_again() -> None:
     request = {"task": "inpaint", "regions": [[2, 4]]}
     labels = label_list(request, result(facts={"beats_s": [0.5, 1.0, 11.0]}))["labels"]
