@@ -4,10 +4,10 @@ import {useEffect, useState} from '../vendor/hooks.js'
 import {ApiError, get} from './api.js'
 import {Dialog} from './dialogs.js'
 import {Header} from './header.js'
-import {followJobs, whenTaken} from './jobs.js'
+import {followJobs, runningJobs, whenTaken} from './jobs.js'
 import {listenToKeys} from './keys.js'
 import {preview} from './preview.js'
-import {bringSound, keepState, openLast, refOf} from './project.js'
+import {bringSound, keepState, nameOf, openLast, refOf} from './project.js'
 import {choose} from './sound.js'
 import {Stage} from './stage.js'
 import {closeToast, html, set, state, subscribe, toast} from './store.js'
@@ -20,6 +20,8 @@ import {Welcome} from './welcome.js'
 function App() {
   const [, tick] = useState(0)
   useEffect(() => subscribe(() => tick((n) => n + 1)), [])
+  const title = T.title(state.project?.name, runningJobs().length)
+  useEffect(() => { document.title = title }, [title])
   if (!state.ready) return html`<main class="loading"><p role="status">${state.problem ?? T.starting}</p></main><${Dialog} />`
   const hasStage = Boolean(refOf(state.base) || (state.heard && refOf(state.heard)))
   return html`<a class="skip" href="#task-panel">${T.skip}</a>
@@ -31,6 +33,7 @@ function App() {
       ${state.project && html`<div class="columns"><${Tasks} /><${Takes} /></div>`}
     </main>
     ${state.busy && html`<div class="busy" role="status">${state.busy}</div>`}
+    <p class="unseen" role="status">${state.said}</p>
     <${Dropping} />
     <${Toasts} />
     <${Dialog} />`
@@ -109,6 +112,7 @@ async function watchModel() {
 }
 
 whenTaken.add((take) => {
+  set({said: T.takeReady(nameOf(take.id))})
   if (!state.heard) set({heard: take.id})
   else if (state.follow && state.playing) choose(take.id, {when: 'end'})
 })
@@ -116,6 +120,6 @@ subscribe(() => state.ready && preview())
 subscribe(keepState)
 listenToKeys()
 listenToFiles()
-set({edit: null})
+set({keysOn: localStorage.getItem('vampnet-keys') !== 'off'})
 render(html`<${App} />`, document.getElementById('app'))
 begin()

@@ -22,7 +22,8 @@ export function Dialog() {
 const KINDS = {
   help: ({close}) => html`<div class="dialog help"><h2 id="dialog-title">${T.helpTitle}</h2><p>${T.helpText}</p>
     <div class="key-groups">${T.keys.map(([title, keys]) => html`<section key=${title}><h3>${title}</h3><dl>${keys.map(([key, text]) => html`<div key=${key}><dt>${key.split(' ').map((one) => html`<kbd>${one}</kbd>`)}</dt><dd>${text}</dd></div>`)}</dl></section>`)}</div>
-    <div class="row end"><button class="main" onClick=${close}>${T.close}</button></div></div>`,
+    <div class="row end"><label class="row grow"><input type="checkbox" checked=${state.keysOn} onChange=${(event) => { localStorage.setItem('vampnet-keys', event.target.checked ? 'on' : 'off'); set({keysOn: event.target.checked}) }} /> ${T.keysOn}</label>
+      <button class="main" onClick=${close}>${T.close}</button></div></div>`,
   key: KeyForm,
   text: ({dialog, close}) => html`<div class="dialog"><h2 id="dialog-title">${dialog.title}</h2><textarea readonly rows="8" value=${dialog.text} onFocus=${(event) => event.target.select()} aria-label=${dialog.title}></textarea>
     <div class="row end"><button onClick=${close}>${T.close}</button></div></div>`,

@@ -3,7 +3,7 @@ import {useState} from '../vendor/hooks.js'
 import {upload} from './api.js'
 import {Slider} from './inputs.js'
 import {cancel, finetune, isRunning, progressOf} from './jobs.js'
-import {edit, html, state, toast} from './store.js'
+import {edit, html, set, state, toast} from './store.js'
 import {T} from './texts.js'
 
 export function LoraPicker() {
@@ -27,6 +27,7 @@ export function FinetunePanel() {
   const drop = (event) => {
     event.preventDefault()
     event.stopPropagation()
+    set({dropping: false})
     add(event.dataTransfer.files)
   }
   const start = async () => {

@@ -96,6 +96,6 @@ const PATHS = {
   dice: 'M5 5h14v14H5zM9 9h.01M15 15h.01M15 9h.01M9 15h.01M12 12h.01', lock: 'M7 11V8a5 5 0 0 1 10 0v3M5 11h14v9H5z',
   unlock: 'M7 11V8a5 5 0 0 1 9.6-2M5 11h14v9H5z', pin: 'M9 4h6l-1 6 3 3H7l3-3zM12 13v7', more: 'M5 12h.01M12 12h.01M19 12h.01',
   close: 'M6 6l12 12M18 6 6 18', plus: 'M12 5v14M5 12h14', minus: 'M5 12h14', undo: 'M9 7 4 12l5 5M4 12h10a6 6 0 0 1 0 12', help: 'M9 9a3 3 0 1 1 4 2.8c-.8.4-1 1-1 2.2M12 18h.01',
-  down: 'M12 4v11m-5-5 5 5 5-5M5 20h14', next: 'M5 12h13m-6-6 6 6-6 6', fit: 'M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5', mic: 'M12 3a3 3 0 0 0-3 3v6a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3zM5 11a7 7 0 0 0 14 0M12 18v3',
+  down: 'M12 4v11m-5-5 5 5 5-5M5 20h14', next: 'M5 12h13m-6-6 6 6-6 6', fit: 'M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5', sliders: 'M4 7h9m4 0h3M4 17h3m4 0h9M15 4.5v5M9 14.5v5', mic: 'M12 3a3 3 0 0 0-3 3v6a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3zM5 11a7 7 0 0 0 14 0M12 18v3',
 }
-export const Icon = ({name}) => html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`
+export const Icon = ({name}) => html`<svg class=${`icon icon-${name}`} viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`

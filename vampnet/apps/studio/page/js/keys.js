@@ -71,6 +71,7 @@ export function listenToKeys() {
       return
     }
     if (withControl || event.altKey || !state.project) return event.key === '?' && KEYS['?']()
+    if (!state.keysOn && event.key.length === 1 && event.key !== ' ') return
     if (/^[1-9]$/.test(event.key)) return chooseNumber(+event.key)
     if (event.key === ' ' && event.target.closest('button,summary,[role=switch]')) return
     if (event.target.type === 'range' && /^(Arrow|Home|End)/.test(event.key)) return

@@ -30,19 +30,20 @@ export class Player {
     return Math.round(seconds * this.rate) / this.rate
   }
 
-  /** What a side is: a buffer that begins at `at`, and the gain that matches its loudness. When: "now" or "end". */
+  /** What a side is: a buffer that begins at `at`, and the gain that matches its loudness. When: "now" or "end".
+   *  Gives the context's time from which it is heard, 0 where that is at once. */
   setSide(name, buffer, {at = 0, match = 1, when = 'now'} = {}) {
     const side = this.sides[name]
     if (side.buffer === buffer && side.at === at) {
       side.match = match
       this.level()
-      return
+      return 0
     }
     Object.assign(side, {buffer, at})
     if (!this.playing) {
       side.match = match
       this.level()
-      return
+      return 0
     }
     const atEnd = when === 'end' && this.loop
     const time = atEnd ? this.nextEnd() : this.soon()
@@ -50,6 +51,7 @@ export class Player {
     side.match = match
     this.level(time)
     this.startSide(side, time, atEnd ? this.range[0] : this.positionAt(time), !atEnd)
+    return atEnd ? time : 0
   }
 
   soon() {
@@ -90,22 +92,22 @@ export class Player {
 
   startSide(side, time, place, fadeIn) {
     if (!side.buffer) return
-    const [start, end] = this.range
-    const {buffer, low} = this.aligned(side)
+    const {buffer, low, from, to} = this.aligned(side)
     const node = this.context.createBufferSource()
     const fade = this.context.createGain()
     node.buffer = buffer
     node.loop = this.loop
-    node.loopStart = start - low
-    node.loopEnd = end - low
+    node.loopStart = this.seconds(from - low)
+    node.loopEnd = this.seconds(to - low)
     node.connect(fade)
     fade.connect(side.gain)
     if (fadeIn) {
       fade.gain.setValueAtTime(0, time)
       fade.gain.linearRampToValueAtTime(1, time + FADE_S)
     }
-    if (this.loop) node.start(time, place - low)
-    else node.start(time, place - low, Math.max(0, end - place))
+    const first = Math.round(place * this.rate)
+    if (this.loop) node.start(time, this.seconds(first - low))
+    else node.start(time, this.seconds(first - low), Math.max(0, this.seconds(to - first)))
     Object.assign(side, {node, fade})
   }
 
@@ -121,18 +123,25 @@ export class Player {
     side.node = side.fade = null
   }
 
-  /** The side's sound on the range that is played: as it is where it covers it, else with silence around it. */
+  /** Seconds that are not, by rounding, a hair more than so many samples: a loop would then last one sample more. */
+  seconds(samples) {
+    let value = samples / this.rate
+    while (value * this.rate > samples) value -= value * Number.EPSILON
+    return value
+  }
+
+  /** The side's sound on the range that is played: as it is where it covers it, else with silence around it. In samples. */
   aligned(side) {
     const [start, end] = this.range
     const first = Math.round(side.at * this.rate), last = first + side.buffer.length
     const from = Math.round(start * this.rate), to = Math.round(end * this.rate)
-    if (first <= from && to <= last) return {buffer: side.buffer, low: first / this.rate}
+    if (first <= from && to <= last) return {buffer: side.buffer, low: first, from, to}
     const low = Math.min(first, from), high = Math.max(last, to)
     const padded = this.context.createBuffer(side.buffer.numberOfChannels, high - low, this.rate)
     for (let channel = 0; channel < side.buffer.numberOfChannels; channel++) {
       padded.copyToChannel(side.buffer.getChannelData(channel), channel, first - low)
     }
-    return {buffer: padded, low: low / this.rate}
+    return {buffer: padded, low, from, to}
   }
 
   /** The range that plays or loops, in seconds; goes on in step where the place lies in it. */
@@ -198,9 +207,10 @@ export class Player {
     const wanted = gain.wanted ?? 1
     if (wanted === value) return
     gain.gain.cancelScheduledValues(time)
+    gain.wanted = value
+    if (!this.playing) return gain.gain.setValueAtTime(value, time)
     gain.gain.setValueAtTime(wanted, time)
     gain.gain.linearRampToValueAtTime(value, time + FADE_S)
-    gain.wanted = value
   }
 
   setVolume(value) {

@@ -158,6 +158,7 @@ export function removeTake(id) {
       toast(error.message, {kind: 'error'})
     }
   }, 8000))
+  state.undo = [...state.undo, {back}]
   toast(T.takeRemoved(take.name || T.takeName(place + 1)), {action: {label: T.undo, run: back}, seconds: 8})
   changed()
   return back

@@ -24,7 +24,8 @@ export function PromptPanel({name}) {
     </details>
     <label class="prompt-text" for=${`text-${name}`}><span>${T.promptText}</span></label>
     <textarea id=${`text-${name}`} rows="2" spellcheck="false" autocapitalize="off" value=${text} aria-invalid=${state.maskError !== ''}
-      aria-describedby="make-note" onInput=${(event) => write(event.target.value, `text ${name}`)}></textarea>
+      aria-describedby=${`error-${name}`} onInput=${(event) => write(event.target.value, `text ${name}`)}></textarea>
+    <p class="prompt-error" id=${`error-${name}`} role="alert">${state.maskError}</p>
   </div>`
 }
 

@@ -21,7 +21,7 @@ export function newEdit() {
     task: 'vary',
     prompts: {vary: 'periodic(7)', loop: 'periodic(7)', fill: 'nothing', theme: THEME, like: 'periodic(32) | beats(after=75ms)'},
     regions: [], paint: [], grid: null, settings: {}, seed: randomSeed(), locked: false, n: 4,
-    before: 0, after: 4, seconds: 8, factor: 2, bars: 0, points: false, codebooks: 4, period: 1,
+    before: 0, after: 4, seconds: 8, factor: 2, bars: 0, points: false, rounds: 1, codebooks: 4, period: 1,
     fresh: {seconds: 10, like: false, bpm: '', key: '', chords: '', bars: '', style: '', instruments: ''},
     follow: [], best: 4, bundle: 'default', loras: [],
   }
@@ -95,8 +95,10 @@ const TASK = {
   vary(request, edit, beats, input, length) {
     const regions = regionsOf(edit, 'new')
     if (regions.length) return TASK.fill(request, edit, beats, input, length)
-    Object.assign(request, {task: 'vamp', prompt: wholePrompt(edit)})
+    if (edit.rounds > 1) Object.assign(request, {task: 'telephone', rounds: edit.rounds, prompt: wholePrompt(edit)})
+    else Object.assign(request, {task: 'vamp', prompt: wholePrompt(edit)})
     if (beats) request.beats = beats
+    if (edit.rounds > 1) return
     if (edit.follow.length) request.steering = {follow: edit.follow.join(','), best_of: edit.best}
   },
   loop(request, edit, beats) {

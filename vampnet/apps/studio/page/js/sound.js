@@ -47,6 +47,7 @@ async function ready() {
     player = new Player(new AudioContext({sampleRate: rate, latencyHint: 'interactive'}))
     player.onended = () => set({playing: false})
     player.setVolume(state.volume ?? 1)
+    player.from = state.place ?? 0
   }
   return player
 }
@@ -62,9 +63,17 @@ export async function tune(when = 'now') {
   const [a, b] = await Promise.all([refA && loadBuffer(refA, now.context), refB && loadBuffer(refB, now.context)])
   if (a) now.setSide('A', a.buffer, {at: startOf(nodeA())})
   const match = a && b && a.loudness !== null && b.loudness !== null ? 10 ** ((a.loudness - b.loudness) / 20) : 1
-  if (b) now.setSide('B', b.buffer, {at: startOf(state.heard), match: Math.min(8, Math.max(0.05, match)), when})
+  if (b) arrive(now, now.setSide('B', b.buffer, {at: startOf(state.heard), match: Math.min(8, Math.max(0.05, match)), when}))
   now.setMix(state.side === 'B' && b ? state.wet : 0)
   return now
+}
+
+/** Note that a take comes in later, until it does. */
+function arrive(now, time) {
+  const id = state.heard
+  if (!time) return state.arriving && set({arriving: null})
+  set({arriving: id})
+  setTimeout(() => state.arriving === id && set({arriving: null}), (time - now.context.currentTime) * 1000)
 }
 
 const quietly = (work) => async (...given) => {

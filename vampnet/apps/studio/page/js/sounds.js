@@ -70,8 +70,9 @@ export function loadAnalysis(ref) {
       try {
         answer = await ask('GET', `${urlOf(ref)}/analysis`)
       } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return null
-        throw error
+        if (!(error instanceof ApiError) || error.status !== 404) throw error
+        note(ref, {analysis: {}})
+        return null
       }
       const analysis = await answer.json()
       if (answer.status === 200) {

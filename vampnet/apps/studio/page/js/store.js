@@ -31,7 +31,10 @@ export const state = {
   playing: false,
   loop: true,
   wet: 1,
-  swap: 'end',
+  swap: 'now',
+  arriving: null, // take that comes in at the loop's end
+  keysOn: true,
+  said: '', // told to screen readers
   follow: false,
   dialog: null,
   toasts: [],
@@ -89,6 +92,12 @@ export function remember() {
 function step(from, to) {
   const past = state[from].at(-1)
   if (!past) return false
+  if (past.back) {
+    state[from] = state[from].slice(0, -1)
+    past.back()
+    changed()
+    return true
+  }
   state[to] = [...state[to], {edit: state.edit, base: state.base}]
   state[from] = state[from].slice(0, -1)
   lastKey = ''

@@ -100,7 +100,7 @@ function Settings() {
     <div class="fields">
       ${Object.entries(SETTINGS).map(([name, [start, ...range]]) => html`<${Slider} key=${name} label=${T.setting[name][0]} hint=${T.setting[name][1]}
         value=${now.settings[name] ?? start} range=${range} onInput=${setting(name)} />`)}
-      ${now.task === 'vary' && html`<${Follow} />`}
+      ${now.task === 'vary' && html`<${Slider} label=${T.rounds} hint=${T.roundsHint} value=${now.rounds} range=${[1, 16, 1]} onInput=${number('rounds')} /><${Follow} />`}
       ${state.models.length > 1 && html`<${Choice} label=${T.model} value=${now.bundle} onChange=${(bundle) => edit({bundle})}
         options=${state.models.map(({name, title}) => [name, title ?? name])} />`}
       <${LoraPicker} />
@@ -137,7 +137,7 @@ function Make({task}) {
         ${T.makeButton(task, count)}<kbd>g</kbd></button>
       ${running.length > 0 && html`<button onClick=${cancelAll}>${T.cancelAll(running.length)} <kbd>Esc</kbd></button>`}
     </div>
-    <p class="hint" id="make-note" role="status">${problem ? T.obstacles[problem] : state.maskError || modelNote()}</p>
+    <p class="hint" id="make-note" role="status">${problem ? T.obstacles[problem] : modelNote()}</p>
   </div>`
 }
 

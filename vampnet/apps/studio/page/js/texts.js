@@ -113,6 +113,7 @@ export const T = {
   followed: {beats: 'Beats', rhythm: 'Rhythm', chords: 'Chords', melody: 'Melody'}, bestOf: 'Candidates',
   model: 'Model', loras: 'Adapters', lorasHint: '0 leaves an adapter out, 1 is its full strength; several add up.', noLoras: 'No adapters yet; the tab Fine-tune makes one of your music.',
   seed: 'Seed', dice: 'Another seed', lock: 'Keep this seed', lockHint: 'Locked: the next takes have the same seeds. Open: each time other ones.', count: 'How many takes', variations: (n) => plural(n, 'take', 'takes'),
+  makeShort: (n) => `Make ${n}`,
   makeButton: (task, n) => (task === 'compress' ? 'Make the small file' : `Make ${n === 1 ? 'a take' : `${n} takes`}`), cancelAll: (n) => (n === 1 ? 'Cancel' : `Cancel all ${n}`),
   obstacles: {noSound: 'Bring a sound first.', noRegion: 'Mark a region on the sound: drag over it, or press r.', noLength: 'Give seconds to add before or after.'},
   bars: 'Bars', barsHint: '0: the whole sound is the loop. Else so many bars are cut from the first downbeat on.', loopPoints: 'Loop points', loopPointsHint: 'Marks the loop in WAV files for samplers.',
@@ -132,9 +133,11 @@ export const T = {
   moreOf: (name) => `More for ${name}`, compareThis: 'Compare: make it A', rename: 'Rename', nameHint: 'Choose; double-click renames', downloadAs: (format) => `Download ${format.toUpperCase()}`,
   copyAs: (name) => `Copy as ${name}`, codes: {command: 'command line', python: 'Python', json: 'JSON'}, copied: (name) => `Copied as ${name}.`, sameSettings: 'Use its settings and seed', removeTake: 'Remove', takeRemoved: (name) => `${name} is removed.`,
   goOn: 'Go on', goOnFrom: (name) => `Go on from ${name}`, isBase: 'Starting point', goingOnFrom: (name) => `New takes start from ${name}.`, backToInput: 'Back to the input',
+  arriving: 'comes in at the loop’s end', takeReady: (name) => `${name} is ready.`, title: (name, n) => `${n ? `(${n}) ` : ''}${name ? `${name} – ` : ''}vampnet studio`,
+  rounds: 'Rounds', roundsHint: 'Above 1, each round varies the round before: the music wanders off.',
   smallFile: (name, bytes) => `${name}: ${number(bytes / 1000)} kB.`,
 
-  helpTitle: 'Keys', helpText: 'Bring a sound, mark what shall be new, make takes, compare them with A and B, and go on from the one you like. Nothing plays unless you say so.',
+  helpTitle: 'Keys', keysOn: 'Single letters and digits are keys', helpText: 'Bring a sound, mark what shall be new, make takes, compare them with A and B, and go on from the one you like. Nothing plays unless you say so.',
   keys: [
     ['Hear', [['Space', 'Play or stop'], ['b', 'Switch between A and B'], ['l', 'Loop on or off'], ['← →', 'Half a second back or on'], ['Home', 'To the beginning'], ['1 – 9', 'Choose take 1 to 9'], ['n Shift+n', 'Next or previous take']]],
     ['Make', [['g', 'Make takes'], ['Esc', 'Cancel what runs'], ['d', 'Another seed'], ['c', 'Go on from the take that is B'], ['p', 'Pin it'], ['e', 'Rename it'], ['x', 'Remove it'], ['Ctrl+Z', 'Undo'], ['Ctrl+Shift+Z', 'Redo']]],

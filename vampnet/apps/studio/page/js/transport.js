@@ -3,9 +3,11 @@ import {useEffect, useRef} from '../vendor/hooks.js'
 import {beatsNow, gridFromFound, setGrid, tap} from './beats.js'
 import {clock} from './draw.js'
 import {Icon, Menu, Segments} from './inputs.js'
+import {generate} from './jobs.js'
 import {nameOf, refOf, takesOf} from './project.js'
 import {BrushPanel} from './promptpanel.js'
 import {addRegionHere, changeRegion, removeRegion, solo} from './regions.js'
+import {obstacle} from './request.js'
 import {applyRange, extent, hear, nodeA, place, setVolume, setWet, toggle} from './sound.js'
 import {soundOf} from './sounds.js'
 import {shownNode, zoom, zoomFit} from './stage.js'
@@ -87,6 +89,7 @@ export function Transport() {
       <${Icon} name=${state.playing ? 'stop' : 'play'} /></button>
     <button class="icon-button" aria-pressed=${state.loop} aria-label=${T.loop} title=${`${T.loop} (l)`} onClick=${() => { set({loop: !state.loop}); applyRange() }}><${Icon} name="loop" /></button>
     <span class="clock" ref=${clockBox}></span>
+    <button class="main only-phone" onClick=${() => generate()} disabled=${Boolean(obstacle(state.edit, Boolean(refOf(state.base)))) || state.maskError !== ''}>${T.makeShort(state.edit.task === 'compress' ? 1 : state.edit.n)}</button>
     <div class="ab" role="group" aria-label=${T.ab}>
       <button aria-pressed=${state.side === 'A'} onClick=${() => hear('A')} title=${T.hearA}><b>A</b><span>${nameOf(nodeA())}</span></button>
       <button aria-pressed=${state.side === 'B'} onClick=${() => hear('B')} disabled=${!state.heard} title=${T.hearB}><b>B</b><span>${state.heard ? nameOf(state.heard) : T.noB}</span></button>
