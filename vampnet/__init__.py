@@ -15,6 +15,7 @@ Public names; `help(vampnet.NAME)` says more:
                                   telephone, compress, decompress
     Variation                     what a task gives: .audio, .save(path), .codes, .seed, .kept_share; plays in notebooks
     Audio                         samples (channels, n) with their rate
+    choose                        the variations that follow a recording's beats, chords, rhythm or melody best
     SamplingConfig                steps, temperatures, seed
     CompressionConfig             which tokens a .vamp file keeps
     Prompt, parse_prompt          which tokens are kept; text such as "periodic(7) & codebooks(3)"
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         Prefix as Prefix,
         Suffix as Suffix,
     )
+    from vampnet.tasks.choosing import choose as choose
     from vampnet.tasks.model import (
         VampNet as VampNet,
         load as load,
@@ -90,6 +92,7 @@ _MODULES = {
     "VampNet": "vampnet.tasks.model",
     "VampnetError": "vampnet.errors",
     "Variation": "vampnet.tasks.task",
+    "choose": "vampnet.tasks.choosing",
     "load": "vampnet.tasks.model",
     "parse_prompt": "vampnet.prompts.grammar",
 }

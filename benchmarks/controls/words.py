@@ -1,12 +1,15 @@
 """Does music to words have what the words say? Sketches, and what the model makes of them at three distances.
 
-    python -m benchmarks.controls.words FOLDER [--pieces 40] [--model] [--output docs/results/X.md]
+    python -m benchmarks.controls.words FOLDER [--pieces 40] [--model] [--steps 12] [--reference FOLDER]
+                                               [--output docs/results/X.md]
 
-Pieces over 5 tempi and 8 keys, each with a progression of its key in a style of the composer, 8 bars, as a loop. Every
-piece is listened to (vampnet.controls.extraction) and compared with its words; `--model` also vamps each sketch with
-three prompts and compares those. The seam is the largest step from a loop's last to its first samples (5 ms) over the
-99th percentile of such steps within it: 1 and below is no seam. FOLDER keeps audio and figures, so that a second run
-goes on; `--pieces 4` takes about a minute.
+Pieces over 5 tempi and 8 keys, each with a progression of its key in a style of the composer, 8 bars, as a loop.
+Every piece is listened to (vampnet.controls.extraction) and compared with its words. `--model` also has the model
+generate to the words with three prompts, and as much music from nothing; `--reference` is a folder of other composed
+music, to which the Fréchet audio distance of each set is measured (embedding "mel"). Distances to the sketch are the
+mel distance and the chroma similarity of vampnet/evaluation/metrics. The seam is the largest step from a loop's last
+to its first samples (5 ms) over the 99th percentile of such steps within it: 1 and below is no seam. FOLDER keeps
+audio and figures, so that a second run goes on; `--pieces 4` takes about a minute.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import vampnet
 from benchmarks.tables import report, table
 from vampnet.audio.files import Audio, read, write
 from vampnet.controls.extraction import ExtractionConfig, extract_controls
@@ -26,6 +31,8 @@ from vampnet.controls.names import key_text, parse_chord
 from vampnet.controls.ranking import chord_overlap, compare_controls
 from vampnet.controls.sketching import Sketch, sketch
 from vampnet.controls.words import ControlWords
+from vampnet.evaluation.compare import CompareConfig, compare
+from vampnet.evaluation.metrics.paired import Pair, find_metrics, measure_pair
 
 TEMPI = (72.0, 90.0, 108.0, 126.0, 150.0)
 KEYS = ((0, "major"), (9, "minor"), (7, "major"), (2, "minor"), (5, "major"), (4, "minor"), (10, "major"), (6, "minor"))
@@ -36,6 +43,7 @@ PROGRESSIONS = {
 STYLES = ("pop", "rock", "funk", "house", "hiphop", "synthwave", "country", "bossa")
 DISTANCES = ("periodic(3)", "periodic(7)", "periodic(13) | beats(after=75ms)")
 """Prompts that keep less and less of the sketch."""
+NOTHING = "from nothing"
 
 
 def words_of(index: int) -> ControlWords:
@@ -81,46 +89,86 @@ def seam_of(audio: Audio) -> float:
     return float(at_seam / max(np.percentile(within, 99), 1e-9))
 
 
-def vamp(sketch_path: Path, output: Path, prompt: str, seed: int) -> None:
-    """A vamp of a sketch with the embedded model, as a loop, unless it is there."""
-    if output.exists():
-        return
-    import vampnet
-
-    model = vampnet.load()
-    made = model.loop(read(sketch_path), prompt=prompt, sampling=vampnet.SamplingConfig(seed=seed))
-    write(output, made.audio)
+def compare_with_sketch(audio: Audio, made: Sketch) -> dict[str, float]:
+    """Distance of audio to the sketch: L1 of log-mels, and similarity of the chroma."""
+    mono = [one.samples.mean(axis=0) for one in (made.audio, audio)]
+    pair = Pair(mono[0], mono[1], made.audio.sample_rate_hz)
+    return measure_pair(pair, find_metrics(["mel", "chroma"]))
 
 
-def figures_of(folder: Path, index: int, with_model: bool) -> dict[str, Any]:
-    path, kept = folder / f"{index:03d}.wav", folder / f"{index:03d}.json"
+def generate_way(way: str, index: int, seconds: float, output: Path, steps: int, model: list[vampnet.VampNet]) -> Audio:
+    """What the model makes of words with a prompt, or from nothing, unless it is there."""
+    if not output.exists():
+        if not model:
+            model.append(vampnet.load())
+        sampling = vampnet.SamplingConfig(seed=index, steps=steps)
+        if way == NOTHING:
+            made = model[0].generate(seconds=seconds, sampling=sampling)
+        else:
+            made = model[0].generate(words=words_of(index), prompt=way, sampling=sampling)
+        write(output, made.audio)
+    return read(output)
+
+
+def figures_of(
+    folder: Path, index: int, ways: Sequence[str], steps: int, model: list[vampnet.VampNet]
+) -> dict[str, Any]:
+    """Figures of some ways to a piece, beside those that are kept."""
+    path, kept = folder / "sketch" / f"{index:03d}.wav", folder / f"{index:03d}.json"
     made = sketch(words_of(index), seed=index)
     if not path.exists():
+        path.parent.mkdir(exist_ok=True)
         write(path, made.audio)
     figures: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     if "sketch" not in figures:
         figures["sketch"] = measure(made.audio, made)
-    for number, prompt in enumerate(DISTANCES) if with_model else ():
-        if prompt not in figures:
-            output = folder / f"{index:03d}-{number}.wav"
-            vamp(path, output, prompt, index)
-            figures[prompt] = measure(read(output), made)
+    for way in ways:
+        if way in figures:
+            continue
+        output = folder / folder_of((*DISTANCES, NOTHING).index(way)) / path.name
+        output.parent.mkdir(exist_ok=True)
+        audio = generate_way(way, index, made.audio.duration_s, output, steps, model)
+        figures[way] = measure(audio, made)
+        if way != NOTHING:
+            figures[way] |= compare_with_sketch(audio, made)
+        kept.write_text(json.dumps(figures))
     kept.write_text(json.dumps(figures))
     return figures
 
 
-def summarize(rows: list[dict[str, Any]]) -> str:
+def folder_of(number: int) -> str:
+    """Folder of the outputs of a way."""
+    return f"distance-{number + 1}" if number < len(DISTANCES) else "nothing"
+
+
+def frechet_distances(folder: Path, reference: Path) -> dict[str, str]:
+    """Fréchet audio distance of every way's outputs to a folder of music."""
+    folders = {"sketch": "sketch", **{way: folder_of(number) for number, way in enumerate((*DISTANCES, NOTHING))}}
+    found = {}
+    for way, name in folders.items():
+        if (folder / name).is_dir():
+            result = compare(reference, folder / name, CompareConfig(metrics=("fad",))).frechet
+            assert result is not None
+            found[way] = f"{result.value:.2f} [{result.interval.low:.2f}, {result.interval.high:.2f}]"
+    return found
+
+
+def summarize(rows: list[dict[str, Any]], frechet: dict[str, str]) -> str:
+    """One line per way."""
     titles = {"tempo": "tempo within 4 %", "octave": "or double, half", "beats": "beat F", "key": "key",
-              "chords": "chords (root and third)", "seam": "seam (largest)"}  # fmt: skip
+              "chords": "chords (root and third)", "mel": "mel distance to the sketch",
+              "chroma": "chroma similarity"}  # fmt: skip
     lines = {}
-    for way in ("sketch", *DISTANCES):
+    for way in ("sketch", *DISTANCES, NOTHING):
         chosen = [row[way] for row in rows if way in row]
-        if chosen:
-            cells = {t: f"{np.mean([c[n] for c in chosen]):.2f}" for n, t in titles.items() if n != "seam"}
-            lines[f"{way.replace('|', 'or')} ({len(chosen)})"] = {
-                **cells,
-                titles["seam"]: f"{max(c['seam'] for c in chosen):.2f}",
-            }
+        if not chosen:
+            continue
+        values = {title: [row[name] for row in chosen if name in row] for name, title in titles.items()}
+        cells = {title: f"{np.nanmean(found):.2f}" if found else "-" for title, found in values.items()}
+        seams = [row["seam"] for row in chosen]
+        cells["seam: median, largest"] = "-" if way == NOTHING else f"{np.median(seams):.2f}, {max(seams):.2f}"
+        cells["FAD to other composed music"] = frechet.get(way, "-")
+        lines[f"{way.replace('|', 'or')} ({len(chosen)})"] = cells
     return table("what", lines)
 
 
@@ -129,12 +177,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pieces", type=int, default=40)
     parser.add_argument("--model", action="store_true")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--reference", type=Path, default=None)
     parser.add_argument("--output", type=Path, default=None)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     options.folder.mkdir(parents=True, exist_ok=True)
-    rows = [figures_of(options.folder, index, options.model) for index in range(options.pieces)]
-    report(summarize(rows), {"rows": rows}, options.output)
+    model: list[vampnet.VampNet] = []
+    rows: list[dict[str, Any]] = []
+    for way in (DISTANCES[1], NOTHING, DISTANCES[2], DISTANCES[0]) if options.model else ("",):
+        ways = [way] if way else []
+        rows = [figures_of(options.folder, index, ways, options.steps, model) for index in range(options.pieces)]
+    frechet = frechet_distances(options.folder, options.reference) if options.reference else {}
+    report(summarize(rows, frechet), {"rows": rows, "fad": frechet}, options.output)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from vampnet.storage import whole_file
 
 MAX_LABELS = 60
 """Chord names that are written; more could not be read."""
+LABEL_SHARE = 0.032
+"""Width of a chord name, as a share of the picture's."""
 
 
 def plot_controls(path: str | os.PathLike[str], controls: Controls, title: str) -> None:
@@ -55,7 +57,7 @@ def _draw_levels(axis: Any, controls: Controls, times_s: np.ndarray) -> None:
         other.plot(times_s, controls.loudness_db, lw=0.8, color="0.6")
         other.set_ylabel("level, dBFS", color="0.5")
     if axis.lines:
-        axis.legend(loc="upper right", fontsize=8)
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False)
 
 
 def _draw_chroma(axis: Any, chroma_PT: np.ndarray | None, controls: Controls, name: str) -> None:
@@ -67,9 +69,14 @@ def _draw_chroma(axis: Any, chroma_PT: np.ndarray | None, controls: Controls, na
 
 
 def _draw_chords(axis: Any, controls: Controls) -> None:
-    for span in (controls.chords or ())[:MAX_LABELS]:
+    spans = (controls.chords or ())[:MAX_LABELS]
+    row = 0
+    for number, span in enumerate(spans):
         axis.axvline(span.start_s, color="w", lw=0.6, alpha=0.6)
-        axis.text(span.start_s, 11.8, span.label, fontsize=7, va="bottom", clip_on=False)
+        # Labels closer than a label's width stand one above the other.
+        near = number and span.start_s - spans[number - 1].start_s < LABEL_SHARE * controls.duration_s
+        row = (row + 1) % 3 if near else 0
+        axis.text(span.start_s, 11.8 + 1.4 * row, span.label, fontsize=7, va="bottom", clip_on=False)
 
 
 def _draw_beats(axis: Any, controls: Controls) -> None:

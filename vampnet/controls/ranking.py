@@ -51,6 +51,11 @@ class Agreement:
         values = [value for value in dataclasses.astuple(self) if value is not None]
         return float(np.mean(values)) if values else 0.0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether what is wanted says nothing that audio could agree with."""
+        return all(value is None for value in dataclasses.astuple(self))
+
 
 def keep_followed(controls: Controls, names: Sequence[str]) -> Controls:
     """The part of controls behind some words of FOLLOWED, such as "beats" and "chords"."""
@@ -72,12 +77,16 @@ def compare_controls(heard: Controls, wanted: Controls) -> Agreement:
     )
 
 
-def rank(
-    candidates: Sequence[Audio], wanted: Controls, *, config: ExtractionConfig | None = None
-) -> list[tuple[int, Agreement]]:
-    """Candidates with the best agreement first: (place in `candidates`, agreement). Equals keep their order."""
-    config = config or config_for(wanted)
-    measured = [compare_controls(extract_controls(audio, config), wanted) for audio in candidates]
+def rank(candidates: Sequence[Audio], wanted: Controls | Sequence[Controls]) -> list[tuple[int, Agreement]]:
+    """Candidates with the best agreement first: (place in `candidates`, agreement). Equals keep their order.
+
+    `wanted`: what all of them are compared with, or one for each.
+    """
+    each = [wanted] * len(candidates) if isinstance(wanted, Controls) else wanted
+    measured = [
+        compare_controls(extract_controls(audio, config_for(one)), one)
+        for audio, one in zip(candidates, each, strict=True)
+    ]
     order = sorted(range(len(measured)), key=lambda place: -measured[place].score)
     return [(place, measured[place]) for place in order]
 

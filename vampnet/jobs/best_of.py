@@ -6,31 +6,46 @@ A candidate is a plain variation, so the command of an output names its seed alo
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vampnet.audio.files import read
+import numpy as np
+
+from vampnet.audio.files import Audio, read
+from vampnet.audio.sources import FileSource, MemorySource, RepeatedSource, Source
+from vampnet.audio.units import seconds_to_samples
 from vampnet.config import to_dict
 from vampnet.controls.config import SteeringConfig
-from vampnet.controls.extraction import ExtractionConfig, extract_controls
+from vampnet.controls.extraction import extract_controls
 from vampnet.controls.ranking import Agreement, keep_followed, rank
+from vampnet.controls.reading import read_controls
 from vampnet.controls.signals import Controls
+from vampnet.controls.sketching import sketch
+from vampnet.generation.config import variation_seed
+from vampnet.jobs.file_job import find_beats
 from vampnet.jobs.flags import command_of
-from vampnet.jobs.request import VampRequest
+from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, steering_of
 from vampnet.jobs.result import JobResult
+from vampnet.tasks.defaults import NEW_S
+from vampnet.tasks.loop import cut_bars, events_of
+from vampnet.tasks.theme import ThemedSource, find_theme
 
 RunJob = Callable[..., JobResult]
 
+log = logging.getLogger("vampnet")
 
-def choose_outputs(request: VampRequest, outputs: Sequence[Path], run: RunJob) -> JobResult:
+
+def choose_outputs(request: Request, outputs: Sequence[Path], run: RunJob) -> JobResult:
     """Make the candidates of a checked request by `run`; those that follow best become the outputs, the best first."""
-    plain = dataclasses.replace(request, steering=SteeringConfig(), variations=request.steering.n_candidates)
+    changes = {"steering": SteeringConfig(), "variations": steering_of(request).n_candidates}
+    plain = dataclasses.replace(request, **changes)
     made = [candidate_path(outputs[0], number) for number in plain.numbers]
     try:
         result = run(plain, made)
-        ranked = rank([read(path) for path in made], wanted_controls(request))
+        ranked = rank([read(path) for path in made], wanted_controls(plain, steering_of(request)))
         kept = []
         for number, (output, (place, _)) in enumerate(zip(outputs, ranked, strict=False), 1):
             os.replace(made[place], output)
@@ -43,15 +58,50 @@ def choose_outputs(request: VampRequest, outputs: Sequence[Path], run: RunJob) -
         for path in made:
             path.unlink(missing_ok=True)
     facts = {"candidates": [describe_agreement(result, place, agreement) for place, agreement in ranked]}
-    return dataclasses.replace(result, outputs=tuple(kept), facts={**result.facts, **facts})
+    warnings = result.warnings
+    if all(agreement.is_empty for _, agreement in ranked):
+        followed = ", ".join(steering_of(request).split()[1])
+        warnings = (*warnings, f"no {followed} can be heard in what is followed: the candidates keep their order")
+        log.warning(warnings[-1])
+    return dataclasses.replace(result, outputs=tuple(kept), facts={**result.facts, **facts}, warnings=warnings)
 
 
-def wanted_controls(request: VampRequest) -> Controls:
-    """What the candidates are compared with: controls of the input, or of the file that is followed."""
-    file, names = request.steering.split()
-    audio = read(file or request.input)
-    config = ExtractionConfig()
-    return keep_followed(extract_controls(audio, config), names)
+def wanted_controls(request: Request, steering: SteeringConfig) -> Controls | list[Controls]:
+    """What the candidates are compared with: the file that is followed, the input, or each one's own sketch."""
+    file, names = steering.split()
+    if file:
+        return keep_followed(read_controls(file), names)
+    if isinstance(request, GenerateRequest) and not request.words.is_empty:
+        seeds = [variation_seed(request.sampling.seed, number - 1) for number in request.numbers]
+        made = [sketch(request.words, seed=seed, seconds=request.seconds) for seed in seeds]
+        # Onsets depend on the sound, which only a recording has.
+        return [keep_followed(m.controls if "rhythm" not in names else extract_controls(m.audio), names) for m in made]
+    return keep_followed(extract_controls(followed_audio(request)), names)
+
+
+def followed_audio(request: Request) -> Audio:
+    """The recording that outputs are compared with: the input, as long as the output is.
+
+    Where a task adds music, it is the input with its own bars looped around it; where it cuts bars, those bars.
+    """
+    if isinstance(request, GenerateRequest):
+        clip = read(request.like)
+        seconds = NEW_S if request.seconds is None else request.seconds
+        return _whole(RepeatedSource(clip, seconds_to_samples(seconds, clip.sample_rate_hz)))
+    if isinstance(request, OutpaintRequest):
+        source = FileSource(request.input)
+        n_before, n_after = (seconds_to_samples(s, source.sample_rate_hz) for s in (request.before_s, request.after_s))
+        first = find_theme(source, at_end=False) if n_before else None
+        last = find_theme(source, at_end=True) if n_after else None
+        return _whole(ThemedSource(source, first, n_before, last, n_after))
+    audio = read(request.input)
+    if isinstance(request, LoopRequest) and request.bars:
+        return cut_bars(audio, events_of(audio, find_beats(request.beats, MemorySource(audio))), request.bars)
+    return audio
+
+
+def _whole(source: Source) -> Audio:
+    return Audio(np.concatenate(list(source.blocks()), axis=1), source.sample_rate_hz)
 
 
 def describe_agreement(result: JobResult, place: int, agreement: Agreement) -> dict[str, Any]:

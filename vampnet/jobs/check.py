@@ -9,6 +9,7 @@ from pathlib import Path
 from vampnet.audio.files import AudioInfo, AudioWriter, output_coding as coding_of, probe
 from vampnet.beats.events import read_events
 from vampnet.compression.container import read_header
+from vampnet.controls.reading import check_controls_file
 from vampnet.errors import AudioError, PromptError, SettingsError, VampFileError, require
 from vampnet.jobs.request import (
     CompressRequest,
@@ -22,6 +23,7 @@ from vampnet.jobs.request import (
     TapRequest,
     TelephoneRequest,
     VampRequest,
+    steering_of,
 )
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.time import check_region
@@ -62,7 +64,7 @@ def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = 
     written or that are the input itself, and extras that are not installed.
     """
     info = _check_input(request)
-    if isinstance(request, VampRequest) and request.steering.is_on:
+    if steering_of(request).is_on:
         _check_steering(request, plot)
     if plot is not None and is_sketch_alone(request):
         raise SettingsError("a plot shows kept tokens, of which a sketch alone has none; leave the plot out")
@@ -113,19 +115,25 @@ def _check_input(request: Request) -> AudioInfo | None:
     return info
 
 
-def _check_steering(request: VampRequest, plot: Path | None) -> None:
+def _check_steering(request: Request, plot: Path | None) -> None:
     """Raise for settings that a choice among candidates leaves no room for, and a file that cannot be followed."""
-    n_candidates, n_wanted = request.steering.n_candidates, len(request.numbers)
-    if request.variation or plot is not None:
-        what = "variation" if request.variation else "plot"
+    steering = steering_of(request)
+    n_candidates, n_wanted = steering.n_candidates, len(request.numbers)
+    if is_sketch_alone(request):
+        raise SettingsError(
+            "follow and best_of choose among what the model makes; with a sketch alone it makes nothing"
+        )
+    joined = isinstance(request, LoopRequest) and request.join
+    if request.variation or plot is not None or joined:
+        what = "variation" if request.variation else "join" if joined else "plot"
         raise SettingsError(
             f"{what} cannot be combined with follow or best_of: which candidate is kept is not known before"
         )
     if n_candidates < n_wanted:
         raise SettingsError(f"best_of is {n_candidates}, but {n_wanted} variations are to be kept; make best_of larger")
-    file, _ = request.steering.split()
+    file, _ = steering.split()
     if file:
-        probe(file)
+        check_controls_file(file)
 
 
 def _check_clash(request: Request, outputs: Sequence[Path]) -> None:

@@ -276,7 +276,8 @@ class FileJob:
             return vamp(session, source, parse_prompt(request.prompt), find_beats(request.beats, source))
         if isinstance(request, InpaintRequest):
             beats = find_beats(request.beats, source)
-            return inpaint(session, source, request.regions, parse_prompt(request.prompt), beats)
+            kept, theme = parse_prompt(request.prompt), parse_prompt(request.theme)
+            return inpaint(session, source, request.regions, kept, beats, theme)
         if isinstance(request, OutpaintRequest):
             return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme))
         if isinstance(request, (TapRequest, HumRequest)):

@@ -118,8 +118,12 @@ class InpaintRequest(Request):
     """Regions [start, end] in seconds; an end of null is the end of the file."""
     prompt: str = "nothing"
     """What is kept within the regions."""
+    theme: str = DEFAULT_THEME
+    """Where the prompt keeps nothing: what regions keep of the bars before them, looped; 'nothing': their own way."""
     beats: BeatsConfig = BeatsConfig()
     """Where beats are, or what finds them."""
+    steering: SteeringConfig = SteeringConfig()
+    """Which of several candidates is kept."""
 
     def _check(self) -> None:
         if not self.regions:
@@ -129,6 +133,7 @@ class InpaintRequest(Request):
                 end = "" if end_s is None else f"{end_s:g}"
                 raise SettingsError(f"region {start_s:g}:{end} must begin at 0 s or later and end after it begins")
         check_prompt(self.prompt)
+        check_prompt(self.theme)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +148,8 @@ class OutpaintRequest(Request):
     """Seconds to add after it, 0 to 3600."""
     theme: str = DEFAULT_THEME
     """What new music keeps of the bars next to it, looped; 'nothing' lets it go its own way."""
+    steering: SteeringConfig = SteeringConfig()
+    """Which of several candidates is kept."""
 
     def _check(self) -> None:
         if self.before_s + self.after_s == 0:
@@ -169,6 +176,8 @@ class GenerateRequest(Request):
     """With words: 'only' writes the sketch as it is, 'keep' writes it beside the output (OUT.sketch.wav)."""
     theme: str = ""
     """Without a clip, beyond 10 s: what is kept of the opening's bars, looped; by default that of continue."""
+    steering: SteeringConfig = SteeringConfig()
+    """Which of several candidates is kept."""
 
     def _check(self) -> None:
         if self.input and not self.like:
@@ -184,6 +193,11 @@ class GenerateRequest(Request):
         for text in (self.prompt, self.theme):
             if text:
                 check_prompt(text)
+        if self.steering.is_on and not self.steering.split()[0] and not self.like and self.words.is_empty:
+            raise SettingsError(
+                "music from nothing has no input that candidates could follow; name a file in `follow` "
+                "(FILE:beats,chords), a clip in `like`, or give words"
+            )
 
     def _check_words(self) -> None:
         for name, value in (("like", self.like), ("theme", self.theme)):
@@ -207,6 +221,8 @@ class LoopRequest(Request):
     """Cut this many bars first, from the first downbeat on; 0: the file is the loop."""
     beats: BeatsConfig = BeatsConfig()
     """Where beats are, or what finds them."""
+    steering: SteeringConfig = SteeringConfig()
+    """Which of several candidates is kept."""
     join: bool = False
     """Write all variations into one file, one after the other."""
     loop_points: bool = False
@@ -322,6 +338,11 @@ REQUESTS: dict[str, type[Request]] = {
     )
 }
 """Every task's request by the task's name."""
+
+
+def steering_of(request: Request) -> SteeringConfig:
+    """How a request has candidates chosen; tasks without a choice keep what they make."""
+    return getattr(request, "steering", SteeringConfig())
 
 
 def check_prompt(text: str) -> None:

@@ -29,7 +29,7 @@ from vampnet.jobs.request import (
     InpaintRequest,
     OutpaintRequest,
     Request,
-    VampRequest,
+    steering_of,
 )
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult
 from vampnet.jobs.sketch_job import write_sketches
@@ -92,7 +92,6 @@ def run_job(
             report(Progress("load", 0, 1, 0.0))
         model = load_model(request)
     if is_chosen(request):
-        assert isinstance(request, VampRequest)
         run = functools.partial(run_job, model=model, resume=resume, report=report, cancelled=cancelled)
         return choose_outputs(request, outputs, run)
     with FileJob(request, outputs, model, resume=resume, report=report, cancelled=cancelled) as job:
@@ -117,7 +116,7 @@ def run_job(
 
 def is_chosen(request: Request) -> bool:
     """Whether outputs are chosen among candidates, which have to be made and heard first."""
-    return isinstance(request, VampRequest) and request.steering.is_on
+    return steering_of(request).is_on
 
 
 def _interrupted(job: FileJob) -> Interrupted:

@@ -19,6 +19,7 @@ from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.prompts.time import check_region
 from vampnet.seeds import stream_seed
 from vampnet.tasks.task import Session, Variation
+from vampnet.tasks.theme import RegionTheme, find_region_theme
 
 CROSSFADE_S = 0.01
 """Linear crossfade at each join between input and generated audio, seconds."""
@@ -35,31 +36,49 @@ def inpaint(
     regions: Sequence[tuple[float, float | None]],
     prompt: Prompt = Nothing(),
     beats: Events | TrackerConfig | None = None,
+    theme: Prompt = Nothing(),
 ) -> Run[Variation]:
     """Generate regions (start and end in seconds; None is the source's end) one after the other.
 
     Each region is generated with those before it in sight. Within a region, tokens stay that `prompt` keeps; its times
-    and periods count from the start of the source.
+    and periods count from the start of the source. Where it keeps nothing, `theme` says what the region keeps of the
+    bars before it, looped (of those after it, where there is more music), so that beat and harmony go on.
     """
     rate_hz, splice = source.sample_rate_hz, Splice(source)
     context, fade = seconds_to_samples(CONTEXT_S, rate_hz), seconds_to_samples(CROSSFADE_S, rate_hz)
     prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     spans, events = region_spans(regions, source), session.events(source, beats)
+    goes_on = isinstance(prompt, Nothing) and not isinstance(theme, Nothing)
     session.draft = lambda: _beginning(splice, spans[0][0])
     for number, (start, stop) in enumerate(spans):
         session.span(number, len(spans))
         first, last = max(start - context, 0), min(stop + context, source.n_samples)
         seed = session.seed if number == 0 else stream_seed(session.seed, "region", number)
-        tokens = session.excerpt_tokens(Slice(splice, first, last))
+        bars = find_region_theme(splice, (start, stop), beats) if goes_on else None
+        shown = splice if bars is None else _with_bars(session, splice, bars)
+        if bars is not None:
+            session.workspace.note_tempo(bars.theme.found)
+        tokens = session.excerpt_tokens(Slice(shown, first, last))
         keep_CT = keep_outside(session.model, tokens.n_frames, (start - first, stop - first), last - first, rate_hz)
         start_frame = round(first / rate_hz * session.model.codec.frames_per_s)
-        keep_CT |= session.keep(prompt, tokens.n_frames, events, start_frame=start_frame, seed=seed)
+        kept, find = (prompt, None) if bars is None else (theme, bars.events)
+        keep_CT |= session.keep(kept, tokens.n_frames, events, find=find, start_frame=start_frame, seed=seed)
         # The level is left alone: what is kept comes out as loud as it went in.
         made = yield from session.generate(tokens.with_output(tokens.output.untouched()), keep_CT, seed=seed)
         splice.overlays.append(_overlay(session, made, (start, stop), first, fade, source.n_samples))
         reached = spans[number + 1][0] if number + 1 < len(spans) else source.n_samples
         session.draft = lambda reached=reached: _beginning(splice, reached)
     return session.variation(splice, keep_of_spans(session.model, splice, spans))
+
+
+def _with_bars(session: Session, splice: Splice, bars: RegionTheme) -> Splice:
+    """What the models see of a splice: the looped bars in the place of a region."""
+    spool = session.workspace.spool(splice.channels)
+    for block in bars.blocks():
+        spool.add(block)
+    shown = Splice(splice.source)
+    shown.overlays += [*splice.overlays, Overlay(*bars.span, spool)]
+    return shown
 
 
 def _overlay(session: Session, made: Variation, span: Span, first: int, fade: int, n_samples: int) -> Overlay:

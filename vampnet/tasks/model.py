@@ -91,11 +91,11 @@ class VampNet(Pipeline):
 
     @overload
     def inpaint(self, audio: AudioLike, *, regions: Regions, n: Literal[1] = 1, prompt: PromptLike = ...,
-                sampling: SamplingConfig = ..., beats: Beats = ...,
+                theme: PromptLike | None = ..., sampling: SamplingConfig = ..., beats: Beats = ...,
                 report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def inpaint(self, audio: AudioLike, *, n: int, regions: Regions, prompt: PromptLike = ...,
-                sampling: SamplingConfig = ..., beats: Beats = ...,
+                theme: PromptLike | None = ..., sampling: SamplingConfig = ..., beats: Beats = ...,
                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def inpaint(
         self,
@@ -104,6 +104,7 @@ class VampNet(Pipeline):
         regions: Regions,
         n: int = 1,
         prompt: PromptLike = "nothing",
+        theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
         beats: Beats = None,
         report: Report | None = None,
@@ -111,9 +112,12 @@ class VampNet(Pipeline):
         """Generate regions (start and end in seconds; an end of None is the file's) anew, all else bit for bit.
 
         >>> model.inpaint("song.wav", regions=[(3.0, 5.5)])
+
+        Where `prompt` keeps nothing, `theme` is what a region keeps of the bars before it, looped, so that the beat
+        goes on; None lets it go its own way.
         """
-        source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
-        return self._run(n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats))
+        source, kept, own = MemorySource(as_audio(audio)), as_prompt(prompt), as_prompt(theme or "nothing")
+        return self._run(n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats, own))
 
     @overload
     def outpaint(self, audio: AudioLike, *, before_s: float = ..., after_s: float = ..., n: Literal[1] = 1,

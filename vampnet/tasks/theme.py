@@ -16,7 +16,7 @@ from vampnet.audio.files import BLOCK_SAMPLES, Samples
 from vampnet.audio.sources import Source
 from vampnet.audio.splice import Slice
 from vampnet.audio.units import samples_to_seconds, seconds_to_samples
-from vampnet.beats.events import Events
+from vampnet.beats.events import Events, TrackerConfig
 from vampnet.beats.tracking import track_events
 
 HEARD_S = 20.0
@@ -27,6 +27,8 @@ SLACK = 1.03
 """Tolerance on the maximum length, so that a tempo just below a round number still fits."""
 FEWEST_BEATS = 4
 """With fewer beats a theme has the maximum length."""
+BARS_S = 2.0
+"""A side of a region that is shorter has no bars to go on with, seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +66,7 @@ def find_theme(source: Source, at_end: bool = True) -> Theme:
     found = track_events([heard], rate_hz, n_heard)
     length = seconds_to_samples(_length(found, samples_to_seconds(n_heard, rate_hz)), rate_hz)
     length = min(max(length, 1), n_heard)
-    start = n_heard - length if at_end else 0
-    from_s, to_s = samples_to_seconds(start, rate_hz), samples_to_seconds(start + length, rate_hz)
-    within = (
-        tuple(moment_s - from_s for moment_s in found.events(kind) if from_s <= moment_s < to_s)
-        for kind in ("beats", "downbeats", "onsets")
-    )
-    return Theme(heard[:, start : start + length], rate_hz, Events(*within))
+    return _cut(heard, rate_hz, found, n_heard - length if at_end else 0, length)
 
 
 def _length(found: Events, heard_s: float) -> float:
@@ -87,6 +83,77 @@ def _length(found: Events, heard_s: float) -> float:
     while 2 * n_beats <= most:
         n_beats *= 2
     return float(np.median(beats_s[n_beats:] - beats_s[:-n_beats]))  # many beats apart, so that turns do not drift
+
+
+@dataclass(frozen=True, eq=False)
+class RegionTheme:
+    """A theme within a region of a recording: the bars before it, or after it, looped."""
+
+    theme: Theme
+    from_s: float
+    """Where a turn of it begins, seconds from the start of the recording."""
+    span: tuple[int, int]
+    """First sample of the region and one past the last."""
+
+    def events(self, kind: str) -> Sequence[float]:
+        """Events within the region, seconds from the start of the recording."""
+        first_s, stop_s = (samples_to_seconds(place, self.theme.sample_rate_hz) for place in self.span)
+        found = self.theme.events(kind, first_s - self.from_s, stop_s - self.from_s)
+        return [self.from_s + moment_s for moment_s in found]
+
+    def blocks(self) -> Iterator[Samples]:
+        """The looped bars, from the region's first sample to its last."""
+        origin = seconds_to_samples(self.from_s, self.theme.sample_rate_hz)
+        yield from _turns(self.theme, len(self.theme.samples), *self.span, origin)
+
+
+def find_region_theme(
+    source: Source, span: tuple[int, int], beats: Events | TrackerConfig | None = None
+) -> RegionTheme | None:
+    """The theme of a region: whole bars before it, where there are enough, else those after it.
+
+    `beats`: those of the source, or how they are found in the region and HEARD_S on both sides of it. None where hardly
+    any are found, or neither side has BARS_S seconds: such a region goes its own way.
+    """
+    (start, stop), rate_hz = span, source.sample_rate_hz
+    n_heard, fewest = (seconds_to_samples(s, rate_hz) for s in (HEARD_S, BARS_S))
+    first, last = max(start - n_heard, 0), min(stop + n_heard, source.n_samples)
+    if max(start - first, last - stop) < fewest:
+        return None
+    heard = np.concatenate(list(Slice(source, first, last).blocks()), axis=1)
+    if isinstance(beats, Events):
+        found = _events_within(beats, samples_to_seconds(first, rate_hz), samples_to_seconds(last, rate_hz))
+    else:
+        found = track_events([heard], rate_hz, last - first, beats or TrackerConfig())
+    if len(found.beats_s) < FEWEST_BEATS:
+        return None
+    at_end = start - first >= fewest
+    side = start - first if at_end else last - stop
+    length = seconds_to_samples(_length(found, samples_to_seconds(side, rate_hz)), rate_hz)
+    length = min(max(length, 1), side)
+    begin = start - length if at_end else stop
+    theme = _cut(heard, rate_hz, found, begin - first, length)
+    return (
+        RegionTheme(theme, samples_to_seconds(start if at_end else stop, rate_hz), span)
+        if theme.found.beats_s
+        else None
+    )
+
+
+def _cut(heard: Samples, rate_hz: int, found: Events, start: int, length: int) -> Theme:
+    """A stretch of some audio, whose events are known, as a theme."""
+    from_s, to_s = samples_to_seconds(start, rate_hz), samples_to_seconds(start + length, rate_hz)
+    return Theme(heard[:, start : start + length], rate_hz, _events_within(found, from_s, to_s))
+
+
+def _events_within(found: Events, from_s: float, to_s: float) -> Events:
+    """Events from one moment to another, counted from the first."""
+    return Events(
+        *(
+            tuple(moment_s - from_s for moment_s in found.events(kind) if from_s <= moment_s < to_s)
+            for kind in ("beats", "downbeats", "onsets")
+        )
+    )
 
 
 class ThemedSource:

@@ -116,7 +116,7 @@ def test_jobs_without_windows_of_their_own_are_done_in_between(
     model: VampNet, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compressing, opening whole .vamp files, sketches and choices among candidates."""
-    monkeypatch.setattr("vampnet.jobs.best_of.wanted_controls", lambda request: None)
+    monkeypatch.setattr("vampnet.jobs.best_of.wanted_controls", lambda request, steering: None)
     monkeypatch.setattr("vampnet.jobs.best_of.rank", lambda audios, wanted: [(1, Agreement()), (0, Agreement())])
     chosen = request(songs[1], steering=SteeringConfig("beats", best_of=2))
     made: list[tuple[Request, list[Path]]] = [

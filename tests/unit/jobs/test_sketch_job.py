@@ -122,7 +122,7 @@ def test_the_best_candidates_are_kept(model: VampNet, tmp_path: Path, monkeypatc
 
     scores = iter([[(2, Agreement(beats=0.9)), (0, Agreement(beats=0.5)), (1, Agreement(beats=0.1))]])
     monkeypatch.setattr("vampnet.jobs.best_of.rank", lambda audios, wanted: next(scores))
-    monkeypatch.setattr("vampnet.jobs.best_of.wanted_controls", lambda request: None)
+    monkeypatch.setattr("vampnet.jobs.best_of.wanted_controls", lambda request, steering: None)
     write(tmp_path / "in.wav", tone(0.5))
     song = str(tmp_path / "in.wav")
     steering = SteeringConfig("beats", best_of=3)

@@ -17,7 +17,7 @@ from vampnet.prompts.parts import Nothing, Periodic
 from vampnet.prompts.rhythmic import Beats
 from vampnet.tasks import model as model_defaults
 from vampnet.tasks.model import VampNet
-from vampnet.tasks.theme import LONGEST_S, Theme, ThemedSource, find_theme
+from vampnet.tasks.theme import LONGEST_S, Theme, ThemedSource, find_region_theme, find_theme
 
 RATE_HZ = 44100
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
@@ -97,6 +97,54 @@ def test_beats_of_the_theme_are_kept(model: VampNet) -> None:
 
 
 def test_the_command_line_has_the_same_defaults() -> None:
-    (theme,) = (flag.default for flag in flags_of("continue") if flag.name == "--theme")
-    assert theme == request.DEFAULT_THEME == model_defaults.DEFAULT_THEME
-    assert request.DEFAULT_PROMPT == model_defaults.DEFAULT_PROMPT and request.LIKE_PROMPT == model_defaults.LIKE_PROMPT
+    for command in ("continue", "inpaint"):
+        (theme,) = (flag.default for flag in flags_of(command) if flag.name == "--theme")
+        assert theme == request.DEFAULT_THEME == model_defaults.DEFAULT_THEME
+    assert request.DEFAULT_PROMPT == model_defaults.DEFAULT_PROMPT
+
+
+def test_a_region_goes_on_in_the_grid_of_the_recording() -> None:
+    """Clicks at 120 from 0.2 s on: within 6 to 10 s their place is known from either side, or from beats given."""
+    samples = clicks(120.0, 16.0, 4)
+    source, span = source_of(samples), (6 * RATE_HZ, 10 * RATE_HZ)
+    expected = np.arange(6.2, 10.0, 0.5)
+    for given in (None, Events(tuple(np.arange(0.2, 16.0, 0.5)), tuple(np.arange(0.2, 16.0, 2.0)))):
+        bars = find_region_theme(source, span, given)
+        assert bars is not None and bars.theme.n_samples / RATE_HZ == pytest.approx(4.0, abs=0.02)
+        np.testing.assert_allclose(bars.events("beats"), expected, atol=0.06)
+        assert sum(block.shape[1] for block in bars.blocks()) == 4 * RATE_HZ
+    looped = np.concatenate(list(bars.blocks()), axis=1)
+    np.testing.assert_array_equal(looped[:, : 2 * RATE_HZ], samples[:, 2 * RATE_HZ : 4 * RATE_HZ])
+    early = find_region_theme(source, (0, 3 * RATE_HZ))  # nothing lies before it: the bars after it
+    assert early is not None
+    np.testing.assert_allclose(early.events("beats"), np.arange(0.2, 3.0, 0.5), atol=0.06)
+
+
+def test_a_region_without_beats_or_music_around_goes_its_own_way() -> None:
+    silent = source_of(np.zeros((1, 16 * RATE_HZ), np.float32))
+    assert find_region_theme(silent, (6 * RATE_HZ, 10 * RATE_HZ)) is None
+    short = source_of(clicks(120.0, 6.0, 4))
+    assert find_region_theme(short, (RATE_HZ, 5 * RATE_HZ)) is None
+
+
+def test_an_inpainted_region_keeps_its_theme(model: VampNet) -> None:
+    """With all of the theme kept, a region is the bars before it; a prompt that keeps something comes first."""
+    rate_hz = model.codec.sample_rate_hz
+    audio = Audio(clicks(120.0, 12.0, 4, rate_hz), rate_hz)
+    region = slice(6 * rate_hz, 8 * rate_hz)
+    made = {
+        (str(theme), seed): model.inpaint(
+            audio, regions=[(6.0, 8.0)], theme=theme, sampling=SamplingConfig(steps=1, c2f_steps=1, seed=seed)
+        )
+        for theme in (Periodic(1), Nothing())
+        for seed in (1, 2)
+    }
+    assert {variation.kept_share for variation in made.values()} == {made[str(Nothing()), 1].kept_share}
+    parts = {key: variation.audio.samples[:, region] for key, variation in made.items()}
+    assert np.array_equal(parts[str(Periodic(1)), 1], parts[str(Periodic(1)), 2])  # nothing is left to chance
+    assert not np.array_equal(parts[str(Nothing()), 1], parts[str(Nothing()), 2])
+    prompted = [
+        model.inpaint(audio, regions=[(6.0, 8.0)], prompt="periodic(2)", theme=theme, sampling=FAST).audio.samples
+        for theme in (Periodic(1), None)
+    ]
+    assert np.array_equal(*prompted)

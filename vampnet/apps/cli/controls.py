@@ -12,7 +12,6 @@ from vampnet.errors import AudioError
 if TYPE_CHECKING:
     from vampnet.controls.signals import Controls
 
-MIDI_ENDINGS = (".mid", ".midi", ".smf", ".kar")
 SHOWN_CHORDS = 32
 """Chords that are printed; --json has all."""
 
@@ -20,7 +19,7 @@ SHOWN_CHORDS = 32
 def controls_options(parser: CommandParser) -> None:
     """Flags of `vampnet controls`."""
     parser.epilog = "examples:\n  vampnet controls song.wav --plot song.png\n  vampnet controls song.mid --json"
-    parser.add_argument("file", metavar="FILE", help="recording, or MIDI file (.mid)")
+    parser.add_argument("file", metavar="FILE", help="recording, MIDI file (.mid), or JSON that --json printed")
     parser.add_argument("--plot", metavar="PNG", help="picture of all that is heard")
     parser.add_argument("--json", action="store_true", help="print all controls, frame by frame, as JSON")
     parser.add_argument("--voice", action="store_true", help="the recording is one voice alone: trace its exact pitch")
@@ -36,7 +35,9 @@ def run_controls(options: CommandOptions) -> None:
             check_plot(Path(options.plot))
         except AudioError as error:
             raise AudioError(f"--plot: {error}") from None
-    controls = _listen(path, bool(options.voice))
+    from vampnet.controls.reading import read_controls
+
+    controls = read_controls(path, is_voice=bool(options.voice))
     if options.plot:
         from vampnet.controls.plot import plot_controls
 
@@ -48,17 +49,6 @@ def run_controls(options: CommandOptions) -> None:
     width = max(len(name) for name in facts)
     for name, value in {"file": str(path), **facts}.items():
         print(f"{name:<{width}}  {'-' if value is None else value}")
-
-
-def _listen(path: Path, is_voice: bool) -> Controls:
-    if path.suffix.lower() in MIDI_ENDINGS:
-        from vampnet.controls.midi import controls_of_midi
-
-        return controls_of_midi(path)
-    from vampnet.audio.files import read
-    from vampnet.controls.extraction import ExtractionConfig, extract_controls
-
-    return extract_controls(read(path), ExtractionConfig(is_voice=is_voice))
 
 
 def describe_controls(controls: Controls) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from vampnet.jobs.request import (
     Request,
     request_from_json,
     request_to_json,
+    steering_of,
 )
 from vampnet.jobs.table import DONE, JobRow, NewJob, new_id
 from vampnet.tasks.defaults import NEW_S
@@ -108,6 +109,11 @@ def _check_size(service: Service, request: Request) -> None:
         raise SettingsError(
             f"variations is {request.variations}, but this server makes at most {config.max_variations}"
         )
+    steering = steering_of(request)
+    if steering.is_on and steering.n_candidates > config.max_variations:
+        raise SettingsError(
+            f"steering.best_of is {steering.n_candidates}, but this server makes at most {config.max_variations}"
+        )
     if request.needs_input and not request.input:
         raise SettingsError("input is missing: send a file as `audio`, or name an upload as file:ID")
     for name, seconds in _new_seconds(request):
@@ -167,8 +173,8 @@ def _resolved(service: Service, request: Request, owner: str, upload: Path | Non
         if beats.file:
             changes["file"] = str(_allowed(service, beats.file, "beats.file"))
         fields["beats"] = dataclasses.replace(beats, **changes)
-    steering = getattr(request, "steering", None)
-    if steering is not None and (followed := steering.split()[0]):
+    steering = steering_of(request)
+    if followed := steering.split()[0]:
         path = find_audio(service, followed, owner, "steering.follow")
         fields["steering"] = dataclasses.replace(steering, follow=f"{path}:{','.join(steering.split()[1])}")
     return fields
@@ -176,8 +182,7 @@ def _resolved(service: Service, request: Request, owner: str, upload: Path | Non
 
 def _audio_of(request: Request) -> list[str]:
     """Paths of all audio that a request with this machine's paths reads."""
-    steering = getattr(request, "steering", None)
-    paths = (request.input, getattr(request, "like", ""), "" if steering is None else steering.split()[0])
+    paths = (request.input, getattr(request, "like", ""), steering_of(request).split()[0])
     return [path for path in paths if path]
 
 
