@@ -61,17 +61,55 @@ DEFAULT_FOLLOW, DEFAULT_BEST_OF = "beats,chords", 4
 """What is followed where only best_of is given, and how many candidates are made where only follow is."""
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    **{name: tuple(control for control in controls if control != "chords") for name, controls in FOLLOWED.items()},
+    "loudness": ("loudness_db",),
+    "style": ("style",),
+    "instruments": ("instruments",),
+}
+"""Controls of each group that guidance weighs, and that training of the conditioning leaves out as one."""
+MAX_GUIDANCE = 10.0
+
+
+def parse_guidance(text: str) -> tuple[tuple[str, float], ...]:
+    """Group and weight of each part of a text: "2" is for all groups, "chords=2,beats=1.5" for some; empty: none.
+
+    Raises SettingsError naming the groups and the range.
+    """
+    weights: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, has_name, number = part.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        if not 0.0 <= weight <= MAX_GUIDANCE or (has_name and name.strip().lower() not in GROUPS):
+            raise SettingsError(
+                f"guidance is {text!r}, but must be a number from 0 to {MAX_GUIDANCE:g}, or numbers for some of "
+                f"{', '.join(GROUPS)}, such as 'chords=2,beats=1.5'"
+            )
+        weights |= dict.fromkeys([name.strip().lower()] if has_name else GROUPS, weight)
+    return tuple(weights.items())
+
+
 @dataclass(frozen=True)
 class SteeringConfig:
-    """How variations are chosen by what can be heard in them; which tokens are kept stays the prompt's business."""
+    """What variations follow; which tokens are kept stays the prompt's business.
+
+    A model that hears controls follows by itself; of any other candidates are made, and those kept that follow best.
+    """
 
     follow: str = ""
     """Follow beats, rhythm, chords or melody (commas between) of the input, or of a file: FILE:beats,chords."""
     best_of: int = setting(0, low=0, high=100)
-    """Make so many candidates and keep those that follow best; by default 4 where something is followed."""
+    """Make so many candidates and keep those that follow best; by default 1 of a model that hears controls, 4 of any
+    other where something is followed."""
+    guidance: str = ""
+    """How hard a model that hears controls follows: a number from 0 to 10, 1 by default, or 'chords=2,beats=1.5'."""
 
     def __post_init__(self) -> None:
         check_settings(self)
+        parse_guidance(self.guidance)
         _, names = self.split()
         unknown = [name for name in names if name not in FOLLOWED]
         if unknown or (self.follow and not names):
@@ -79,6 +117,8 @@ class SteeringConfig:
                 f"follow is {self.follow!r}, but must be some of {', '.join(FOLLOWED)}, with commas between; "
                 "FILE:beats follows another file than the input"
             )
+        if self.guidance and not self.follow:
+            raise SettingsError(f"guidance is {self.guidance!r}, but nothing is followed; say what in `follow`")
 
     @property
     def is_on(self) -> bool:

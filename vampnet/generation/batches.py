@@ -26,6 +26,8 @@ class BatchProof:
         """Whether these windows, of one kind, can be filled as one batch."""
         if self._exact:
             return True
+        if any(request.heard is not None for request in requests):  # not proven: each alone
+            return False
         sizes = tuple(len(request.codes_BCT) for request in requests)
         key = (*requests[0].kind, sizes)
         if key not in self._known:

@@ -16,7 +16,7 @@ from vampnet.audio.output_format import OutputFormat
 from vampnet.audio.sources import Source
 from vampnet.audio.units import seconds_to_frames
 from vampnet.device import select_device, select_precision
-from vampnet.errors import BundleError
+from vampnet.errors import BundleError, SettingsError
 from vampnet.generation.batches import BatchProof
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.reference_mode import check_compat, encode_like_reference
@@ -25,10 +25,12 @@ from vampnet.generation.sampling import TokenNetwork, fill
 from vampnet.generation.tokens import TokenStream, tokens_of, tokens_of_codes
 from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import load_bundle
+from vampnet.models.conditioning import ControlledNetwork, hear
 from vampnet.models.digest import digest_weights
 from vampnet.models.format import Bundle
 from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
+from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.context import PromptContext
 from vampnet.prompts.parts import Prompt
 from vampnet.seeds import stream_seed
@@ -80,6 +82,8 @@ class Pipeline:
         self.c2f: TokenNetwork = c2f
         if backend == "openvino":
             self.coarse, self.c2f = OpenVinoNetwork(coarse, self.dtype), OpenVinoNetwork(c2f, self.dtype)
+        self.conditioning = None if bundle.conditioning is None else bundle.conditioning.to(self.device)
+        """What controls add to the coarse network; None where it hears none."""
         self.runs_at_once = 1 if self.device.type == "cpu" else RUNS_AT_ONCE
         """Runs at work together. On a CPU batches gain nothing (docs/results/house.md)."""
         self._proof = BatchProof(self.device, exact=self.dtype == torch.float32)
@@ -147,12 +151,37 @@ class Pipeline:
                 if request.watcher is not None:
                     request.watcher.step(request, done)
 
-        filled_BCT = fill(stage.model, codes_BCT, keep_BCT, settings, seeds, stage.steps, report).cpu()
+        controlled = self._hear(requests)
+        filled_BCT = fill(stage.model, codes_BCT, keep_BCT, settings, seeds, stage.steps, report, controlled).cpu()
         share_s = (time.perf_counter() - started) / len(requests)
         for request in requests:
             if request.watcher is not None:
                 request.watcher.filled(request, share_s)
         return list(filled_BCT.split([len(request.seeds) for request in requests]))
+
+    def _hear(self, requests: Sequence[WindowRequest]) -> ControlledNetwork | None:
+        """The coarse network under the controls of windows of one kind; None where they have none."""
+        heard = [request.heard for request in requests if request.heard is not None for _ in request.seeds]
+        if not heard:
+            return None
+        self.check_hears()
+        assert isinstance(self.coarse, MaskedTransformer) and self.conditioning is not None
+        return hear(self.coarse, self.conditioning, [own.controls for own in heard], heard[0].guidance)
+
+    @property
+    def hears(self) -> bool:
+        """Whether the coarse network follows controls, as this pipeline runs it."""
+        return self.conditioning is not None and not self.compat and self.backend == "torch"
+
+    def check_hears(self) -> None:
+        """Raise SettingsError, with the cause, where the coarse network follows no controls."""
+        if self.conditioning is None:
+            raise SettingsError(
+                f"{self.bundle.folder}: this bundle hears no controls; use one with conditioning, or leave them out"
+            )
+        if not self.hears:
+            what = f"compat {self.compat!r}" if self.compat else f"backend {self.backend!r}"
+            raise SettingsError(f"{what} runs the network without controls; leave it or the controls out")
 
     @property
     def precision(self) -> str:
@@ -163,7 +192,8 @@ class Pipeline:
     def weights_digest(self) -> str:
         """SHA-256 of all weights, adapters included: says whether two models are the same."""
         assert self.bundle.coarse is not None and self.bundle.c2f is not None
-        return digest_weights((self.codec, self.bundle.coarse, self.bundle.c2f))
+        parts = (self.codec, self.bundle.coarse, self.bundle.c2f, self.conditioning)
+        return digest_weights(part for part in parts if part is not None)
 
     @property
     def id(self) -> str:

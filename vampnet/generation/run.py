@@ -16,6 +16,7 @@ from torch import Tensor
 from vampnet.errors import Cancelled, VampnetError
 from vampnet.generation.sampling import TokenNetwork
 from vampnet.generation.spans import Window, reference_windows, windows
+from vampnet.models.conditioning import HeardControls
 
 T = TypeVar("T")
 
@@ -74,13 +75,16 @@ class WindowRequest:
     settings: Any
     """SamplingConfig; its steps and seed are not used here."""
     watcher: Watcher | None = None
+    heard: HeardControls | None = None
+    """What the network is to follow within the window."""
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """Requests of one kind can be filled as one batch."""
         sampler = (self.settings.temperature, self.settings.mask_temperature, self.settings.top_p,
                    self.settings.typical_mass, self.settings.typical_min_tokens)  # fmt: skip
-        return (self.stage.name, self.stage.steps, self.codes_BCT.shape[2], *sampler)
+        followed = None if self.heard is None else self.heard.guidance
+        return (self.stage.name, self.stage.steps, self.codes_BCT.shape[2], *sampler, followed)
 
 
 Run = Generator[WindowRequest, Tensor, T]

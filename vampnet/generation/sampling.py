@@ -21,6 +21,7 @@ from torch import Tensor
 from vampnet.config import check
 from vampnet.errors import BundleError, SettingsError
 from vampnet.generation.config import SamplingConfig
+from vampnet.models.conditioning import ControlledNetwork
 from vampnet.models.config import ModelConfig
 from vampnet.prompts.masks import gamma, mask_codes
 
@@ -55,6 +56,7 @@ def fill(
     seeds: Sequence[int],
     steps: int,
     progress: Progress | None = None,
+    controlled: ControlledNetwork | None = None,
 ) -> Tensor:
     """Generate the tokens that are not kept; returns new codes (B, C, T), int64, 0..V-1, on the device of `codes_BCT`.
 
@@ -67,6 +69,7 @@ def fill(
     seeds: one per item of the batch, 0..2**63-1.
     steps: passes of the network, 1..1000. Passes that would commit nothing are left out, so an item with n masked
         tokens costs at most n passes, and one with none costs none and is returned as it is.
+    controlled: the same network with the controls of these items; it computes the logits in the place of `model`.
     progress: called with (steps done, steps) after each step; whatever it raises ends the sampling.
 
     Raises SettingsError for arguments that do not fit, BundleError when the network's logits are not finite.
@@ -89,7 +92,8 @@ def fill(
                 settings.mask_temperature * (1 - (step + 1) / steps),
                 torch.stack([_draw_noise(generators[item], *places) for item in active]),
             )
-            codes_BCT[active] = _step(model, codes_BCT[active], settings, turn)
+            network = model if controlled is None else controlled.take(active)
+            codes_BCT[active] = _step(network, codes_BCT[active], settings, turn)
         for item in active:
             n_masked[item] = schedules[item][step + 1]
         if progress is not None:

@@ -20,6 +20,7 @@ from vampnet.generation.reference_mode import reference_chunk
 from vampnet.generation.run import Run, Stage, Watcher, WindowRequest
 from vampnet.generation.spans import Window
 from vampnet.generation.tokens import TokenStream
+from vampnet.models.conditioning import HeardControls
 from vampnet.seeds import stream_seed
 
 
@@ -36,6 +37,8 @@ class Plan:
     seed: int
     """Seed of the variation."""
     watcher: Watcher | None = None
+    heard: HeardControls | None = None
+    """What the coarse network is to follow, over all of the material."""
 
 
 class _HeldCodes:
@@ -108,7 +111,8 @@ def _request(stage: Stage, number: int, span: Window, codes_BCT: Tensor, plan: P
         n_given = stage.model.config.n_conditioning_codebooks
         codes_BCT, keep_BCT = reference_chunk(codes_BCT, keep_BCT, n_given, stage.window_frames)
     seeds = (stream_seed(plan.seed, stage.name, number),) * len(codes_BCT)
-    return WindowRequest(stage, number, codes_BCT, keep_BCT, seeds, plan.settings, plan.watcher)
+    heard = plan.heard.slice(span.start, span.stop) if plan.heard is not None and stage.name == "coarse" else None
+    return WindowRequest(stage, number, codes_BCT, keep_BCT, seeds, plan.settings, plan.watcher, heard)
 
 
 def count_steps(stages: tuple[Stage, Stage], n_frames: int) -> int:

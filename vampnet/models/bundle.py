@@ -2,6 +2,7 @@
 
     config.json          settings of codec, coarse and c2f model, the codec's id, SHA-256 of each weight file
     codec.safetensors    coarse.safetensors    c2f.safetensors
+    conditioning.safetensors    what controls add to the coarse model; not every bundle has one
     README.md            the model card
 
 Weights are stored as float32, bfloat16, or int8 with one scale per row (`storage` in the config); the codebooks are
@@ -34,6 +35,7 @@ from vampnet.codec.magnitude import n_weights
 from vampnet.config import to_dict
 from vampnet.errors import BundleError
 from vampnet.models.bundle_config import BundleSettings, read_config
+from vampnet.models.conditioning import Conditioning
 from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS, Bundle
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.models.weights import STORAGES, pack, sha256_of, stored_shapes, stored_tensors
@@ -90,7 +92,9 @@ def load_bundle(name: str | os.PathLike[str], dtype: torch.dtype = torch.float32
                     _check_digest(folder / f"{part}.safetensors", config)
         codec = _load_codec(folder, config, settings)
         models = {part: _load_model(folder, config, settings, part, codec, dtype) for part in ("coarse", "c2f")}
-        return Bundle(folder, config, codec, models["coarse"], models["c2f"])
+        return Bundle(
+            folder, config, codec, models["coarse"], models["c2f"], _load_conditioning(folder, config, settings)
+        )
 
 
 def load_codec(name: str | os.PathLike[str]) -> Codec:
@@ -150,6 +154,15 @@ def _load_model(
     return model.eval()
 
 
+def _load_conditioning(folder: Path, config: dict[str, Any], settings: BundleSettings) -> Conditioning | None:
+    if settings.conditioning is None:
+        return None
+    with torch.device("meta"):
+        conditioning = Conditioning(settings.conditioning)
+    _fill(conditioning, folder, config, "conditioning", {})
+    return conditioning.eval()
+
+
 def _check_size(path: Path, settings: MagnitudeConfig | DacConfig) -> None:
     """BundleError where settings ask for more weights than the file can hold: before any memory is taken for them."""
     if isinstance(settings, MagnitudeConfig) and path.is_file():
@@ -207,6 +220,7 @@ def save_bundle(
     card: str = "",
     about: dict[str, Any] | None = None,
     overwrite: bool = False,
+    conditioning: Conditioning | None = None,
 ) -> None:
     """Write a bundle; the folder appears whole or not at all.
 
@@ -219,12 +233,12 @@ def save_bundle(
     if target.exists() and not overwrite:
         raise BundleError(f"{target}: exists already; choose another folder or ask to overwrite it")
     with whole_folder(target, BundleError) as scratch:
-        _write_parts(scratch, (codec, coarse, c2f), storage, about or {}, card)
+        _write_parts(scratch, (codec, coarse, c2f, conditioning), storage, about or {}, card)
 
 
 def _write_parts(
     folder: Path,
-    modules: tuple[Codec, MaskedTransformer | None, MaskedTransformer | None],
+    modules: tuple[Codec, MaskedTransformer | None, MaskedTransformer | None, Conditioning | None],
     storage: str,
     about: dict[str, Any],
     card: str,
@@ -237,6 +251,8 @@ def _write_parts(
             continue
         if isinstance(module, MaskedTransformer):
             config[part] = {**to_dict(module.config), "codec_id": codec.id}
+        elif isinstance(module, Conditioning):
+            config[part] = to_dict(module.config)
         state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items() if not _from_codec(k, part)}
         path = folder / f"{part}.safetensors"
         try:

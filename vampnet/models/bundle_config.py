@@ -10,22 +10,25 @@ from typing import Any
 from vampnet.codec.config import DacConfig, MagnitudeConfig
 from vampnet.config import from_dict
 from vampnet.errors import BundleError, SettingsError
-from vampnet.models.config import ModelConfig
+from vampnet.models.config import ConditioningConfig, ModelConfig
 from vampnet.storage import read_json
 
 FORMAT_VERSION = 1
-PARTS = ("codec", "coarse", "c2f")
+PARTS = ("codec", "coarse", "c2f", "conditioning")
+MODELS = ("coarse", "c2f")
 STORAGES = ("float32", "bfloat16", "int8")
 CODEC_CONFIGS: dict[str, type] = {"magnitude": MagnitudeConfig, "dac": DacConfig}
 """Codec kind -> its settings."""
 MAX_CONFIG_BYTES = 1 << 20
 MAX_TEXT = 10_000
 """Longest text of a fact under "about", characters."""
-_KEYS = {"format_version", "storage", "about", "codec", "codec_id", "sha256", "coarse", "c2f"}
+_KEYS = {"format_version", "storage", "about", "codec", "codec_id", "sha256", "coarse", "c2f", "conditioning"}
 _NEEDED = ("codec", "codec_id", "sha256", "storage")
 _ID, _SHA256 = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}")
 _FACTS = {
-    **dict.fromkeys(("codec_steps", "decoder_steps", "coarse_steps", "c2f_steps"), (int, 0, 10**12)),
+    **dict.fromkeys(
+        ("codec_steps", "decoder_steps", "coarse_steps", "c2f_steps", "conditioning_steps"), (int, 0, 10**12)
+    ),
     "surprise_limit": (float, 0.0, 1000.0),
 }
 """Facts under "about" that programs read: type and range. All others are free."""
@@ -40,6 +43,8 @@ class BundleSettings:
     """Settings of "coarse" and "c2f", where the bundle has them."""
     trained_on: dict[str, str]
     """Id of the codec whose tokens each model was trained on."""
+    conditioning: ConditioningConfig | None = None
+    """Settings of the coarse model's conditioning, where the bundle has one."""
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], BundleSettings]:
@@ -66,7 +71,7 @@ def check_config(config: dict[str, Any], path: Path) -> BundleSettings:
         raise BundleError(f"{path}: storage is {config['storage']!r:.40}; known: {', '.join(STORAGES)}")
     _check_text(config["codec_id"], _ID, "codec_id", "16 hexadecimal digits", path)
     models, trained_on = {}, {}
-    for part in PARTS[1:]:
+    for part in MODELS:
         if part in config:
             section = dict(config[part]) if isinstance(config[part], dict) else {}
             trained_on[part] = section.pop("codec_id", "")
@@ -74,7 +79,16 @@ def check_config(config: dict[str, Any], path: Path) -> BundleSettings:
             models[part] = _settings(ModelConfig, section, part, path)
     _check_digests(config, path)
     _check_facts(config.get("about", {}), path)
-    return BundleSettings(_codec_settings(config["codec"], path), models, trained_on)
+    conditioning = _conditioning_settings(config["conditioning"], models, path) if "conditioning" in config else None
+    return BundleSettings(_codec_settings(config["codec"], path), models, trained_on, conditioning)
+
+
+def _conditioning_settings(section: Any, models: dict[str, ModelConfig], path: Path) -> ConditioningConfig:
+    conditioning = _settings(ConditioningConfig, section, "conditioning", path)
+    coarse = models.get("coarse")
+    if coarse is None or (coarse.dim, coarse.n_layers) != (conditioning.dim, conditioning.n_layers):
+        raise BundleError(f"{path}: its conditioning does not fit its coarse model, in width or number of layers")
+    return conditioning
 
 
 def _codec_settings(section: Any, path: Path) -> MagnitudeConfig | DacConfig:

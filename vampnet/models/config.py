@@ -1,4 +1,4 @@
-"""Settings of a masked transformer, coarse or coarse-to-fine."""
+"""Settings of a masked transformer, coarse or coarse-to-fine, and of what controls add to it."""
 
 from __future__ import annotations
 
@@ -59,3 +59,31 @@ class ModelConfig:
     def mask_token(self) -> int:
         """Index of the mask token, one above the last code."""
         return self.vocab_size
+
+
+@dataclass(frozen=True)
+class ConditioningConfig:
+    """Size of the conditioning, and the names that it knows."""
+
+    dim: int = 256
+    """Width of the network that it adds to."""
+    n_layers: int = 8
+    """Layers of that network."""
+    width: int = 256
+    """Width of the conditioning itself."""
+    kernel: int = 5
+    """Frames that the convolution looks at, odd."""
+    styles: tuple[str, ...] = ()
+    """Styles that it knows by name."""
+    instruments: tuple[str, ...] = ()
+    """Instruments that it knows by name."""
+
+    def __post_init__(self) -> None:
+        check("conditioning.dim", self.dim, 1, 65536)
+        check("conditioning.n_layers", self.n_layers, 1, 256)
+        check("conditioning.width", self.width, 1, 65536)
+        check("conditioning.kernel", self.kernel, 1, 255)
+        if self.kernel % 2 == 0:
+            raise SettingsError(f"conditioning.kernel is {self.kernel}, but must be odd")
+        check("number of conditioning.styles", len(self.styles), 0, 1000)
+        check("number of conditioning.instruments", len(self.instruments), 0, 1000)

@@ -12,6 +12,7 @@ from vampnet.codec.config import DacConfig, MagnitudeConfig
 from vampnet.codec.dac import DacCodec
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.models.bundle_config import FORMAT_VERSION, PARTS
+from vampnet.models.conditioning import Conditioning
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.models.weights import sha256_of
 
@@ -33,6 +34,8 @@ class Bundle:
     codec: Codec
     coarse: MaskedTransformer | None
     c2f: MaskedTransformer | None
+    conditioning: Conditioning | None = None
+    """What controls add to the coarse model; None where it hears none."""
 
     def weight_digests(self) -> dict[str, str]:
         """SHA-256 of each weight file; for the authors' files, whose digests nothing states, computed here."""

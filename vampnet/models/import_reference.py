@@ -72,8 +72,8 @@ def import_reference(
     digests = {part: f"{path.name}, SHA-256 {sha256_of(path)}" for part, path in files.items() if path.is_file()}
     licence = licence or default_licence(codec_module, bool(networks))
     about = {"source": digests or str(codec), "licence": licence, "lora": _lora_words(n_pairs, kept)}
-    models = {part: network.model for part, network in networks.items()}
-    save_bundle(output, codec_module, **models, storage=storage, card=_card(about), about=about, overwrite=overwrite)
+    coarse_model, c2f_model = (networks[part].model if part in networks else None for part in ("coarse", "c2f"))
+    save_bundle(output, codec_module, coarse_model, c2f_model, storage, _card(about), about, overwrite)
     folder = Path(output)
     if kept:
         factors = {f"{part}.{name}": p for part, net in networks.items() for name, p in net.pairs.items()}

@@ -46,23 +46,28 @@ class MaskedTransformer(nn.Module):
         self.classifier = nn.Linear(c.dim, c.n_predicted * c.vocab_size)
         self._initialise()
 
-    def forward(self, codes_BCT: Tensor, chosen_BPT: Tensor | None = None) -> Tensor:
+    def forward(self, codes_BCT: Tensor, chosen_BPT: Tensor | None = None, added_NBTD: Tensor | None = None) -> Tensor:
         """Codes (B, C, T), int64, 0..V with V the mask token -> logits_BCTV (B, P, T, V), predicted codebooks only.
 
         The classes lie on the last axis, ready for gathering positions and for a softmax. With `chosen_BPT`, bool, only
         the N tokens where it is true: logits_NV, by codebook, then item, then frame: enough to train and to draw.
+        `added_NBTD` (`conditioning.py`) is added before each of the layers and, its last, before the final norm.
         Raises SettingsError for another number of codebooks or no frames, IndexError (CPU) for a code outside 0..V.
         """
-        return logits_of(self.classifier, self.hidden(codes_BCT), self.config.n_predicted, chosen_BPT)
+        return logits_of(self.classifier, self.hidden(codes_BCT, added_NBTD), self.config.n_predicted, chosen_BPT)
 
-    def hidden(self, codes_BCT: Tensor) -> Tensor:
+    def hidden(self, codes_BCT: Tensor, added_NBTD: Tensor | None = None) -> Tensor:
         """What the classifier sees: codes (B, C, T) -> (B, T, D), after the final norm."""
         x_BTD = self.dropout(self.embed(codes_BCT))
         reduced = self.dtype != torch.float32
         bias_HTT = self.position_bias(x_BTD.shape[1]).to(self.dtype if reduced else x_BTD.dtype)
-        for layer in self.layers:
-            x_BTD = layer(x_BTD, bias_HTT)
-        return self.norm(x_BTD)
+        if added_NBTD is None:
+            for layer in self.layers:
+                x_BTD = layer(x_BTD, bias_HTT)
+            return self.norm(x_BTD)
+        for layer, added_BTD in zip(self.layers, added_NBTD[:-1], strict=True):
+            x_BTD = layer(x_BTD + added_BTD, bias_HTT)
+        return self.norm(x_BTD + added_NBTD[-1])
 
     def latents(self, codes_BCT: Tensor) -> Tensor:
         """Codebook vectors of each frame, concatenated: codes (B, C, T) -> (B, T, C * K)."""

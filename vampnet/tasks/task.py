@@ -34,6 +34,7 @@ from vampnet.generation.progress import Clock, Progress, Report
 from vampnet.generation.run import Run, WindowRequest
 from vampnet.generation.tokens import TokenStream, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
+from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.masks import kept_runs
 from vampnet.prompts.parts import Prompt
 
@@ -270,8 +271,11 @@ class Session:
         *,
         seed: int | None = None,
         draft: Callable[[Source], Source] | None = None,
+        heard: HeardControls | None = None,
     ) -> Run[Variation]:
         """Coarse, then coarse-to-fine, window by window, decoded as frames become final.
+
+        `heard` are controls over all frames of the material that the coarse network follows.
 
         `draft` turns what is decoded so far into the beginning of the job's output, for a job that is interrupted; None
         leaves `self.draft` alone.
@@ -285,7 +289,7 @@ class Session:
         if draft is not None:
             so_far = _DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)
             self.draft = lambda: draft(so_far) if so_far.n_samples else None
-        plan = Plan(model.stages(self.sampling), self.sampling, keep_CT, drawn, watcher)
+        plan = Plan(model.stages(self.sampling), self.sampling, keep_CT, drawn, watcher, heard)
         yield from generate_codes(_Timed(tokens, space.clock, watcher), plan, decoder.add)
         sound = RestoredSource(spool, model.codec.sample_rate_hz, tokens.output)
         return self.variation(sound, keep_CT, decoder.codes(), seed=drawn)

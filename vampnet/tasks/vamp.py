@@ -6,20 +6,26 @@ from vampnet.audio.sources import Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.generation.run import Run
+from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.parts import Prompt
 from vampnet.tasks.task import Session, Variation
 
 
 def vamp(
-    session: Session, source: Source, prompt: Prompt, beats: Events | TrackerConfig | None = None
+    session: Session,
+    source: Source,
+    prompt: Prompt,
+    beats: Events | TrackerConfig | None = None,
+    heard: HeardControls | None = None,
 ) -> Run[Variation]:
     """Regenerate the tokens of `source` that `prompt` does not keep.
 
-    The result has the source's rate, channels, number of samples and loudness. Raises PromptError where the prompt
-    names times beyond the source.
+    `heard` are controls that the network follows; they keep no token more. The result has the source's rate, channels,
+    number of samples and loudness. Raises PromptError where the prompt names times beyond the source, SettingsError
+    where the model hears no controls.
     """
     prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     tokens = session.tokens(source)  # audio -> codec tokens, block by block, on demand
     keep_CT = session.keep(prompt, tokens.n_frames, session.events(source, beats))
     # Coarse, then coarse-to-fine, window by window; tokens -> audio as they become final.
-    return (yield from session.generate(tokens, keep_CT, draft=lambda so_far: so_far))
+    return (yield from session.generate(tokens, keep_CT, draft=lambda so_far: so_far, heard=heard))

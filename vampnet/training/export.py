@@ -12,12 +12,14 @@ from torch import Tensor
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError
 from vampnet.models.bundle import find_bundle, load_bundle, load_codec, save_bundle
+from vampnet.models.conditioning import Conditioning
+from vampnet.models.config import ConditioningConfig
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.torch_files import read_checkpoint
-from vampnet.training.recipe import CodecRecipe, MaskedRecipe, parse_recipe
+from vampnet.training.recipe import CodecRecipe, ConditioningRecipe, MaskedRecipe, Recipe, parse_recipe
 
 
-def read_run(folder: str | Path) -> tuple[CodecRecipe | MaskedRecipe, dict[str, Tensor], dict[str, Any]]:
+def read_run(folder: str | Path) -> tuple[Recipe, dict[str, Tensor], dict[str, Any]]:
     """Recipe, averaged weights and whole checkpoint of a run. Raises BundleError if there is none."""
     path = Path(folder) / "last.ckpt"
     if not path.is_file():
@@ -52,6 +54,26 @@ def model_of_run(folder: str | Path) -> tuple[MaskedTransformer, int]:
     return model.eval(), state["step"] + state["task"].get("steps_before", 0)
 
 
+def conditioning_of(source: str | Path) -> tuple[Conditioning, dict[str, Any]]:
+    """The averaged conditioning of a run, or that of a bundle, and what is known of its training."""
+    if not (Path(source) / "last.ckpt").exists():
+        bundle = load_bundle(source)
+        if bundle.conditioning is None:
+            raise BundleError(f"{source}: holds neither a training run nor a bundle with conditioning")
+        steps = bundle.config.get("about", {}).get("conditioning_steps")
+        return bundle.conditioning, {} if steps is None else {"conditioning_steps": steps}
+    recipe, average, state = read_run(source)
+    if not isinstance(recipe, ConditioningRecipe):
+        raise BundleError(f"{source}: did not train conditioning")
+    prefix = "conditioning."
+    weights = {k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)}
+    n_layers, dim, width = weights["add_NDO"].shape
+    config = ConditioningConfig(dim, n_layers - 1, width, recipe.kernel, recipe.styles, recipe.instruments)
+    conditioning = Conditioning(config)
+    conditioning.load_state_dict(weights)
+    return conditioning.eval(), {"conditioning_steps": state["step"]}
+
+
 def model_of(source: str | Path, part: str) -> tuple[MaskedTransformer, int | None]:
     """A masked model of a run or of a bundle, and the steps that it was trained for, if known."""
     if (Path(source) / "last.ckpt").exists():
@@ -84,6 +106,7 @@ def write_bundle(
     card: str | Path | None = None,
     overwrite: bool = False,
     surprise_limit: float | None = None,
+    conditioning: str | Path | None = None,
 ) -> None:
     """Pack runs into a bundle. Each part is a run or a bundle; masked models must have been trained on that codec, or
     on one whose codebooks, those that the model reads, are the same. `surprise_limit`: see
@@ -101,7 +124,11 @@ def write_bundle(
         if not torch.equal(model.codebooks_CVK, expected):
             raise BundleError(f"{run}: was trained on tokens of another codec than {codec}")
         models[part] = model
+    heard = None
+    if conditioning is not None:
+        heard, facts = conditioning_of(conditioning)
+        about |= facts
     if surprise_limit is not None:
         about["surprise_limit"] = surprise_limit
     text = Path(card).read_text() if card is not None else ""
-    save_bundle(folder, codec_module, models["coarse"], models["c2f"], storage, text, about, overwrite)
+    save_bundle(folder, codec_module, models["coarse"], models["c2f"], storage, text, about, overwrite, heard)

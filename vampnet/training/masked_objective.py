@@ -7,7 +7,7 @@ Conditioning codebooks stay in sight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def draw_fixed_rate_keep(codes_BCT: Tensor, n_conditioning: int, rate: float, ge
 
 
 def masked_loss(
-    network: nn.Module,
+    network: Callable[[Tensor, Tensor], Tensor],
     codes_BCT: Tensor,
     keep_BCT: Tensor,
     n_conditioning: int,

@@ -146,14 +146,52 @@ class MaskedRecipe:
             raise SettingsError(f"initial is {self.initial!r}; known: random, neighbours")
 
 
+@dataclass(frozen=True)
+class ConditioningRecipe:
+    """Training of what controls add to a coarse model that is trained already."""
+
+    train_tokens: str
+    """Folder of token shards with controls to train on."""
+    validation_tokens: str
+    """Folder of token shards with controls to validate on."""
+    bundle: str
+    """Bundle whose coarse model is conditioned; it is not changed."""
+    loop: TrainerConfig = field(default_factory=TrainerConfig)
+    more_tokens: str = ""
+    """Second folder of token shards with controls, such as recordings beside composed music."""
+    more_share: float = 0.0
+    """Share of the items from the second folder, 0 to 1."""
+    width: int = 256
+    """Width of the conditioning."""
+    kernel: int = 5
+    """Neighbouring frames that it looks at, odd."""
+    styles: tuple[str, ...] = ()
+    """Styles that it learns by name."""
+    instruments: tuple[str, ...] = ()
+    """Instruments that it learns by name."""
+    crop_frames: int = 575
+    """Length of a training crop, codec frames."""
+    mask_schedule: str = "cosine"
+    """As in a masked recipe."""
+    prompted_share: float = 0.5
+    """Share of the items whose masks leave a prompt whole, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        check("more_share", self.more_share, 0.0, 1.0)
+        check("prompted_share", self.prompted_share, 0.0, 1.0)
+        if self.mask_schedule not in ("cosine", "uniform"):
+            raise SettingsError(f"mask_schedule is {self.mask_schedule!r}; known: cosine, uniform")
+
+
+Recipe = CodecRecipe | MaskedRecipe | ConditioningRecipe
 MAX_RECIPE_BYTES = 1 << 20
 SHIPPED = Path(__file__).parent / "recipes"
 """Recipes that come with the package."""
-RECIPES = {"codec": CodecRecipe, "masked": MaskedRecipe}
+RECIPES: dict[str, type] = {"codec": CodecRecipe, "masked": MaskedRecipe, "conditioning": ConditioningRecipe}
 _NESTED = {"codec": MagnitudeConfig, "loop": TrainerConfig, "model": ModelConfig}
 
 
-def parse_recipe(data: Any, where: str) -> CodecRecipe | MaskedRecipe:
+def parse_recipe(data: Any, where: str) -> Recipe:
     """Recipe from plain data with a `task` key; unknown keys are errors."""
     if not isinstance(data, dict) or not isinstance(data.get("task"), str) or data["task"] not in RECIPES:
         raise SettingsError(f"{where}: needs `task:`, one of {', '.join(RECIPES)}")
@@ -188,7 +226,7 @@ def find_recipe(name: str | Path) -> Path:
     return shipped
 
 
-def read_recipe(path: str | Path) -> CodecRecipe | MaskedRecipe:
+def read_recipe(path: str | Path) -> Recipe:
     """Read a YAML recipe. Raises SettingsError naming the file for anything wrong with it."""
     try:
         data = yaml.load(read_bytes(path, SettingsError, MAX_RECIPE_BYTES).decode("utf-8"), Loader=_StrictLoader)
@@ -214,7 +252,7 @@ class _StrictLoader(yaml.SafeLoader):
         return mapping
 
 
-def recipe_to_dict(recipe: CodecRecipe | MaskedRecipe) -> dict[str, Any]:
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """Plain data that `parse_recipe` reads back."""
     task = next(name for name, kind in RECIPES.items() if isinstance(recipe, kind))
     return {"task": task, **dataclasses.asdict(recipe)}

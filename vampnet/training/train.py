@@ -14,10 +14,11 @@ from vampnet.models.bundle import load_codec
 from vampnet.models.config import ModelConfig
 from vampnet.models.transformer import relative_position_bucket
 from vampnet.training.codec_objective import CodecObjective
+from vampnet.training.conditioning_objective import ConditioningObjective, conditioning_task
 from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run, model_of
 from vampnet.training.masked_objective import MaskedObjective, masked_task
-from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
+from vampnet.training.recipe import CodecRecipe, ConditioningRecipe, Recipe, read_recipe, recipe_to_dict
 from vampnet.training.trainer import Trainer
 
 
@@ -46,12 +47,14 @@ def train(
     return run.train()
 
 
-def take_over(task: CodecObjective | MaskedObjective, source: str | Path) -> None:
+def take_over(task: CodecObjective | MaskedObjective | ConditioningObjective, source: str | Path) -> None:
     """Give a task the weights of a run (the averaged ones) or of a bundle.
 
     A masked model may tell more distances apart than the weights do (`n_buckets`, `max_distance`); all else has to
     agree. Raises BundleError or SettingsError if it does not fit.
     """
+    if isinstance(task, ConditioningObjective):
+        raise SettingsError("--start-from does not go with conditioning, which always begins at the recipe's `bundle`")
     if isinstance(task, CodecObjective):
         is_run = (Path(source) / "last.ckpt").exists()
         codec = codec_of_run(source)[0] if is_run else load_codec(source)
@@ -87,11 +90,11 @@ def resample_position_bias(table_NH: Tensor, old: ModelConfig, new: ModelConfig)
     return total_NH / after.bincount(minlength=new.n_buckets).clamp_min(1)[:, None]
 
 
-def make_objective(recipe: CodecRecipe | MaskedRecipe) -> CodecObjective | MaskedObjective:
+def make_objective(recipe: Recipe) -> CodecObjective | MaskedObjective | ConditioningObjective:
     """The task of a recipe, its data opened."""
     if isinstance(recipe, CodecRecipe):
         rate_hz = recipe.codec.sample_rate_hz
         return CodecObjective(
             recipe, open_waves(recipe.train_audio, rate_hz), open_waves(recipe.validation_audio, rate_hz)
         )
-    return masked_task(recipe)
+    return conditioning_task(recipe) if isinstance(recipe, ConditioningRecipe) else masked_task(recipe)

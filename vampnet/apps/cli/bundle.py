@@ -11,6 +11,12 @@ def bundle_options(parser: CommandParser) -> None:
     parser.add_argument("--codec", type=str, required=True, help="codec run, or a bundle to take the codec from")
     parser.add_argument("--coarse", type=str, default=None, help="run of the coarse model, or a bundle")
     parser.add_argument("--c2f", type=str, default=None, help="run of the coarse-to-fine model, or a bundle")
+    parser.add_argument(
+        "--conditioning",
+        type=str,
+        default=None,
+        help="run of what controls add to the coarse model, or a bundle",
+    )
     parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
     parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
     parser.add_argument(
@@ -31,6 +37,7 @@ def run_bundle(options: CommandOptions) -> None:
         codec=options.codec,
         coarse=options.coarse,
         c2f=options.c2f,
+        conditioning=options.conditioning,
         storage=options.storage,
         card=options.card,
         surprise_limit=options.surprise_limit,

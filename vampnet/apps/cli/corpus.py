@@ -30,6 +30,11 @@ def corpus_options(parser: CommandParser) -> None:
         help="with --tokens: encode each piece so often, with other channels and at other speeds",
     )
     parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="with --tokens: write the controls of each piece (beats, chords, melody, levels) beside its codes",
+    )
+    parser.add_argument(
         "--material",
         type=str,
         default="music",
@@ -54,12 +59,20 @@ def run_corpus(options: CommandOptions) -> None:
 
     if options.tokens is None and options.versions != 1:
         raise CorpusError("--versions is for tokens; give --tokens too")
+    if options.tokens is None and options.controls:
+        raise CorpusError("--controls is for tokens; give --tokens too")
     what = {"seed": options.seed, "split": options.split, "workers": options.workers, "soundfont": options.soundfont}
     if options.tokens is None:
         write_corpus(options.folder, options.hours, settings=_material(options), **what)
         return
     report = write_token_corpus(
-        options.folder, options.hours, options.tokens, options.versions, settings=_material(options), **what
+        options.folder,
+        options.hours,
+        options.tokens,
+        options.versions,
+        settings=_material(options),
+        controls=options.controls,
+        **what,
     )
     print(
         f"{report.hours:.2f} h of tokens in {options.folder}; {report.made_hours:.2f} h made in "

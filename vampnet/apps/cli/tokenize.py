@@ -12,6 +12,9 @@ def tokenize_options(parser: CommandParser) -> None:
     parser.add_argument("folder", type=str, help="folder of audio")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder for the token shards")
     parser.add_argument("--bundle", type=str, default="default", help="bundle whose codec encodes")
+    parser.add_argument(
+        "--controls", action="store_true", help="write what is heard (beats, chords, melody, levels) beside the codes"
+    )
 
 
 def run_tokenize(options: CommandOptions) -> None:
@@ -19,7 +22,7 @@ def run_tokenize(options: CommandOptions) -> None:
     from vampnet.models.bundle import load_codec
     from vampnet.training.data.token_shards import tokenize_folder
 
-    report = tokenize_folder(options.folder, options.output, load_codec(options.bundle))
+    report = tokenize_folder(options.folder, options.output, load_codec(options.bundle), controls=options.controls)
     print(
         f"{report.n_files} files, {report.audio_s / 3600:.2f} h in {options.output}, {report.audio_s_per_s:.0f} s per s"
     )

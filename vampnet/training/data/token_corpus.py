@@ -28,8 +28,10 @@ from synthcorpus.splits import piece_seed
 from vampnet.audio.files import resample
 from vampnet.audio.loudness import gain_to, measure
 from vampnet.codec.base import Codec
+from vampnet.controls.signals import Controls
 from vampnet.errors import CorpusError
 from vampnet.models.bundle import load_codec
+from vampnet.training.data.shard_controls import version_controls
 from vampnet.training.data.token_shards import beat_frames, read_header, shard_header, write_shard
 from vampnet.training.data.wave_dataset import one_channel
 
@@ -50,6 +52,8 @@ class TokenCorpus:
     seed: int
     versions: int
     """Number of versions that each piece is encoded in, 1 to MAX_VERSIONS."""
+    controls: bool = False
+    """The shards carry controls beside the codes."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class _Encoded:
     """uint16 (frames, codebooks) of each version."""
     beats: list[list[float]]
     """Frames of each version's beats."""
+    controls: list[Controls]
+    """Controls of each version; empty where none are wanted."""
 
 
 def write_token_corpus(
@@ -95,11 +101,13 @@ def write_token_corpus(
     workers: int | None = None,
     soundfont: str | None = None,
     settings: PieceSource | None = None,
+    controls: bool = False,
 ) -> TokenReport:
     """Make `hours` of tokens, all versions together; shards that are there already are kept.
 
     Arguments are those of `synthcorpus.corpus.write_corpus`, and: bundle, whose codec encodes; versions of each piece,
-    1 to MAX_VERSIONS. Raises CorpusError for bad arguments or a folder that holds other tokens.
+    1 to MAX_VERSIONS; controls, whether the shards carry them (`shard_controls.py`). Raises CorpusError for bad
+    arguments or a folder that holds other tokens.
     """
     settings = settings or CorpusConfig()
     if soundfont is not None:
@@ -107,9 +115,11 @@ def write_token_corpus(
     check_request(hours, seed, split, workers, settings)
     if not 1 <= versions <= MAX_VERSIONS:
         raise CorpusError(f"versions is {versions}, but must lie in 1 to {MAX_VERSIONS}")
-    corpus, codec, target = TokenCorpus(bundle, settings, split, seed, versions), load_codec(bundle), Path(folder)
+    corpus = TokenCorpus(bundle, settings, split, seed, versions, controls)
+    codec, target = load_codec(bundle), Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     described = {"split": split, "seed": seed, "codec_id": codec.id, "versions": versions, **settings.described()}
+    described |= {"controls": True} if controls else {}  # folders without them are described as they always were
     claim(target, described)
     groups = _groups(plan(hours / versions, seed, split, settings))
     started, done_frames, made_frames = time.monotonic(), 0, 0
@@ -169,7 +179,8 @@ def _write(corpus: TokenCorpus, target: Path, group: list[int], pieces: list[_En
         {"name": name, "start": start, "n_frames": len(codes), "beats": own}
         for name, start, codes, own in zip(names, starts, codes_TC, beats, strict=False)
     ]
-    write_shard(target, pieces[0].shard, shard_header(codec, names, entries, skipped=[]), codes_TC)
+    controls = [x for piece in pieces for x in piece.controls]
+    write_shard(target, pieces[0].shard, shard_header(codec, names, entries, skipped=[]), codes_TC, controls)
     return starts[-1]
 
 
@@ -204,12 +215,15 @@ def encoded(corpus: TokenCorpus, codec: Codec, job: _Job) -> _Encoded:
     audio, described = corpus.material.make(corpus.split, corpus.seed, job.index)
     rate_hz = corpus.material.sample_rate_hz
     gain = np.float32(gain_to(measure(audio, rate_hz)))
-    result = _Encoded(job.shard, [], [])
+    result = _Encoded(job.shard, [], [], [])
     for version in range(corpus.versions):
         speed = speed_of(corpus, job.index, version)
         mono = resample(one_channel(audio, job.index + version), round(rate_hz * speed), codec.sample_rate_hz) * gain
         result.codes_TC.append(codec.encode(torch.from_numpy(mono))[0].T.cpu().numpy().astype(np.uint16))
         result.beats.append(beat_frames([beat_s / speed for beat_s in described.get("beats", [])], codec))
+        if corpus.controls:
+            size = (codec.sample_rate_hz, codec.hop, len(result.codes_TC[-1]))
+            result.controls.append(version_controls(described, mono[0], *size, speed, job.index + version))
     return result
 
 

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vampnet.controls.signals import Controls
 from vampnet.errors import CorpusError
-from vampnet.training.data.shard_header import check_shard_data, read_shard_header
+from vampnet.training.data.shard_controls import N_ROWS, control_path, unpack_signals
+from vampnet.training.data.shard_header import CONTROLS_FORMAT, check_shard_data, read_shard_header
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class TokenSet:
     """Source file of each piece."""
     beats: tuple[np.ndarray, ...] = ()
     """Where the beats of each piece are, frames from its first, float; of pieces without known beats none."""
+    controls: tuple[np.ndarray | None, ...] = ()
+    """float16 (frames, rows) of each shard, as `shard_controls.py` packs them; None where a shard has none."""
+    facts: tuple[dict[str, Any], ...] = ()
+    """Tempo, key, metre, style and instruments of each piece, as far as they are known."""
 
     @property
     def n_frames(self) -> int:
@@ -62,6 +69,20 @@ class TokenSet:
         """The beats in each crop of that batch, frames from its first; of pieces that are repeated none."""
         places = self.places(seed, batch_size, n_frames).tolist()
         return [self._beats_in(piece, first) if length == n_frames else np.empty(0) for piece, first, length in places]
+
+    def batch_controls(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> list[Controls]:
+        """Controls of each crop of that batch; of shards without any, and behind the end of a piece, they are empty."""
+        places = self.places(seed, batch_size, n_frames).tolist()
+        return [self._controls_in(piece, first, length, n_frames) for piece, first, length in places]
+
+    def _controls_in(self, piece: int, first: int, length: int, n_frames: int) -> Controls:
+        shard, start, _ = self.pieces[piece]
+        rows_NI = self.controls[shard] if self.controls else None
+        if rows_NI is None:
+            return Controls(n_frames)
+        rows_TI = np.full((n_frames, rows_NI.shape[1]), np.nan, np.float16)
+        rows_TI[:length] = rows_NI[start + first : start + first + length]
+        return unpack_signals(rows_TI, self.facts[piece])
 
     def _beats_in(self, piece: int, first: int) -> np.ndarray:
         return self.beats[piece] - first if self.beats else np.empty(0)
@@ -104,6 +125,10 @@ class DeviceTokens:
         """As the token set's own."""
         return self.source.batch_beats(seed, batch_size, n_frames)
 
+    def batch_controls(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> list[Controls]:
+        """As the token set's own."""
+        return self.source.batch_controls(seed, batch_size, n_frames)
+
 
 def join(sets: Sequence[TokenSet]) -> TokenSet:
     """Several sets of one codec as one."""
@@ -118,6 +143,8 @@ def join(sets: Sequence[TokenSet]) -> TokenSet:
         np.concatenate(pieces),
         tuple(name for part in sets for name in part.names),
         tuple(beats for part in sets for beats in part.beats or [np.empty(0)] * len(part.pieces)),
+        tuple(rows for part in sets for rows in part.controls or [None] * len(part.shards)),
+        tuple(facts for part in sets for facts in part.facts or [{}] * len(part.pieces)),
     )
 
 
@@ -127,7 +154,7 @@ def open_tokens(folder: str | Path) -> TokenSet:
     headers = sorted(root.glob("shard-*.json"))
     if not headers:
         raise CorpusError(f"{root}: holds no token shards; make them with `vampnet tokenize AUDIO_FOLDER -o {root}`")
-    shards, pieces, names, beats, ids = [], [], [], [], set()
+    shards, pieces, names, beats, controls, facts, ids = [], [], [], [], [], [], set()
     for number, path in enumerate(headers):
         header, data = read_shard_header(path), path.with_suffix(".u16")
         check_shard_data(header, data)
@@ -138,9 +165,21 @@ def open_tokens(folder: str | Path) -> TokenSet:
         pieces += [(number, e["start"], e["n_frames"]) for e in header["entries"]]
         names += [e["name"] for e in header["entries"]]
         beats += [np.asarray(e.get("beats", ()), dtype=np.float64) for e in header["entries"]]
+        controls.append(_open_controls(header, control_path(data)))
+        facts += [e.get("facts", {}) for e in header["entries"]]
     if len(ids) > 1:
         raise CorpusError(f"{root}: its shards come from several codecs: {', '.join(sorted(i for i, _ in ids))}")
     if not any(length for _, _, length in pieces):
         raise CorpusError(f"{root}: its token shards are empty; tokenize again")
     (codec_id, n_codebooks), pieces_array = ids.pop(), np.asarray(pieces, dtype=np.int64).reshape(-1, 3)
-    return TokenSet(codec_id, n_codebooks, tuple(shards), pieces_array, tuple(names), tuple(beats))
+    return TokenSet(
+        codec_id, n_codebooks, tuple(shards), pieces_array, tuple(names), tuple(beats), tuple(controls), tuple(facts)
+    )
+
+
+def _open_controls(header: dict[str, Any], path: Path) -> np.ndarray | None:
+    """The rows (frames, I) of a shard's controls, memory-mapped; None for shards without."""
+    if header.get("format", 1) != CONTROLS_FORMAT:
+        return None
+    shape = (header["n_frames"], N_ROWS)
+    return np.memmap(path, dtype="<f2", mode="r", shape=shape) if header["n_frames"] else np.zeros(shape, "<f2")

@@ -25,9 +25,11 @@ from tqdm import tqdm
 from synthcorpus.corpus import INDEX_NAME, read_lines
 from vampnet.audio.folders import audio_files_in
 from vampnet.codec.base import Codec
+from vampnet.controls.signals import Controls
 from vampnet.errors import AudioError, CorpusError
 from vampnet.storage import make_folder, sha256_of_file, whole_file, write_whole
-from vampnet.training.data.shard_header import check_shard_data, read_shard_header
+from vampnet.training.data.shard_controls import control_path, describe_facts, hear_controls, pack_signals
+from vampnet.training.data.shard_header import CONTROLS_FORMAT, check_shard_data, read_shard_header
 from vampnet.training.data.wave_dataset import levelled_channel
 
 FILES_PER_SHARD = 64
@@ -48,11 +50,14 @@ class TokenizeReport:
     """Speed of this run; 0 when all was there already."""
 
 
-def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: Codec, turn: int = 0) -> TokenizeReport:
+def tokenize_folder(
+    audio_folder: str | Path, token_folder: str | Path, codec: Codec, turn: int = 0, controls: bool = False
+) -> TokenizeReport:
     """Encode every file of a folder (left, right and mid in turn for stereo), levelled as the pipeline levels it.
 
     `turn` 1 and 2 encode the same music differently: the other channels of stereo files, and frames that begin a third
     or two of a hop later. Little music makes more training material so.
+    With `controls` the shards carry what is heard in each file beside the codes (`shard_controls.py`).
     Resumes what is there, as far as it was made from these files' very bytes; files that cannot be read are skipped and
     listed in the report and in `skipped.txt`. Raises CorpusError when the folder holds no audio, when the shards there
     come from another codec or from files of other names, and when a file changes while it is read.
@@ -72,6 +77,7 @@ def tokenize_folder(audio_folder: str | Path, token_folder: str | Path, codec: C
                 "files": sources,
                 "beats": {name: beats[name] for name in names if name in beats},
                 "turn": turn,
+                **({"controls": True} if controls else {}),  # shards without them are described as they always were
             }
             header = _existing(target, number, names, made_from, codec)
             if header is None:
@@ -152,7 +158,7 @@ def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], sk
 def _write_shard(
     target: Path, number: int, files: Sequence[Path], made_from: dict[str, Any], codec: Codec, bar: tqdm
 ) -> dict:
-    entries, skipped, codes_TC, n_frames = [], [], [], 0
+    entries, skipped, codes_TC, controls, n_frames = [], [], [], [], 0
     turn, beats, digests = made_from["turn"], made_from["beats"], made_from["files"]
     for k, (name, path) in enumerate(zip(digests, files, strict=True)):
         bar.update()
@@ -169,13 +175,20 @@ def _write_shard(
         if name in beats:
             entries[-1]["beats"] = beat_frames(beats[name], codec, late)
         n_frames += len(codes_TC[-1])
+        if "controls" in made_from:
+            controls.append(hear_controls(mono[late:], codec.sample_rate_hz, codec.hop, len(codes_TC[-1])))
     header = {**shard_header(codec, list(digests), entries, skipped), "made_from": _digest(made_from)}
-    write_shard(target, number, header, codes_TC)
+    write_shard(target, number, header, codes_TC, controls)
     return header
 
 
-def write_shard(target: Path, number: int, header: dict, codes_TC: Sequence[np.ndarray]) -> None:
-    """A shard and the JSON beside it, with the shard's digest, each by renaming; the JSON comes last."""
+def write_shard(
+    target: Path, number: int, header: dict, codes_TC: Sequence[np.ndarray], controls: Sequence[Controls] = ()
+) -> None:
+    """A shard and the JSON beside it, with the shard's digest, each by renaming; the JSON comes last.
+
+    controls: of each entry of the header, or none at all.
+    """
     data_path, header_path = _paths(target, number)
     digest = hashlib.sha256()
     with whole_file(data_path, CorpusError) as temporary, open(temporary, "wb") as out:
@@ -183,4 +196,20 @@ def write_shard(target: Path, number: int, header: dict, codes_TC: Sequence[np.n
             data = codes.astype("<u2").tobytes()
             digest.update(data)
             out.write(data)
-    write_whole(header_path, json.dumps({**header, "sha256": digest.hexdigest()}), CorpusError)
+    header = {**header, "sha256": digest.hexdigest()}
+    if controls:
+        header = {**header, **_write_controls(control_path(data_path), header["entries"], controls)}
+    write_whole(header_path, json.dumps(header), CorpusError)
+
+
+def _write_controls(path: Path, entries: Sequence[dict], controls: Sequence[Controls]) -> dict[str, Any]:
+    """The file of controls beside a shard; what the shard's JSON then says otherwise."""
+    digest = hashlib.sha256()
+    with whole_file(path, CorpusError) as temporary, open(temporary, "wb") as out:
+        for entry, own in zip(entries, controls, strict=True):
+            assert own.n_frames == entry["n_frames"]
+            data = pack_signals(own).astype("<f2").tobytes()
+            digest.update(data)
+            out.write(data)
+    entries = [{**entry, "facts": describe_facts(own)} for entry, own in zip(entries, controls, strict=True)]
+    return {"format": CONTROLS_FORMAT, "entries": entries, "controls_sha256": digest.hexdigest()}

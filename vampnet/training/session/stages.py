@@ -27,7 +27,7 @@ from vampnet.training.data.token_dataset import DeviceTokens, open_tokens
 from vampnet.training.data.token_shards import beat_frames, shard_header
 from vampnet.training.export import read_run
 from vampnet.training.masked_objective import MaskedObjective
-from vampnet.training.recipe import CodecRecipe, MaskedRecipe, read_recipe, recipe_to_dict
+from vampnet.training.recipe import CodecRecipe, MaskedRecipe, Recipe, read_recipe, recipe_to_dict
 from vampnet.training.session.rendering import N_VALIDATION, GrowingWaves, beats_beside, held_out_waves, pieces
 from vampnet.training.trainer import Trainer
 
@@ -165,5 +165,5 @@ def has_finished(run: Path, seconds: float) -> bool:
     return (run / "last.ckpt").exists() and read_run(run)[2].get("elapsed_s", 0.0) >= seconds
 
 
-def _timed(recipe: CodecRecipe | MaskedRecipe, seconds: float) -> CodecRecipe | MaskedRecipe:
+def _timed(recipe: Recipe, seconds: float) -> Recipe:
     return dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, seconds=seconds))  # type: ignore[type-var]
