@@ -19,7 +19,7 @@ Public names; `help(vampnet.NAME)` says more:
     SamplingConfig                steps, temperatures, seed
     CompressionConfig             which tokens a .vamp file keeps
     Prompt, parse_prompt          which tokens are kept; text such as "periodic(7) & codebooks(3)"
-    Periodic, Codebooks, Keep, Prefix, Suffix, Beats, Onsets, Random, Drop, Nothing, Everything
+    Periodic, Codebooks, Keep, Prefix, Suffix, Beats, Onsets, Random, Drop, Paint, Erase, Nothing, Everything
                                   parts of prompts, combined with | and &
     Events, TrackerConfig         beats that are known, or how to find them
     Client                        a server's tasks, with the methods of VampNet (`vampnet serve`)
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from vampnet.errors import VampnetError as VampnetError
     from vampnet.generation.config import SamplingConfig as SamplingConfig
     from vampnet.prompts.grammar import parse_prompt as parse_prompt
+    from vampnet.prompts.painted import (
+        Erase as Erase,
+        Paint as Paint,
+    )
     from vampnet.prompts.parts import (
         Codebooks as Codebooks,
         Drop as Drop,
@@ -77,11 +81,13 @@ _MODULES = {
     "Codebooks": "vampnet.prompts.parts",
     "CompressionConfig": "vampnet.compression.config",
     "Drop": "vampnet.prompts.parts",
+    "Erase": "vampnet.prompts.painted",
     "Events": "vampnet.beats.events",
     "Everything": "vampnet.prompts.parts",
     "Keep": "vampnet.prompts.parts",
     "Nothing": "vampnet.prompts.parts",
     "Onsets": "vampnet.prompts.rhythmic",
+    "Paint": "vampnet.prompts.painted",
     "Periodic": "vampnet.prompts.parts",
     "Prefix": "vampnet.prompts.rhythmic",
     "Prompt": "vampnet.prompts.parts",

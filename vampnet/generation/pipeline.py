@@ -31,9 +31,8 @@ from vampnet.models.format import Bundle
 from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
 from vampnet.models.transformer import MaskedTransformer
-from vampnet.prompts.context import PromptContext
+from vampnet.prompts.context import keep_tokens
 from vampnet.prompts.parts import Prompt
-from vampnet.seeds import stream_seed
 
 COARSE_WINDOW_S, COARSE_CONTEXT_S = 10.0, 2.5
 """Length of a coarse window and of the generated context it begins with, seconds (paper: 10 s)."""
@@ -120,16 +119,7 @@ class Pipeline:
         `find_events` gives the moments (seconds) of "beats", "downbeats" and "onsets" to prompts that need them.
         `start_frame`: the material's first frame within the file that times and periods count from.
         """
-        context = PromptContext(
-            self.codec.n_codebooks,
-            n_frames,
-            self.codec.sample_rate_hz,
-            self.codec.hop,
-            generator=torch.Generator().manual_seed(stream_seed(seed, "prompt")),
-            start_frame=start_frame,
-            find_events=find_events,
-        )
-        return prompt.keep(context)
+        return keep_tokens(prompt, self.codec, n_frames, seed, find_events, start_frame)
 
     def fill(self, requests: Sequence[WindowRequest]) -> list[Tensor]:
         """Codes (B, C, T) of windows of one kind, on the CPU; each comes out as it would alone.

@@ -25,10 +25,10 @@ from vampnet.controls.reading import read_controls
 from vampnet.controls.signals import Controls
 from vampnet.controls.sketching import sketch
 from vampnet.generation.config import variation_seed
-from vampnet.jobs.file_job import find_beats
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, steering_of
 from vampnet.jobs.result import JobResult
+from vampnet.jobs.task_runs import find_beats
 from vampnet.tasks.defaults import NEW_S
 from vampnet.tasks.loop import cut_bars, events_of
 from vampnet.tasks.theme import ThemedSource, find_theme

@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from vampnet.audio.files import Audio, AudioWriter, read
+from vampnet.audio.files import Audio, AudioWriter
 from vampnet.audio.levels import check_levels
 from vampnet.audio.loop_points import mark_loop
 from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
-from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
 from vampnet.compression.container import VampReader, open_vamp
-from vampnet.controls.sketching import sketch_drums, sketch_lead
 from vampnet.errors import AudioError
 from vampnet.generation.progress import Report
 from vampnet.generation.run import Run
@@ -32,33 +30,19 @@ from vampnet.jobs.journal import WindowJournal, part_path
 from vampnet.jobs.request import (
     DecompressRequest,
     GenerateRequest,
-    HumRequest,
     InpaintRequest,
     LoopRequest,
     OutpaintRequest,
     Request,
-    StretchRequest,
-    TapRequest,
-    TelephoneRequest,
-    VampRequest,
     request_to_json,
 )
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult, JobTimings
-from vampnet.prompts.grammar import parse_prompt
+from vampnet.jobs.task_runs import run_loop, run_task
 from vampnet.storage import sha256_of_file
 from vampnet.tasks.compress import decompress
-from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
-from vampnet.tasks.generate import generate, generate_like
-from vampnet.tasks.inpaint import inpaint
-from vampnet.tasks.loop import cut_bars, events_of, loop
 from vampnet.tasks.model import VampNet
 from vampnet.tasks.out_of_domain import warning
-from vampnet.tasks.outpaint import outpaint
-from vampnet.tasks.sketched import keep_sketch, reimagine, sketch_words, take_sketch
-from vampnet.tasks.stretch import stretch
 from vampnet.tasks.task import Session, Variation, Workspace
-from vampnet.tasks.telephone import telephone
-from vampnet.tasks.vamp import vamp
 from vampnet.version import __version__
 
 log = logging.getLogger("vampnet")
@@ -261,78 +245,15 @@ class FileJob:
         """The runs of the task: one per variation, or one for all of a loop."""
         request = self.request
         if isinstance(request, LoopRequest):
-            return [self._loop(request)]
+            return [run_loop(self.space, request)]
         return [_as_list(self._run(session)) for session in self.sessions]
 
     def _run(self, session: Session) -> Run[Variation]:
-        request, source = self.request, self.source
-        if isinstance(request, GenerateRequest):
-            return self._generate(session, request)
-        if isinstance(request, DecompressRequest):
+        if isinstance(self.request, DecompressRequest):
             assert self._reader is not None
-            return decompress(session, self._reader, any_model=request.any_model)
-        assert source is not None
-        if isinstance(request, VampRequest):
-            return vamp(session, source, parse_prompt(request.prompt), find_beats(request.beats, source))
-        if isinstance(request, InpaintRequest):
-            beats = find_beats(request.beats, source)
-            kept, theme = parse_prompt(request.prompt), parse_prompt(request.theme)
-            return inpaint(session, source, request.regions, kept, beats, theme)
-        if isinstance(request, OutpaintRequest):
-            return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme))
-        if isinstance(request, (TapRequest, HumRequest)):
-            return self._play(session, request)
-        if isinstance(request, StretchRequest):
-            return stretch(session, source, request.factor)
-        assert isinstance(request, TelephoneRequest)
-        beats = find_beats(request.beats, source)
-        return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
-
-    def _generate(self, session: Session, request: GenerateRequest) -> Run[Variation]:
-        seconds = request.seconds or NEW_S
-        if request.like:
-            return generate_like(session, read(request.like), seconds, parse_prompt(request.prompt or LIKE_PROMPT))
-        if request.words.is_empty:
-            return generate(session, seconds, parse_prompt(request.theme or DEFAULT_THEME))
-        made = sketch_words(session, request.words, request.seconds)
-        if request.sketch == "only":
-            return take_sketch(session, made)
-        if request.sketch == "keep":
-            keep_sketch(self.outputs[request.numbers.index(session.number)], made.audio)
-        return reimagine(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT))
-
-    def _play(self, session: Session, request: TapRequest | HumRequest) -> Run[Variation]:
-        audio = read(request.input)
-        if isinstance(request, TapRequest):
-            made = sketch_drums(audio, request.tap, seed=session.seed)
-        else:
-            made = sketch_lead(audio, request.hum, seed=session.seed)
-        if not request.prompt:
-            return take_sketch(session, made)
-        return reimagine(session, made, parse_prompt(request.prompt))
-
-    def _loop(self, request: LoopRequest) -> Run[list[Variation]]:
-        audio = read(request.input)
-        beats = find_beats(request.beats, MemorySource(audio))
-        if request.bars:
-            events = events_of(audio, beats)
-            self.space.note_tempo(events)
-            audio, beats = cut_bars(audio, events, request.bars), None
-            self.space.facts["bar_s"] = round(audio.duration_s / request.bars, 6)
-        self.space.facts["loop_s"] = round(audio.duration_s, 6)
-        return loop(self.space, audio, request.numbers, parse_prompt(request.prompt), beats)
-
-
-def find_beats(config: BeatsConfig, source: Source) -> Events | TrackerConfig | None:
-    """Beats that a request gives, or how to find them; None leaves that to the default."""
-    if config.tracker:
-        return TrackerConfig(config.tracker)
-    if config.file:
-        return read_events(config.file)
-    if config.bpm is None:
-        return None
-    duration_s = samples_to_seconds(source.n_samples, source.sample_rate_hz)
-    return steady_events(config.bpm, duration_s, config.downbeat_s, config.beats_per_bar)
+            return decompress(session, self._reader, any_model=self.request.any_model)
+        output = self.outputs[self.request.numbers.index(session.number)]
+        return run_task(session, self.request, self.source, output)
 
 
 def _open_source(request: Request) -> FileSource | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +15,58 @@ from vampnet.audio.units import frame_at, seconds_to_frames
 from vampnet.config import check
 from vampnet.errors import PromptError
 from vampnet.prompts import masks
+from vampnet.prompts.parts import Prompt
 from vampnet.prompts.time import MAX_FRAMES, Time
+from vampnet.seeds import stream_seed
+
+
+class TokenGrid(Protocol):
+    """What masks need to know of a codec; every `Codec` is one."""
+
+    @property
+    def n_codebooks(self) -> int:
+        """Codebooks C."""
+        ...
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate of the codec, Hz."""
+        ...
+
+    @property
+    def hop(self) -> int:
+        """Samples per frame."""
+        ...
+
+    @property
+    def frames_per_s(self) -> float:
+        """Codec frames per second."""
+        ...
+
+
+def keep_tokens(
+    prompt: Prompt,
+    grid: TokenGrid,
+    n_frames: int,
+    seed: int,
+    find_events: Callable[[str], Sequence[float]] | None = None,
+    start_frame: int = 0,
+) -> Tensor:
+    """keep_CT (C, T), bool: what a prompt keeps of material of `n_frames` frames, its draws made with `seed`.
+
+    `find_events` gives the moments (seconds) of "beats", "downbeats" and "onsets" to prompts that need them.
+    `start_frame`: the material's first frame within the file that times and periods count from.
+    """
+    context = PromptContext(
+        grid.n_codebooks,
+        n_frames,
+        grid.sample_rate_hz,
+        grid.hop,
+        generator=torch.Generator().manual_seed(stream_seed(seed, "prompt")),
+        start_frame=start_frame,
+        find_events=find_events,
+    )
+    return prompt.keep(context)
 
 
 @dataclass(frozen=True)

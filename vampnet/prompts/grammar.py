@@ -4,6 +4,7 @@
     term       = factor { "&" factor }        kept if both sides keep it; binds tighter than |
     factor     = "(" expression ")" | name [ "(" [ argument { "," argument } ] ")" ]
     argument   = [ name "=" ] value           value: a number, a time (1.5, 75ms, 1:05, 4f, 2b), inf, or a word
+               | codebooks "@" time ":" time  strokes of paint and erase alone: 1-2@0.5:1.5, 4@40f:52f, all@2b:inf
 
 A name is a part (`periodic`, `keep`, ...) or a preset (`vary`). `str(prompt)` is text that parses to the same prompt.
 """
@@ -14,28 +15,46 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from vampnet.errors import PromptError
+from vampnet.prompts.painted import Erase, Paint, parse_stroke
 from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, Random
 from vampnet.prompts.presets import PRESETS
 from vampnet.prompts.rhythmic import Beats, Onsets, Prefix, Suffix
 
+T = TypeVar("T")
+
 PARTS: dict[str, type[Prompt]] = {
     kind.__name__.lower(): kind
-    for kind in (Periodic, Codebooks, Keep, Prefix, Suffix, Beats, Onsets, Random, Drop, Nothing, Everything)
+    for kind in (
+        Periodic,
+        Codebooks,
+        Keep,
+        Prefix,
+        Suffix,
+        Beats,
+        Onsets,
+        Random,
+        Drop,
+        Paint,
+        Erase,
+        Nothing,
+        Everything,
+    )
 }
 """Every part by its name in the text."""
 _CLOCK = r"\d+:[0-5]\d(?::[0-5]\d)?(?:\.\d*)?"
 _VALUE = rf"(?P<value>{_CLOCK}|[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?[a-z]*)"
-_TOKEN = re.compile(rf"\s*(?:{_VALUE}|(?P<name>[a-z][a-z0-9_-]*)|(?P<sign>[()|&,=]))", re.IGNORECASE)
-_MOST_CHARACTERS, _MOST_DEPTH = 10_000, 100
+_STROKE = r"(?P<stroke>(?:\d+(?:-\d+)?|all)@[^\s,()|&=]*)"
+_TOKEN = re.compile(rf"\s*(?:{_STROKE}|{_VALUE}|(?P<name>[a-z][a-z0-9_-]*)|(?P<sign>[()|&,=]))", re.IGNORECASE)
+_MOST_CHARACTERS, _MOST_DEPTH, _MOST_SHOWN = 100_000, 100, 400
 
 
 @dataclasses.dataclass(frozen=True)
 class _Token:
     kind: str
-    """"value", "name", "sign" or "end"."""
+    """"stroke", "value", "name", "sign" or "end"."""
     text: str
     column: int
 
@@ -126,12 +145,28 @@ class _Parser:
         name = token.text.lower()
         if name in PARTS:
             kind = PARTS[name]
+            if issubclass(kind, (Paint, Erase)):
+                return self._painted(kind, token)
             positional, named = self._arguments(kind, token)
             return self._built(token, lambda: kind(*positional, **named))
         preset = next((p for p in PRESETS if p.name == name), None)
         if preset is None:
             self._fail(token, f"unknown part {token.text!r}{_nearest(name, [*PARTS, *(p.name for p in PRESETS)])}")
         return parse_prompt(preset.prompt)
+
+    def _painted(self, kind: type[Paint] | type[Erase], part: _Token) -> Prompt:
+        """A part whose arguments are strokes."""
+        strokes = []
+        if self._take("("):
+            while not self._take(")"):
+                if strokes and not self._take(","):
+                    self._fail(self._now, "expected , or )")
+                token = self._now
+                if token.kind != "stroke":
+                    self._fail(token, f"expected a stroke CODEBOOKS@START:END for {part.text}, such as 1-2@0.5:1.5")
+                self.position += 1
+                strokes.append(self._built(token, lambda text=token.text: parse_stroke(text)))
+        return self._built(part, lambda: kind(*strokes))
 
     def _arguments(self, kind: type[Prompt], part: _Token) -> tuple[list[Any], dict[str, Any]]:
         fields = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
@@ -186,15 +221,18 @@ class _Parser:
         except ValueError:
             return token.text  # with a unit: the part reads it
 
-    def _built(self, token: _Token, make: Callable[[], Prompt]) -> Prompt:
+    def _built(self, token: _Token, make: Callable[[], T]) -> T:
         try:
             return make()
         except PromptError as error:
             self._fail(token, str(error))
 
     def _fail(self, token: _Token, message: str) -> NoReturn:
-        line = self.text.replace("\n", " ").replace("\t", " ")
-        raise PromptError(f"prompt: {message}\n  {line}\n  {' ' * token.column}^")
+        line, column = self.text.replace("\n", " ").replace("\t", " "), token.column
+        if len(line) > _MOST_SHOWN:  # painted prompts can be long: show what lies around the place
+            first = max(min(column - _MOST_SHOWN // 2, len(line) - _MOST_SHOWN), 0)
+            line, column = line[first : first + _MOST_SHOWN], column - first
+        raise PromptError(f"prompt: {message}\n  {line}\n  {' ' * column}^")
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -19,7 +19,7 @@ from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.prompts.time import check_region
 from vampnet.seeds import stream_seed
 from vampnet.tasks.task import Session, Variation
-from vampnet.tasks.theme import RegionTheme, find_region_theme
+from vampnet.tasks.theme import RegionTheme
 
 CROSSFADE_S = 0.01
 """Linear crossfade at each join between input and generated audio, seconds."""
@@ -54,7 +54,7 @@ def inpaint(
         session.span(number, len(spans))
         first, last = max(start - context, 0), min(stop + context, source.n_samples)
         seed = session.seed if number == 0 else stream_seed(session.seed, "region", number)
-        bars = find_region_theme(splice, (start, stop), beats) if goes_on else None
+        bars = session.region_theme(splice, (start, stop), beats) if goes_on else None
         shown = splice if bars is None else _with_bars(session, splice, bars)
         if bars is not None:
             session.workspace.note_tempo(bars.theme.found)

@@ -19,7 +19,7 @@ from torch import Tensor
 from vampnet.audio.files import Audio, Samples
 from vampnet.audio.limiter import limit_loop
 from vampnet.audio.loudness import gain_to, measure
-from vampnet.audio.sources import MemorySource
+from vampnet.audio.sources import MemorySource, Source
 from vampnet.audio.units import resampled_length, seconds_to_frames, seconds_to_samples
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig, steady_gap
@@ -27,6 +27,7 @@ from vampnet.config import check
 from vampnet.errors import AudioError
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.run import Run
+from vampnet.prompts.context import TokenGrid
 from vampnet.prompts.parts import Prompt
 from vampnet.seeds import stream_seed
 from vampnet.tasks.defaults import MAX_BARS
@@ -59,13 +60,12 @@ def loop(
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
     prompt.check_fits(audio.duration_s)
     model = workspace.model
-    hop, codec_hz = model.codec.hop, model.codec.sample_rate_hz
-    n_frames = max(round(resampled_length(audio.n_samples, audio.sample_rate_hz, codec_hz) / hop), 1)
+    n_frames = turn_frames(audio, model.codec)
     lufs = measure(audio.samples, audio.sample_rate_hz)
     peak = float(np.abs(audio.samples).max())
     gain = min(gain_to(lufs), 1 / peak) if peak > 0 else 1.0
     with workspace.clock.stage("encode"):
-        turn = _resample_turn(audio.samples, n_frames * hop) * np.float32(gain)
+        turn = _resample_turn(audio.samples, n_frames * model.codec.hop) * np.float32(gain)
         codes_NCT = _encode_turn(model, turn, n_frames)
     events = EventFinder(MemorySource(audio), beats)
     opener = workspace.session(first)
@@ -92,6 +92,11 @@ def loop(
             sound = MemorySource(Audio(limit_loop(samples, audio.sample_rate_hz), audio.sample_rate_hz))
         variations.append(session.variation(sound, keep_CT, codes))
     return variations
+
+
+def turn_frames(audio: Audio | Source, grid: TokenGrid) -> int:
+    """Token frames of one turn of a loop: the nearest whole number, at least one."""
+    return max(round(resampled_length(audio.n_samples, audio.sample_rate_hz, grid.sample_rate_hz) / grid.hop), 1)
 
 
 def _generate_first(session: Session, codes_NCT: Tensor, keep_CT: Tensor, n_parts: int) -> Run[Tensor]:

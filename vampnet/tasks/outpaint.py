@@ -15,7 +15,7 @@ from vampnet.seeds import stream_seed
 from vampnet.tasks.defaults import MAX_NEW_S
 from vampnet.tasks.inpaint import CONTEXT_S, CROSSFADE_S, Span, keep_of_spans, keep_outside
 from vampnet.tasks.task import Session, Variation
-from vampnet.tasks.theme import Theme, ThemedSource, find_theme
+from vampnet.tasks.theme import Theme, ThemedSource
 
 
 def outpaint(
@@ -69,8 +69,8 @@ def _themed(
     """What the models see: the source with its own bars looped around it, where a theme is to be kept."""
     if isinstance(theme, Nothing):
         return splice
-    first_bars = find_theme(source, at_end=False) if n_before else None
-    last_bars = find_theme(source, at_end=True) if n_after else None
+    first_bars = session.theme(source, at_end=False) if n_before else None
+    last_bars = session.theme(source, at_end=True) if n_after else None
     bars = last_bars or first_bars
     assert bars is not None
     session.workspace.once("tempo and key", lambda: _note_bars(session, bars))

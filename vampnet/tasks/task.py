@@ -9,7 +9,7 @@ import html
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from vampnet.audio.files import Audio, write
 from vampnet.audio.output_format import OutputFormat, RestoredSource
 from vampnet.audio.sources import MemorySource, Source
 from vampnet.audio.spool import Spool, SpoolSource
-from vampnet.audio.units import resampled_length
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig, tempo_of
 from vampnet.errors import Cancelled
@@ -31,12 +30,14 @@ from vampnet.generation.config import SamplingConfig, variation_seed
 from vampnet.generation.decoding import DecodeStream
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.progress import Clock, Progress, Report
-from vampnet.generation.run import Run, WindowRequest
+from vampnet.generation.run import Run
 from vampnet.generation.tokens import TokenStream, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
 from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.masks import kept_runs
 from vampnet.prompts.parts import Prompt
+from vampnet.tasks.progress import DecodedSoFar, SessionWatcher, TimedTokens
+from vampnet.tasks.theme import RegionTheme, Theme, find_region_theme, find_theme
 
 T = TypeVar("T")
 
@@ -245,6 +246,16 @@ class Session:
         """Beats, downbeats and onsets of a source: those given, or tracked on first use."""
         return self.workspace.events(source, beats)
 
+    def theme(self, source: Source, at_end: bool) -> Theme:
+        """The last (or first) bars of a source, which new music beside it keeps tokens of."""
+        return find_theme(source, at_end)
+
+    def region_theme(
+        self, source: Source, span: tuple[int, int], beats: Events | TrackerConfig | None
+    ) -> RegionTheme | None:
+        """The bars beside a region (samples) of a source, which its new music keeps tokens of."""
+        return find_region_theme(source, span, beats)
+
     def keep(
         self,
         prompt: Prompt,
@@ -282,15 +293,15 @@ class Session:
         """
         space, model, drawn = self.workspace, self.model, self.seed if seed is None else seed
         spool = space.spool(tokens.n_items)
-        watcher = _SessionWatcher(self, count_steps(model.stages(self.sampling), tokens.n_frames))
+        watcher = SessionWatcher(self, count_steps(model.stages(self.sampling), tokens.n_frames))
         decoder = DecodeStream(
             model.codec, spool, tokens.n_frames, space.clock, lambda done: watcher.decoded(done, tokens.n_frames), True
         )
         if draft is not None:
-            so_far = _DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)
+            so_far = DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)
             self.draft = lambda: draft(so_far) if so_far.n_samples else None
         plan = Plan(model.stages(self.sampling), self.sampling, keep_CT, drawn, watcher, heard)
-        yield from generate_codes(_Timed(tokens, space.clock, watcher), plan, decoder.add)
+        yield from generate_codes(TimedTokens(tokens, space.clock, watcher), plan, decoder.add)
         sound = RestoredSource(spool, model.codec.sample_rate_hz, tokens.output)
         return self.variation(sound, keep_CT, decoder.codes(), seed=drawn)
 
@@ -299,7 +310,7 @@ class Session:
         codec, n_frames, parts = self.model.codec, codes_NCT.shape[2], list[Tensor]()
         output = OutputFormat(codec.sample_rate_hz, len(codes_NCT), n_frames * codec.hop)
         stages = self.model.stages(self.sampling)
-        plan = Plan(stages, self.sampling, keep_CT, seed, _SessionWatcher(self, count_steps(stages, n_frames)))
+        plan = Plan(stages, self.sampling, keep_CT, seed, SessionWatcher(self, count_steps(stages, n_frames)))
         yield from generate_codes(tokens_of_codes(codes_NCT.int(), output), plan, parts.append)
         return torch.cat(parts, dim=2)
 
@@ -325,72 +336,3 @@ class Session:
         """Report progress within the present part of the work."""
         start, stop = self._span
         self.workspace.tell(self.counts_as, stage, done, total, start + (stop - start) * share)
-
-
-class _SessionWatcher:
-    """Turns steps, encoded and decoded frames of one generation into progress and seconds."""
-
-    def __init__(self, session: Session, n_steps: int) -> None:
-        self._session, self._n_steps = session, n_steps
-        self._done = self._within = 0
-
-    def step(self, request: WindowRequest, done: int) -> None:
-        n_frames = request.codes_BCT.shape[2]
-        self._within = done * n_frames
-        self._tell(request.stage.name, done, request.stage.steps)
-
-    def filled(self, request: WindowRequest, seconds: float) -> None:
-        self._session.workspace.clock.seconds[request.stage.name] += seconds
-
-    def advanced(self, request: WindowRequest) -> None:
-        self._done += request.stage.steps * request.codes_BCT.shape[2]
-        self._within = 0
-        self._tell(request.stage.name, request.stage.steps, request.stage.steps)
-
-    def encoded(self, done: int, total: int) -> None:
-        self._tell("encode", done, total)
-
-    def decoded(self, done: int, total: int) -> None:
-        self._tell("decode", done, total)
-
-    def _tell(self, stage: str, done: int, total: int) -> None:
-        share = min((self._done + self._within) / max(self._n_steps, 1), 1.0)
-        self._session.tell(stage, done, total, share)
-
-
-class _Timed(TokenStream):
-    """A token stream whose encoding is timed and reported."""
-
-    def __init__(self, tokens: TokenStream, clock: Clock, watcher: _SessionWatcher) -> None:
-        def encode() -> Iterator[Tensor]:
-            blocks, done = tokens.blocks(), 0
-            while True:
-                with clock.stage("encode"):
-                    block = next(blocks, None)
-                if block is None:
-                    return
-                done += block.shape[2]
-                watcher.encoded(done, tokens.n_frames)
-                yield block
-
-        super().__init__(tokens.n_frames, tokens.n_items, encode, tokens.output)
-
-
-class _DecodedSoFar:
-    """The part of an output that is decoded, as a source."""
-
-    def __init__(self, decoder: DecodeStream, spool: Spool, codec_hz: int, hop: int, output: OutputFormat) -> None:
-        self._decoder, self._spool, self._codec_hz, self._hop, self._output = decoder, spool, codec_hz, hop, output
-        self.sample_rate_hz, self.channels = output.sample_rate_hz, output.channels
-
-    @property
-    def n_samples(self) -> int:
-        """Samples that are decoded so far."""
-        n_codec = self._decoder.n_decoded * self._hop
-        if not n_codec:
-            return 0
-        return min(resampled_length(n_codec, self._codec_hz, self.sample_rate_hz), self._output.n_samples)
-
-    def blocks(self, first: int = 0, exact: bool = False):
-        output = self._output.first(self.n_samples)
-        return RestoredSource(self._spool, self._codec_hz, output).blocks(first, exact)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 from vampnet.errors import PromptError
 from vampnet.prompts.context import PromptContext
 from vampnet.prompts.grammar import PARTS, parse_prompt
+from vampnet.prompts.painted import Erase, Paint, Stroke
 from vampnet.prompts.parts import Codebooks, Drop, Everything, Keep, Nothing, Periodic, Prompt, Random
 from vampnet.prompts.presets import PRESETS
 from vampnet.prompts.rhythmic import Beats, Onsets, Prefix, Suffix
@@ -25,6 +27,10 @@ times = st.one_of(
     st.integers(0, 5000).map(lambda n: f"{n}ms"),
 )
 reaches = times.map(lambda time: f"{time!r}s" if isinstance(time, float) else time)
+strokes = st.builds(
+    lambda first, more, start, unit: Stroke(first, min(first + more, 64), Time(start, unit), Time(start + 1, unit)),
+    st.integers(1, 64), st.integers(0, 64), st.integers(0, 10**6), st.sampled_from("sfb"),
+)  # fmt: skip
 parts = st.one_of(
     st.builds(Periodic, st.integers(0, 99), st.integers(1, 9), st.one_of(st.integers(-9, 9), st.just("random"))),
     st.builds(Codebooks, st.integers(0, 64)),
@@ -35,6 +41,8 @@ parts = st.one_of(
     st.builds(Onsets, reaches, reaches),
     st.builds(Random, st.floats(0, 1)),
     st.builds(Drop, st.floats(0, 1)),
+    st.lists(strokes, min_size=1, max_size=3).map(lambda found: Paint(*found)),
+    st.lists(strokes, min_size=1, max_size=3).map(lambda found: Erase(*found)),
     st.sampled_from((Everything(), Nothing())),
 )
 prompts = st.recursive(
@@ -185,3 +193,35 @@ def test_prompts_are_parsed_and_checked_without_torch(work: str) -> None:
     check = "import sys; found = {'torch', 'numpy', 'scipy'} & set(sys.modules); assert not found, found"
     done = subprocess.run([sys.executable, "-c", f"{work}; {check}"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_strokes_are_painted_and_erased() -> None:
+    context = PromptContext(4, 20, 44100, 768)
+    painted = parse_prompt("paint(1-2@2f:4f, 4@10f:inf)").keep(context)
+    expected = torch.zeros(4, 20, dtype=torch.bool)
+    expected[:2, 2:4] = expected[3, 10:] = True
+    assert torch.equal(painted, expected)
+    assert torch.equal(parse_prompt("erase(1-2@2f:4f, 4@10f:inf)").keep(context), ~expected)
+    assert torch.equal(Paint("all@0:0.02").keep(context), context.region(0, 2))  # every frame that it overlaps
+    later = PromptContext(4, 10, 44100, 768, start_frame=10)
+    assert torch.equal(Paint("4@10f:inf").keep(later), expected[:, 10:])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("paint", "needs 1 to 20000 strokes"),
+        ("paint(3)", "expected a stroke"),
+        ("paint(0@1:2)", "must lie in 1 to 64"),
+        ("paint(3-1@1:2)", "the smaller one first"),
+        ("erase(1@2:1)", "must end after it begins"),
+        ("erase(1@1:05:2)", "must be CODEBOOKS@START:END"),
+        ("keep(1@2:3)", "expected a value for keep"),
+        ("paint(1@1:2 3@1:2)", "expected , or )"),
+    ],
+)
+def test_bad_strokes_are_refused(text: str, says: str) -> None:
+    with pytest.raises(PromptError, match=re.escape(says)):
+        parse_prompt(text)
+    with pytest.raises(PromptError, match="recording ends"):
+        parse_prompt("paint(1@1:9)").check_fits(4.0)

@@ -16,7 +16,7 @@ GROUPS = {
     "compress": "Make them small",
     "train": "Train models",
     "measure": "Measure and listen",
-    "serve": "Serve other programs",
+    "serve": "Play in a browser, serve other programs",
     "help": "Look up",
 }
 """Titles of groups of commands, in the order of the help."""
@@ -81,6 +81,7 @@ COMMANDS = (
     Command("distance", "measure", "Compare audio with other audio: mel, FAD, KAD, beats, chroma, ...", "cli.distance"),
     Command("evaluate", "measure", "Run the paper's experiments on a model, with verdicts.", "cli.evaluate"),
     Command("listen", "measure", "Make, serve and analyse listening tests.", "cli.listen"),
+    Command("studio", "serve", "Open the studio: a page to vary, fill and extend music.", "cli.studio"),
     Command("serve", "serve", "Serve jobs over HTTP, and a DAW through HARP.", "cli.serve"),
     Command("osc", "serve", "Serve patches in Max, Pure Data and SuperCollider by OSC.", "cli.osc"),
     Command("prompts", "help", "List the parts and presets of prompts.", "cli.prompts"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteError
 
 from vampnet.apps.harp.router import make_harp_router
@@ -18,7 +18,10 @@ from vampnet.apps.http.routes import make_router
 from vampnet.apps.http.service import Service
 from vampnet.apps.http.submission import Conflict
 from vampnet.apps.http.uploads import UnknownFile
+from vampnet.apps.studio.library_routes import make_library_router
 from vampnet.apps.studio.pages import make_page_router
+from vampnet.apps.studio.prompt_routes import make_prompt_router
+from vampnet.apps.studio.sound_routes import make_sound_router
 from vampnet.errors import VampnetError
 from vampnet.jobs.table import QueueFull, UnknownJob
 from vampnet.version import __version__
@@ -39,8 +42,11 @@ def make_app(service: Service) -> FastAPI:
         openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.include_router(make_router(service))
+    for make in (make_sound_router, make_prompt_router, make_library_router):
+        app.include_router(make(service))
     app.include_router(make_harp_router(service))
     app.include_router(make_page_router())
+    app.add_api_route("/", _show_studio, include_in_schema=False, response_class=RedirectResponse)
     app.add_middleware(Guard, config=service.config, keys=service.keys, metrics=service.metrics)
     app.add_exception_handler(VampnetError, _answer_user_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -54,6 +60,13 @@ def make_app(service: Service) -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+async def _show_studio(request: Request) -> RedirectResponse:
+    """Lead browsers to the page; HARP and other programs never ask for HTML."""
+    if "text/html" not in request.headers.get("accept", ""):
+        raise HTTPException(404, "nothing is here; the page is at /studio/, the API at /api/v1")
+    return RedirectResponse("/studio/", 307)
 
 
 def _error(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -36,6 +36,8 @@ class ServerConfig:
     """Device of the model: auto, cpu, cuda, cuda:N or mps."""
     preload: bool = True
     """Load the model at the start instead of with the first job."""
+    warm: bool = False
+    """Have the helpers of the studio's page ready at the start."""
     unload_after_s: float = setting(0.0, low=0.0, high=1e6)
     """Seconds without a job after which a worker frees its model; 0: never."""
     max_upload_mb: float = setting(500.0, low=0.001, high=1e5)

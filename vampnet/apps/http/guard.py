@@ -33,8 +33,10 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-OPEN_PATHS = ("/health", "/ready")
+OPEN_PATHS = ("/", "/health", "/ready", "/studio")
 """Paths that need no key."""
+OPEN_FOLDER = "/studio/"
+"""Start of further ones: the page has nobody's data, and asks for the key itself."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HARP = re.compile(r"/harp/([A-Za-z0-9_-]{1,100})(/gradio_api/.*|/config)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -127,7 +129,7 @@ class Guard:
             scope["path"] = match[2]
             scope["raw_path"] = match[2].encode("utf-8", "replace")
             return self._keys.owner(match[1])
-        if not self._keys.asks or scope["path"] in OPEN_PATHS:
+        if not self._keys.asks or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
             return ""
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":

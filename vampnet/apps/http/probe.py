@@ -35,9 +35,9 @@ class Probe:
         """Rate, channels, length and coding of an audio file. Raises AudioError."""
         return self.ask(audio_facts, str(path))
 
-    def peaks(self, path: Path, bins: int) -> dict[str, Any]:
-        """Lowest and highest sample of each of `bins` equal parts of an audio file. Raises AudioError."""
-        return self.ask(audio_peaks, str(path), bins)
+    def peaks(self, path: Path, bins: int, start_s: float = 0.0, end_s: float | None = None) -> dict[str, Any]:
+        """Lowest and highest sample of each of `bins` equal parts of a file, or of a stretch. Raises VampnetError."""
+        return self.ask(audio_peaks, str(path), bins, start_s, end_s)
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in the helper process. Raises what it raises, AudioError when it dies or takes too long."""
@@ -107,32 +107,49 @@ def audio_facts(path: str) -> dict[str, Any]:
     }
 
 
-def audio_peaks(path: str, bins: int) -> dict[str, Any]:
-    """Lowest and highest sample over all channels in `bins` equal parts; kept beside the file for the next time."""
+def audio_peaks(path: str, bins: int, start_s: float = 0.0, end_s: float | None = None) -> dict[str, Any]:
+    """Lowest and highest sample over all channels in `bins` equal parts of a file, or of a stretch of it.
+
+    Those of whole files are kept beside the file for the next time. Raises AudioError, SettingsError for a stretch
+    outside the file.
+    """
     import numpy as np
 
     from vampnet.audio.files import AudioReader
+    from vampnet.errors import SettingsError
 
+    is_whole = start_s == 0.0 and end_s is None
     kept = Path(path).with_name(f".{Path(path).name}.peaks-{bins}.json")
-    if kept.exists():
+    if is_whole and kept.exists():
         return json.loads(kept.read_text())
     with AudioReader(path) as reader:
-        n = reader.info.n_samples
+        rate_hz, n_all = reader.info.sample_rate_hz, reader.info.n_samples
+        first = round(start_s * rate_hz)
+        n = (n_all if end_s is None else min(round(end_s * rate_hz), n_all)) - first
+        if n <= 0:
+            raise SettingsError(
+                f"start_s is {start_s:g}, but must lie before end_s and the end, {reader.info.duration_s:g} s"
+            )
         bins = min(bins, n)
         low, high = np.zeros(bins), np.zeros(bins)
         empty, start = np.ones(bins, bool), 0
-        for block in reader:
+        reader.skip(first)
+        for whole in reader:
+            block = whole[:, : n - start]
             bin_of = (np.arange(start, start + block.shape[1]) * bins) // n
-            first = np.flatnonzero(np.diff(bin_of, prepend=bin_of[0] - 1))
-            which = bin_of[first]
-            lows, highs = np.minimum.reduceat(block.min(0), first), np.maximum.reduceat(block.max(0), first)
+            begins = np.flatnonzero(np.diff(bin_of, prepend=bin_of[0] - 1))
+            which = bin_of[begins]
+            lows, highs = np.minimum.reduceat(block.min(0), begins), np.maximum.reduceat(block.max(0), begins)
             low[which] = np.where(empty[which], lows, np.minimum(low[which], lows))
             high[which] = np.where(empty[which], highs, np.maximum(high[which], highs))
             empty[which] = False
             start += block.shape[1]
-        seconds = reader.info.duration_s
+            if start >= n:
+                break
+        seconds = n / rate_hz
     result = {"seconds": seconds, "low": [round(float(x), 4) for x in low], "high": [round(float(x), 4) for x in high]}
-    kept.write_text(json.dumps(result))
+    if is_whole:
+        kept.write_text(json.dumps(result))
     return result
 
 

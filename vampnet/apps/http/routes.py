@@ -28,9 +28,11 @@ JobId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", examples=["7d1c0fd6b9b94a7
 FileId = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
 Number = Annotated[int, Path(ge=1, le=1000)]
 Bins = Annotated[int, Query(ge=1, le=MAX_BINS)]
+Start = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
+End = Annotated[float | None, Query(gt=0, le=1e7, allow_inf_nan=False)]
 LastEvent = Annotated[str | None, Header(alias="Last-Event-ID", pattern="^[0-9]{1,18}$")]
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-_AUDIO: dict[int | str, dict[str, Any]] = {
+AUDIO_ANSWERS: dict[int | str, dict[str, Any]] = {
     status: {"content": {"audio/*": {"schema": {"type": "string", "format": "binary"}}}, "description": text}
     for status, text in ((200, "The file."), (206, "The part that `Range` asked for."))
 }
@@ -58,7 +60,8 @@ def make_router(service: Service) -> APIRouter:
     return router
 
 
-def _owner(request: Request) -> str:
+def owner_of(request: Request) -> str:
+    """Name of the caller's key; empty without keys."""
     return request.state.owner
 
 
@@ -88,25 +91,25 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> JobsView:
         """List one's jobs, newest first."""
-        rows = service.table.list(owner=_owner(request), state=state, before=before, limit=limit)
+        rows = service.table.list(owner=owner_of(request), state=state, before=before, limit=limit)
         views = [job_view(row, service.table) for row in rows]
         return JobsView(jobs=views, before=rows[-1].created if len(rows) == limit else None)
 
     @router.get("/api/v1/jobs/{job_id}", responses=errors(404), tags=["jobs"])
     def get_job(request: Request, job_id: JobId) -> JobView:
         """One job: its state, how far it is and, when it is done, its result."""
-        return job_view(own_job(service, job_id, _owner(request)), service.table)
+        return job_view(own_job(service, job_id, owner_of(request)), service.table)
 
     @router.post("/api/v1/jobs/{job_id}/cancel", responses=errors(404), tags=["jobs"])
     def cancel_job(request: Request, job_id: JobId) -> JobView:
         """Stop a job within one decoding step. One that has ended stays as it is."""
-        own_job(service, job_id, _owner(request))
+        own_job(service, job_id, owner_of(request))
         return job_view(service.table.cancel(job_id), service.table)
 
     @router.delete("/api/v1/jobs/{job_id}", status_code=204, responses=errors(404), tags=["jobs"])
     def delete_job(request: Request, job_id: JobId) -> None:
         """Delete a job and what it made; one that runs stops."""
-        own_job(service, job_id, _owner(request))
+        own_job(service, job_id, owner_of(request))
         service.table.delete(job_id)
         service.folder.delete_job(job_id)
 
@@ -117,7 +120,7 @@ def _add_job_parts(router: APIRouter, service: Service) -> None:
     )
     async def job_events(request: Request, job_id: JobId, last_event_id: LastEvent = None) -> StreamingResponse:
         """Events of a job as they happen (server-sent), until it ends: queued, progress, done, failed, cancelled."""
-        owner = _owner(request)
+        owner = owner_of(request)
         await run_in_threadpool(own_job, service, job_id, owner)
 
         def look() -> JobRow | None:
@@ -132,7 +135,7 @@ def _add_job_parts(router: APIRouter, service: Service) -> None:
     @router.get("/api/v1/events", responses=errors() | _EVENTS, response_class=StreamingResponse, tags=["jobs"])
     async def all_events(request: Request, last_event_id: LastEvent = None) -> StreamingResponse:
         """Events of all of one's jobs from now on, or from the last event that was seen."""
-        owner = _owner(request)
+        owner = owner_of(request)
         after = int(last_event_id) if last_event_id else await run_in_threadpool(lambda: service.table.last_change())
 
         def look(number: int) -> list[JobRow]:
@@ -141,48 +144,36 @@ def _add_job_parts(router: APIRouter, service: Service) -> None:
         stream = stream_jobs(service.watcher, look, _show(service), after)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    @router.get(
-        "/api/v1/jobs/{job_id}/outputs/{number}/audio",
-        responses=errors(404, 409, 416) | _AUDIO, response_class=FileResponse, tags=["jobs"],
-    )  # fmt: skip
-    def output_audio(request: Request, job_id: JobId, number: Number) -> FileResponse:
-        """Output N of a job that is done, from 1; `Range` gives a part."""
-        return send_file(_output(service, request, job_id, number))
-
     @router.get("/api/v1/jobs/{job_id}/outputs/{number}/peaks", responses=errors(404, 409), tags=["jobs"])
-    def output_peaks(request: Request, job_id: JobId, number: Number, bins: Bins = 1000) -> PeaksView:
-        """Lowest and highest samples of an output, for drawing."""
-        return PeaksView(**service.probe.peaks(_output(service, request, job_id, number), bins))
+    def output_peaks(
+        request: Request, job_id: JobId, number: Number, bins: Bins = 1000, start_s: Start = 0.0, end_s: End = None
+    ) -> PeaksView:
+        """Lowest and highest samples of an output, or of a stretch of it, for drawing."""
+        return PeaksView(**service.painter.peaks(output_of(service, request, job_id, number), bins, start_s, end_s))
 
 
 def _add_files(router: APIRouter, service: Service) -> None:
     @router.post("/api/v1/files", status_code=201, responses=errors(408, 413), tags=["files"])
     def upload_file(request: Request, audio: UploadFile) -> FileView:
         """Hand over audio (or a .vamp file) once, for many jobs: requests name it as `file:ID`."""
-        return _file_view(store_upload(service, audio.filename or "", audio.file, _owner(request)))
+        return file_view(store_upload(service, audio.filename or "", audio.file, owner_of(request)))
 
     @router.get("/api/v1/files/{file_id}", responses=errors(404), tags=["files"])
     def get_file(request: Request, file_id: FileId) -> FileView:
         """Rate, channels, length and coding of an upload."""
-        return _file_view(own_file(service, file_id, _owner(request)))
-
-    @router.get(
-        "/api/v1/files/{file_id}/audio",
-        responses=errors(404, 416) | _AUDIO, response_class=FileResponse, tags=["files"],
-    )  # fmt: skip
-    def file_audio(request: Request, file_id: FileId) -> FileResponse:
-        """An upload as it came; `Range` gives a part."""
-        return send_file(own_file(service, file_id, _owner(request)))
+        return file_view(own_file(service, file_id, owner_of(request)))
 
     @router.get("/api/v1/files/{file_id}/peaks", responses=errors(404), tags=["files"])
-    def file_peaks(request: Request, file_id: FileId, bins: Bins = 1000) -> PeaksView:
-        """Lowest and highest samples of an upload, for drawing."""
-        return PeaksView(**service.probe.peaks(own_file(service, file_id, _owner(request)), bins))
+    def file_peaks(
+        request: Request, file_id: FileId, bins: Bins = 1000, start_s: Start = 0.0, end_s: End = None
+    ) -> PeaksView:
+        """Lowest and highest samples of an upload, or of a stretch of it, for drawing."""
+        return PeaksView(**service.painter.peaks(own_file(service, file_id, owner_of(request)), bins, start_s, end_s))
 
     @router.delete("/api/v1/files/{file_id}", status_code=204, responses=errors(404), tags=["files"])
     def delete_file(request: Request, file_id: FileId) -> None:
         """Delete an upload. Jobs that still need it fail."""
-        own_file(service, file_id, _owner(request))
+        own_file(service, file_id, owner_of(request))
         service.folder.delete_file(file_id)
 
 
@@ -222,7 +213,7 @@ def _add_service(router: APIRouter, service: Service) -> None:
 
 async def _submit(service: Service, request: Request, key: str | None) -> JobView:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    owner = _owner(request)
+    owner = owner_of(request)
 
     def job_of(data: Any, audio: FormFile | None) -> JobView:
         upload = None if audio is None else store_upload(service, audio.filename or "", audio.file, owner)
@@ -268,8 +259,9 @@ def _show(service: Service) -> Any:
     return show
 
 
-def _output(service: Service, request: Request, job_id: str, number: int) -> FilePath:
-    job = own_job(service, job_id, _owner(request))
+def output_of(service: Service, request: Request, job_id: str, number: int) -> FilePath:
+    """Output N of a job of the caller. Raises UnknownJob, Conflict while there is none."""
+    job = own_job(service, job_id, owner_of(request))
     if job.state in FINISHED and number > len(job.outputs):
         raise UnknownJob(f"job {job_id} has {len(job.outputs)} outputs, counted from 1")
     return output_path(job, number)
@@ -283,5 +275,6 @@ def send_file(path: FilePath) -> FileResponse:
     return FileResponse(path, media_type=kind, filename=path.name)
 
 
-def _file_view(path: FilePath) -> FileView:
+def file_view(path: FilePath) -> FileView:
+    """An upload as its owner sees it."""
     return FileView(**{key: value for key, value in file_facts(path).items() if key != "owner"})

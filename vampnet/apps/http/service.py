@@ -20,6 +20,8 @@ from vampnet.apps.http.events import TableWatcher
 from vampnet.apps.http.keys import KeyRing
 from vampnet.apps.http.metrics import Metrics
 from vampnet.apps.http.probe import Probe
+from vampnet.apps.studio.analyses import Analyses
+from vampnet.apps.studio.ear import warm_listener, warm_masks
 from vampnet.errors import VampnetError
 from vampnet.jobs.crew import Crew
 from vampnet.jobs.data_folder import DataFolder, expire
@@ -29,6 +31,8 @@ from vampnet.jobs.worker import WorkerConfig
 log = logging.getLogger("vampnet.http")
 
 _EXPIRE_EVERY_S = 30.0
+PAINT_S, LISTEN_S = 300.0, 900.0
+"""Longest times for drawing or converting a file, and for listening to one, seconds."""
 
 
 class Service:
@@ -41,6 +45,13 @@ class Service:
         self.metrics = Metrics()
         self.folder = DataFolder(config.data_folder)
         self.probe = Probe()
+        self.painter = Probe(PAINT_S)
+        """Draws spectra, cuts passages and converts files."""
+        self.masks = Probe(PAINT_S)
+        """Finds the masks of previews; imports torch."""
+        self.listener = Probe(LISTEN_S)
+        """Listens for beats and keys; imports torch and librosa."""
+        self.analyses = Analyses(self.listener, config.bundle, self.folder.path)
         self.watcher = TableWatcher(self.folder.table, self.metrics)
         self._worker = worker or worker_command
         self.crew = Crew(self._command, config.workers, grace_s=config.grace_s + 5.0)
@@ -60,6 +71,9 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Workers and watcher live while the block runs."""
         self.crew.start()
+        if self.config.warm:
+            for helper, warm in ((self.masks, warm_masks), (self.listener, warm_listener)):
+                threading.Thread(target=self._warm, args=(helper, warm), daemon=True).start()
         tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._expire())]
         try:
             yield
@@ -67,10 +81,16 @@ class Service:
             self.watcher.close()
             for task in tasks:
                 task.cancel()
-            self.probe.close()
+            self.analyses.close()
+            for helper in (self.probe, self.painter, self.masks, self.listener):
+                helper.close()
             await asyncio.to_thread(self.crew.stop)
             for table in list(self._opened):
                 table.close()
+
+    def _warm(self, helper: Probe, warm: Callable[[str], None]) -> None:
+        with contextlib.suppress(VampnetError, RuntimeError):  # what is wrong is said at the first call
+            helper.ask(warm, self.config.bundle)
 
     async def _expire(self) -> None:
         while True:

@@ -52,7 +52,9 @@ def make_job(
     data = _with_upload(data, upload)
     request = request_from_json(data)
     _check_size(service, request)
-    work = dataclasses.replace(request, **_resolved(service, request, owner, upload), model=_model(service, request))
+    work = dataclasses.replace(
+        request, **resolve_files(service, request, owner, upload), model=choose_model(service, request)
+    )
     job_id = new_id()
     if not isinstance(work, DecompressRequest):
         _check_audio(service, work)
@@ -137,7 +139,7 @@ def _new_seconds(request: Request) -> Iterator[tuple[str, float]]:
             yield "length of the words in seconds", max(sketch_length_s(request.words, seed) for seed in seeds)
 
 
-def _model(service: Service, request: Request) -> Any:
+def choose_model(service: Service, request: Request) -> Any:
     """The request's model with the server's defaults. Raises SettingsError for one that is not offered."""
     choice, config = request.model, service.config
     offered = ("default", config.bundle, *config.allowed_model)
@@ -157,7 +159,7 @@ def _adapter(service: Service, text: str) -> str:
     return str(_allowed(service, text, "model.lora"))
 
 
-def _resolved(service: Service, request: Request, owner: str, upload: Path | None) -> dict[str, Any]:
+def resolve_files(service: Service, request: Request, owner: str, upload: Path | None) -> dict[str, Any]:
     """Fields of a request that name files, with the paths of this machine."""
     fields: dict[str, Any] = {}
     for name in ("input", "like"):
@@ -258,10 +260,10 @@ def _checked_outputs(service: Service, request: Request, job_id: str) -> list[st
         return service.probe.ask(check_work, request_to_json(request), str(output))
     except VampnetError as error:
         service.folder.delete_job(job_id)
-        raise type(error)(_without_folders(service, request, str(error))) from None
+        raise type(error)(without_folders(service, request, str(error))) from None
 
 
-def _without_folders(service: Service, request: Request, message: str) -> str:
+def without_folders(service: Service, request: Request, message: str) -> str:
     """A message in which files have their names and no folders of the server."""
     for path in (*_audio_of(request), service.config.allowed_root):
         folder = str(Path(path).parent)
@@ -276,7 +278,7 @@ def _check_audio(service: Service, request: Request) -> None:
         try:
             facts = service.probe.facts(Path(path))
         except VampnetError as error:
-            raise type(error)(_without_folders(service, request, str(error))) from None
+            raise type(error)(without_folders(service, request, str(error))) from None
         check_length(service, facts)
 
 

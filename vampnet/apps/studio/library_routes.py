@@ -1,0 +1,53 @@
+"""Routes for what the server has to offer: examples to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from vampnet.apps.http.routes import errors, file_view, owner_of
+from vampnet.apps.http.service import Service
+from vampnet.apps.http.uploads import UnknownFile, store_upload
+from vampnet.apps.http.views import FileView
+
+
+class ExampleView(BaseModel):
+    """Audio that comes with the program."""
+
+    name: str
+    title: str
+    seconds: float
+
+
+class ExamplesView(BaseModel):
+    """All examples."""
+
+    examples: list[ExampleView]
+
+
+EXAMPLES = (
+    ExampleView(name="loop", title="Eight bars of a band, made by the composer that comes with it", seconds=16.0),
+)
+"""Examples, each of which is NAME.flac among the data of this package."""
+
+
+def make_library_router(service: Service) -> APIRouter:
+    """The routes of a service."""
+    router = APIRouter(tags=["library"])
+
+    @router.get("/api/v1/examples", responses=errors())
+    def examples() -> ExamplesView:
+        """Audio to begin with."""
+        return ExamplesView(examples=list(EXAMPLES))
+
+    @router.post("/api/v1/examples/{name}", status_code=201, responses=errors(404))
+    def take_example(request: Request, name: str) -> FileView:
+        """Have an example as if it had been handed over."""
+        if name not in {example.name for example in EXAMPLES}:
+            raise UnknownFile(f"there is no example {name[:40]!r}")
+        with (Path(__file__).parent / "examples" / f"{name}.flac").open("rb") as content:
+            return file_view(store_upload(service, f"{name}.flac", content, owner_of(request)))
+
+    return router

@@ -1,0 +1,111 @@
+"""Requests as runs of their tasks: which task a request means, with which source, prompt and beats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vampnet.audio.files import read
+from vampnet.audio.sources import MemorySource, Source
+from vampnet.audio.units import samples_to_seconds
+from vampnet.beats.config import BeatsConfig
+from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
+from vampnet.controls.sketching import sketch_drums, sketch_lead
+from vampnet.generation.run import Run
+from vampnet.jobs.request import (
+    GenerateRequest,
+    HumRequest,
+    InpaintRequest,
+    LoopRequest,
+    OutpaintRequest,
+    Request,
+    StretchRequest,
+    TapRequest,
+    TelephoneRequest,
+    VampRequest,
+)
+from vampnet.prompts.grammar import parse_prompt
+from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
+from vampnet.tasks.generate import generate, generate_like
+from vampnet.tasks.inpaint import inpaint
+from vampnet.tasks.loop import cut_bars, events_of, loop
+from vampnet.tasks.outpaint import outpaint
+from vampnet.tasks.sketched import keep_sketch, reimagine, sketch_words, take_sketch
+from vampnet.tasks.stretch import stretch
+from vampnet.tasks.task import Session, Variation, Workspace
+from vampnet.tasks.telephone import telephone
+from vampnet.tasks.vamp import vamp
+
+
+def run_task(session: Session, request: Request, source: Source | None, output: Path | None = None) -> Run[Variation]:
+    """One variation of a request; `source` is its input, `output` the file beside which a sketch is kept.
+
+    Loops, whose variations are made together, are run by `run_loop`.
+    """
+    if isinstance(request, GenerateRequest):
+        return _generate(session, request, output)
+    assert source is not None
+    if isinstance(request, VampRequest):
+        return vamp(session, source, parse_prompt(request.prompt), find_beats(request.beats, source))
+    if isinstance(request, InpaintRequest):
+        beats = find_beats(request.beats, source)
+        kept, theme = parse_prompt(request.prompt), parse_prompt(request.theme)
+        return inpaint(session, source, request.regions, kept, beats, theme)
+    if isinstance(request, OutpaintRequest):
+        return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme))
+    if isinstance(request, (TapRequest, HumRequest)):
+        return _play(session, request)
+    if isinstance(request, StretchRequest):
+        return stretch(session, source, request.factor)
+    assert isinstance(request, TelephoneRequest)
+    beats = find_beats(request.beats, source)
+    return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
+
+
+def run_loop(space: Workspace, request: LoopRequest) -> Run[list[Variation]]:
+    """All variations of a loop."""
+    audio = read(request.input)
+    beats = find_beats(request.beats, MemorySource(audio))
+    if request.bars:
+        events = events_of(audio, beats)
+        space.note_tempo(events)
+        audio, beats = cut_bars(audio, events, request.bars), None
+        space.facts["bar_s"] = round(audio.duration_s / request.bars, 6)
+    space.facts["loop_s"] = round(audio.duration_s, 6)
+    return loop(space, audio, request.numbers, parse_prompt(request.prompt), beats)
+
+
+def find_beats(config: BeatsConfig, source: Source) -> Events | TrackerConfig | None:
+    """Beats that a request gives, or how to find them; None leaves that to the default."""
+    if config.tracker:
+        return TrackerConfig(config.tracker)
+    if config.file:
+        return read_events(config.file)
+    if config.bpm is None:
+        return None
+    duration_s = samples_to_seconds(source.n_samples, source.sample_rate_hz)
+    return steady_events(config.bpm, duration_s, config.downbeat_s, config.beats_per_bar)
+
+
+def _generate(session: Session, request: GenerateRequest, output: Path | None) -> Run[Variation]:
+    seconds = request.seconds or NEW_S
+    if request.like:
+        return generate_like(session, read(request.like), seconds, parse_prompt(request.prompt or LIKE_PROMPT))
+    if request.words.is_empty:
+        return generate(session, seconds, parse_prompt(request.theme or DEFAULT_THEME))
+    made = sketch_words(session, request.words, request.seconds)
+    if request.sketch == "only":
+        return take_sketch(session, made)
+    if request.sketch == "keep" and output is not None:
+        keep_sketch(output, made.audio)
+    return reimagine(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT))
+
+
+def _play(session: Session, request: TapRequest | HumRequest) -> Run[Variation]:
+    audio = read(request.input)
+    if isinstance(request, TapRequest):
+        made = sketch_drums(audio, request.tap, seed=session.seed)
+    else:
+        made = sketch_lead(audio, request.hum, seed=session.seed)
+    if not request.prompt:
+        return take_sketch(session, made)
+    return reimagine(session, made, parse_prompt(request.prompt))
