@@ -81,9 +81,7 @@ class _Painted(Prompt):
         """`strokes`: one or more, as `Stroke` or as text. Raises PromptError."""
         if not 1 <= len(strokes) <= MAX_STROKES:
             name = type(self).__name__.lower()
-            raise PromptError(
-                f"{name} has {len(strokes)} strokes, but must have 1 to {MAX_STROKES}: {name}(1-2@0.5:1.5)"
-            )
+            raise PromptError(f"{name} needs 1 to {MAX_STROKES} strokes, such as {name}(1-2@0.5:1.5, 4@40f:52f)")
         parsed = (one if isinstance(one, Stroke) else parse_stroke(one) for one in strokes)
         object.__setattr__(self, "strokes", tuple(parsed))
 
