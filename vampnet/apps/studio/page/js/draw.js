@@ -96,9 +96,9 @@ export function drawMel(canvas, view, mel, at, palette) {
 /** Bits of a preview as a function (codebook, frame) -> kept. */
 export function keptBits(mask) {
   const bytes = Uint8Array.from(atob(mask.mask), (letter) => letter.charCodeAt(0))
-  const {n_frames: n} = mask
+  const n = mask.mask_frames ?? mask.n_frames, before = mask.first_frame ?? 0
   return (book, frame) => {
-    const bit = book * n + frame
+    const bit = book * n + frame - before
     return (bytes[bit >> 3] >> (bit & 7)) & 1
   }
 }
@@ -111,7 +111,9 @@ export function drawMask(canvas, view, mask, at, palette) {
   const {n_frames: frames, n_codebooks: books, frames_per_s: rate} = mask
   const begin = at + (mask.start_s ?? 0), perFrame = width / (view.end - view.start) / rate
   const x0 = (begin - view.start) * (width / (view.end - view.start))
-  const first = Math.max(0, Math.floor(-x0 / perFrame)), last = Math.min(frames, Math.ceil((width - x0) / perFrame))
+  const known = mask.first_frame ?? 0
+  const first = Math.max(known, Math.floor(-x0 / perFrame))
+  const last = Math.min(frames, known + (mask.mask_frames ?? frames), Math.ceil((width - x0) / perFrame))
   const row = height / books
   for (let book = 0; book < books; book++) {
     const y = height - (book + 1) * row // the coarsest codebook lies lowest

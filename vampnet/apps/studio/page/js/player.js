@@ -1,5 +1,7 @@
 // Player: two sounds on one clock. Both run in step all the time, so A/B is a matter of gains and exact to the sample;
 // loops are the source nodes' own, so they have no gap. Times are seconds on the page's time axis.
+import {LongSound, PieceSource} from './pieces.js'
+
 const AHEAD_S = 0.03
 const FADE_S = 0.01
 
@@ -92,22 +94,31 @@ export class Player {
 
   startSide(side, time, place, fadeIn) {
     if (!side.buffer) return
-    const {buffer, low, from, to} = this.aligned(side)
-    const node = this.context.createBufferSource()
     const fade = this.context.createGain()
-    node.buffer = buffer
-    node.loop = this.loop
-    node.loopStart = this.seconds(from - low)
-    node.loopEnd = this.seconds(to - low)
-    node.connect(fade)
     fade.connect(side.gain)
     if (fadeIn) {
       fade.gain.setValueAtTime(0, time)
       fade.gain.linearRampToValueAtTime(1, time + FADE_S)
     }
+    if (side.buffer instanceof LongSound) return this.startPieces(side, time, place, fade)
+    const {buffer, low, from, to} = this.aligned(side)
+    const node = this.context.createBufferSource()
+    node.buffer = buffer
+    node.loop = this.loop
+    node.loopStart = this.seconds(from - low)
+    node.loopEnd = this.seconds(to - low)
+    node.connect(fade)
     const first = Math.round(place * this.rate)
     if (this.loop) node.start(time, this.seconds(first - low))
     else node.start(time, this.seconds(first - low), Math.max(0, this.seconds(to - first)))
+    Object.assign(side, {node, fade})
+  }
+
+  startPieces(side, time, place, fade) {
+    const node = new PieceSource(side.buffer), at = Math.round(side.at * this.rate)
+    node.connect(fade)
+    const [from, to] = this.range.map((seconds) => Math.round(seconds * this.rate) - at)
+    node.start(time, Math.round(place * this.rate) - at, from, to, this.loop)
     Object.assign(side, {node, fade})
   }
 

@@ -6,6 +6,7 @@ import {soundOf} from './sounds.js'
 import {set, state} from './store.js'
 
 const SHOWN = new Set(['vary', 'loop', 'fill', 'extend', 'continue'])
+const WHOLE_S = 240
 let wanted = '', calling = null, timer = 0
 
 /** Ask anew where the request has changed. Called after every change of the page. */
@@ -22,6 +23,12 @@ export function preview() {
   const seconds = soundOf(ref).seconds
   if (!seconds) return
   const body = {file: ref, request: requestOf(state.edit, ref, state.edit.seed, seconds)}
+  if (seconds > WHOLE_S) { // of a long sound, what is in view and a little more
+    const {start, end} = state.view, width = Math.max(10, end - start)
+    const grid = width / 2
+    body.from_s = Math.max(0, (Math.floor(start / grid) - 1) * grid)
+    body.to_s = (Math.ceil(end / grid) + 1) * grid
+  }
   const text = JSON.stringify(body)
   if (text === wanted) return
   wanted = text
@@ -42,7 +49,7 @@ async function look(body, text) {
         if (text === wanted) set({mask, maskError: '', maskMs: performance.now() - began})
         return
       }
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      await new Promise((resolve) => setTimeout(resolve, Math.min(2000, 250 + 50 * tries)))
     }
   } catch (error) {
     if (error.name === 'AbortError' || text !== wanted) return

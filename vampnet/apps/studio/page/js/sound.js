@@ -1,7 +1,7 @@
 // What is heard: the player with A and B, kept in step with the page's state.
 import {nameOf, refOf, startOf, takeOf} from './project.js'
 import {Player} from './player.js'
-import {LONGEST_DECODED_S, loadBuffer, loadFacts, soundOf} from './sounds.js'
+import {loadBuffer, loadFacts, soundOf} from './sounds.js'
 import {set, state, toast} from './store.js'
 import {T} from './texts.js'
 
@@ -57,9 +57,7 @@ export async function tune(when = 'now') {
   const now = await ready()
   if (!now) return null
   const refA = refOf(nodeA()), refB = state.heard ? refOf(state.heard) : null
-  for (const ref of [refA, refB]) {
-    if (ref && (await loadFacts(ref)).seconds > LONGEST_DECODED_S) throw new Error(T.tooLongToPlay)
-  }
+  for (const ref of [refA, refB]) if (ref) await loadFacts(ref)
   const [a, b] = await Promise.all([refA && loadBuffer(refA, now.context), refB && loadBuffer(refB, now.context)])
   if (a) now.setSide('A', a.buffer, {at: startOf(nodeA())})
   const match = a && b && a.loudness !== null && b.loudness !== null ? 10 ** ((a.loudness - b.loudness) / 20) : 1

@@ -1,10 +1,13 @@
 // Sounds by their reference (file:ID or job:ID/N): facts, peaks, analysis, and samples for playing.
 import {ApiError, ask, get} from './api.js'
 import {loudnessOf} from './loudness.js'
+import {LongSound} from './pieces.js'
 import {changed, state} from './store.js'
 
 /** Longest sound whose samples are held for playing, seconds. Longer ones are played in pieces. */
-export const LONGEST_DECODED_S = 660
+/** Parts of a whole sound's peaks. */
+export const BINS = 4000
+const LONGEST_DECODED_S = 420
 const MOST_SAMPLES = 120e6 // of all decoded sounds together, channels counted
 
 export function urlOf(ref) {
@@ -45,7 +48,7 @@ export function loadFacts(ref) {
       note(ref, {name: file.name, seconds: file.seconds, rate: file.sample_rate_hz, channels: file.channels,
         format: file.format})
     } else {
-      const peaks = await loadPeaks(ref, 2000)
+      const peaks = await loadPeaks(ref, BINS)
       if (!soundOf(ref).seconds) note(ref, {seconds: peaks.seconds})
     }
     return soundOf(ref)
@@ -56,6 +59,7 @@ export function loadPeaks(ref, bins) {
   return once(`peaks ${ref} ${bins}`, async () => {
     const peaks = await get(`${urlOf(ref)}/peaks?bins=${bins}`)
     const sound = soundOf(ref)
+    topOf(peaks)
     if (!sound.peaks || sound.peaks.low.length < peaks.low.length) note(ref, {peaks})
     if (!sound.seconds) note(ref, {seconds: peaks.seconds})
     return peaks
@@ -80,7 +84,7 @@ export function loadAnalysis(ref) {
           rate: analysis.sample_rate_hz, channels: analysis.channels})
         return analysis
       }
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      await new Promise((resolve) => setTimeout(resolve, Math.min(2000, 250 + 50 * tries)))
     }
     return null
   })
@@ -98,6 +102,8 @@ export async function loadBuffer(ref, context) {
     return known
   }
   return once(`buffer ${key}`, async () => {
+    const {seconds} = await loadFacts(ref)
+    if (seconds > LONGEST_DECODED_S) return {buffer: new LongSound(urlOf(ref), seconds, context), loudness: null}
     const bytes = await (await ask('GET', `${urlOf(ref)}/audio`)).arrayBuffer()
     const buffer = await context.decodeAudioData(bytes)
     const made = {buffer, loudness: loudnessOf(buffer)}
@@ -117,6 +123,19 @@ function forgetOld(newest) {
     decoded.delete(key)
     total -= size(one)
   }
+}
+
+/** Peaks of a stretch, sharper than those of the whole; null where the server gives the whole alone. */
+export async function loadStretch(ref, start, end, bins, signal) {
+  const path = `${urlOf(ref)}/peaks?bins=${bins}&start_s=${start.toFixed(4)}&end_s=${end.toFixed(4)}`
+  const peaks = await get(path, {signal})
+  return Math.abs(peaks.seconds - (end - start)) < 0.1 ? {...peaks, start, end, top: topOf(soundOf(ref).peaks)} : null
+}
+
+function topOf(peaks) {
+  if (!peaks) return 1
+  peaks.top ??= Math.max(...peaks.high.map(Math.abs), ...peaks.low.map(Math.abs))
+  return peaks.top
 }
 
 /** Bytes of the mel spectrogram of a stretch: {data, width, height, start, end}; null where the server has none. */

@@ -7,7 +7,7 @@ import {pointer} from './pointing.js'
 import {refOf, startOf} from './project.js'
 import {GridHandle, Regions} from './regions.js'
 import {extent, nodeA, place} from './sound.js'
-import {loadAnalysis, loadFacts, loadMel, loadPeaks, soundOf} from './sounds.js'
+import {loadAnalysis, loadFacts, loadMel, loadPeaks, loadStretch, BINS, soundOf} from './sounds.js'
 import {html, set, state, toast} from './store.js'
 import {T} from './texts.js'
 
@@ -15,6 +15,7 @@ import {T} from './texts.js'
 export const shownNode = () => (state.side === 'B' && state.heard ? state.heard : nodeA())
 
 const mels = new Map() // reference -> spectrogram of the stretch that was asked for last
+const sharp = new Map() // reference -> peaks of that stretch, where those of the whole are too coarse
 
 export function Stage() {
   const box = useRef(), ruler = useRef(), wave = useRef(), mel = useRef(), mask = useRef(), beats = useRef(), head = useRef(), brush = useRef()
@@ -22,7 +23,7 @@ export function Stage() {
 
   useEffect(() => {
     if (!ref) return
-    Promise.all([loadFacts(ref), loadPeaks(ref, 2000)]).then(fitOnce).catch((error) => toast(error.message, {kind: 'error'}))
+    Promise.all([loadFacts(ref), loadPeaks(ref, BINS)]).then(fitOnce).catch((error) => toast(error.message, {kind: 'error'}))
     loadAnalysis(refOf(state.base) ?? ref).catch((error) => toast(error.message, {kind: 'error'}))
   }, [ref, state.base])
 
@@ -36,8 +37,12 @@ export function Stage() {
     const calling = new AbortController()
     const timer = setTimeout(async () => {
       try {
-        const made = await loadMel(ref, start, end, Math.min(1600, Math.max(200, Math.round(box.current.clientWidth))), calling.signal)
+        const width = Math.min(1600, Math.max(200, Math.round(box.current.clientWidth)))
+        const coarse = (BINS / seconds) * (end - start) < width * 0.9
+        const [made, peaks] = await Promise.all([loadMel(ref, start, end, width, calling.signal),
+          coarse ? loadStretch(ref, start, end, 2 * width, calling.signal) : null])
         if (made) mels.set(ref, made)
+        if (peaks) sharp.set(ref, peaks)
         paint()
       } catch (error) {
         if (error.name !== 'AbortError') toast(error.message, {kind: 'error'})
@@ -53,7 +58,9 @@ export function Stage() {
     if (!box.current) return
     const palette = colours(box.current), sound = ref ? soundOf(ref) : null, at = ref ? startOf(node) : 0
     drawRuler(ruler.current, view, state.unit, beatsNow(), palette)
-    drawWave(wave.current, view, sound?.peaks, at, palette, state.side)
+    const near = ref && sharp.get(ref)
+    const fits = near && near.start <= Math.max(0, view.start - at) + 1e-3 && near.end >= Math.min(view.end - at, sound.seconds) - 1e-3 && near.end - near.start < 3 * (view.end - view.start)
+    drawWave(wave.current, view, fits ? near : sound?.peaks, at, palette, state.side)
     drawMel(mel.current, view, ref ? mels.get(ref) : null, at, palette)
     drawMask(mask.current, view, state.side === 'A' ? state.mask : null, 0, palette)
     drawBeats(beats.current, view, beatsNow(), palette)

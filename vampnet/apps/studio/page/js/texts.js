@@ -56,7 +56,7 @@ export const T = {
   noTakeYet: 'There is no take to compare yet; make one first.', compareWith: 'What A is', compareBase: (name) => `A is the starting point: ${name}`,
   dry: 'Dry', wet: 'Wet', wetLabel: 'Share of the take in what B plays', percent: (share) => `${Math.round(share * 100)} percent`,
   playSettings: 'Settings of playing', swapNow: 'Another take comes in at once', swapEnd: 'Another take comes in at the loop’s end', followOn: 'Swap in new takes as they come', followOff: 'Leave new takes aside',
-  volume: (v) => `Volume ${Math.round(v * 100)} %`, tooLongToPlay: 'This sound is too long for the browser to hold; mark a shorter passage or cut it.',
+  volume: (v) => `Volume ${Math.round(v * 100)} %`,
   cannotDecode: (name) => `The browser cannot play ${name}; takes of it can still be made.`,
 
   tasksLabel: 'What to do',
