@@ -36,13 +36,15 @@ def fake_command(step_s: float = 0.01) -> Callable[[WorkerConfig], Sequence[str]
 
 
 @contextlib.contextmanager
-def running_server(config: ServerConfig, *, step_s: float = 0.01, port: int = 0) -> Iterator[tuple[str, Service]]:
+def running_server(
+    config: ServerConfig, *, step_s: float = 0.01, port: int = 0, with_model: bool = False
+) -> Iterator[tuple[str, Service]]:
     """Address and service of a server that lives while the block runs; port 0 takes a free one."""
     path = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), path])
     try:
         listener = _listen("127.0.0.1", port)
-        service = Service(config, worker=fake_command(step_s))
+        service = Service(config) if with_model else Service(config, worker=fake_command(step_s))
         settings = uvicorn.Config(make_app(service), http=_Protocol, ws="none", log_config=None, access_log=False,
                                   server_header=False)  # fmt: skip
         server = uvicorn.Server(settings)

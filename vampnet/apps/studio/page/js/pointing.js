@@ -1,5 +1,5 @@
 // What the pointer does on the stage: drag a region, paint tokens, move the grid; wheel and two fingers zoom.
-import {regionsOf, withStroke} from './request.js'
+import {withStroke} from './request.js'
 import {addRegion} from './regions.js'
 import {seek} from './sound.js'
 import {show, zoom} from './stage.js'
@@ -10,6 +10,8 @@ let down = null // the drag that goes on
 const fingers = new Map()
 let pinch = null
 
+export const isPinching = () => pinch !== null
+
 export const timeAt = (box, x) => {
   const {left, width} = box.getBoundingClientRect()
   return state.view.start + ((x - left) / width) * (state.view.end - state.view.start)
@@ -19,9 +21,10 @@ export const timeAt = (box, x) => {
 export function pointer(box) {
   return {
     onPointerDown(event) {
-      if (event.button || event.target.closest('[role=slider],button')) return
+      if (event.button) return
       fingers.set(event.pointerId, event.clientX)
       if (fingers.size === 2) return beginPinch(box.current)
+      if (event.target.closest('[role=slider],button')) return
       if (event.pointerType !== 'mouse' && !onGround(event, box.current)) return
       event.preventDefault()
       box.current.setPointerCapture(event.pointerId)
@@ -116,5 +119,3 @@ function movePinch(box) {
   const {left, width} = box.getBoundingClientRect()
   show(pinch.centre - (((a + b) / 2 - left) / width) * length, length)
 }
-
-export const hasNewRegion = () => regionsOf(state.edit, 'new').length > 0

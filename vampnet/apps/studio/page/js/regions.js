@@ -1,6 +1,7 @@
 // Regions: stretches that are made anew or kept. Each has two handles that are sliders, for mouse, touch and keys.
 import {setGrid} from './beats.js'
 import {clock} from './draw.js'
+import {isPinching} from './pointing.js'
 import {refOf} from './project.js'
 import {applyRange, place, play, seek, stop} from './sound.js'
 import {soundOf} from './sounds.js'
@@ -116,14 +117,13 @@ function Handle({region, edge, name}) {
   }
   const onPointerDown = (event) => {
     event.preventDefault()
-    event.stopPropagation()
     const handle = event.currentTarget, box = handle.closest('.axis').getBoundingClientRect(), {view} = state
     handle.focus()
     handle.setPointerCapture(event.pointerId)
     set({selected: region.id})
     handle.onpointermove = (move) => {
       const now = state.edit.regions.find((one) => one.id === region.id)
-      if (now) moveEdge(now, edge, view.start + ((move.clientX - box.left) / box.width) * (view.end - view.start))
+      if (now && !isPinching()) moveEdge(now, edge, view.start + ((move.clientX - box.left) / box.width) * (view.end - view.start))
     }
     handle.onpointerup = handle.onpointercancel = () => (handle.onpointermove = null)
   }
