@@ -18,7 +18,7 @@ SOURCES = sorted([*(ROOT / "vampnet").rglob("*.py"), *(ROOT / "synthcorpus").rgl
 GROUND = {"__init__", "__main__", "config", "device", "errors", "seeds", "storage", "torch_files", "version"}
 ROOMS = {
     *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
-    *("models", "prompts", "tasks", "training"),
+    *("making", "models", "prompts", "tasks", "training"),
 }
 
 

@@ -30,10 +30,9 @@ from vampnet.storage import make_folder, read_json, sha256_of_file, write_whole
 from vampnet.training.data.token_dataset import TokenSet, join, open_tokens
 from vampnet.training.data.token_shards import tokenize_folder
 from vampnet.training.finetune_config import FinetuneConfig
-from vampnet.training.masked_objective import MaskedObjective
 from vampnet.training.recipe import MaskedRecipe, TrainerConfig, recipe_to_dict
 from vampnet.training.trainer import Trainer
-from vampnet.training.validation import Change, file_nats, split, subset, without_short
+from vampnet.training.validation import MONITOR, Change, HeldOutObjective, file_nats, split, subset, without_short
 
 CROP_S = {"coarse": 5.0, "c2f": 3.0}
 """Length of a training crop of each model, seconds."""
@@ -41,9 +40,6 @@ MIN_FILE_S = 1.0
 """Shorter files are left out: a crop would be many repeats of them."""
 SAMPLE_S = 10.0
 """Length of the excerpt that is vamped without and with the adapters, seconds."""
-MONITOR = "nats"
-"""The held-out figure that has to fall: cross-entropy over all mask rates and predicted codebooks."""
-
 Vamp = Callable[[Bundle, Audio], Audio]
 """Vamps an excerpt with the models of a bundle, at the defaults."""
 Say = Callable[[str], None]
@@ -167,7 +163,7 @@ def _train(
     adapt(model, settings)
     patience = settings.patience if data.held_out else 0
     run = Trainer(
-        _AdapterTask(model, recipe, data.train, judged),
+        HeldOutObjective(model, recipe, data.train, judged),
         recipe.loop,
         folder,
         recipe_to_dict(recipe),
@@ -189,18 +185,6 @@ def _progress(line: dict[str, float], steps: int) -> str:
     if f"validation/{MONITOR}" in line:
         return f"{where}, held-out cross-entropy {line[f'validation/{MONITOR}']:.3f} nats"
     return f"{where}, training loss {line['loss']:.3f}, {line['steps_per_s']:.2f} steps per second"
-
-
-class _AdapterTask(MaskedObjective):
-    """The masked objective for a model that exists, judged on whole held-out files."""
-
-    def __init__(self, model: MaskedTransformer, recipe: MaskedRecipe, train: TokenSet, held_out: TokenSet) -> None:
-        self.module, self.recipe, self.train, self.validation = model, recipe, train, held_out
-
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        assert isinstance(module, MaskedTransformer)
-        nats = file_nats(module, self.validation, self.recipe.crop_frames)
-        return {MONITOR: sum(nats) / len(nats)}
 
 
 def _about(loaded: Bundle, settings: FinetuneConfig, report: FinetuneReport) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -226,15 +228,25 @@ def find_recipe(name: str | Path) -> Path:
     return shipped
 
 
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a YAML recipe. Raises SettingsError naming the file for anything wrong with it."""
+def read_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a YAML recipe, with single settings changed ("loop.steps" -> 2000).
+
+    Raises SettingsError naming the file for anything wrong with it.
+    """
+    data = load_yaml(path)
+    for name, value in (changes or {}).items():
+        data = merge_settings(data, nest_setting(name, value)) if isinstance(data, dict) else data
+    return parse_recipe(data, str(path))
+
+
+def load_yaml(path: str | Path) -> Any:
+    """Plain data of a YAML file without repeated keys and aliases. Raises SettingsError naming the file."""
     try:
-        data = yaml.load(read_bytes(path, SettingsError, MAX_RECIPE_BYTES).decode("utf-8"), Loader=_StrictLoader)
+        return yaml.load(read_bytes(path, SettingsError, MAX_RECIPE_BYTES).decode("utf-8"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not valid YAML (not UTF-8: {error.reason} at byte {error.start})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not valid YAML ({cause(error)})") from None
-    return parse_recipe(data, str(path))
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -256,3 +268,33 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """Plain data that `parse_recipe` reads back."""
     task = next(name for name, kind in RECIPES.items() if isinstance(recipe, kind))
     return {"task": task, **dataclasses.asdict(recipe)}
+
+
+def nest_setting(name: str, value: Any) -> dict[str, Any]:
+    """A dotted name and its value as nested data: loop.steps, 5 -> {loop: {steps: 5}}."""
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    return value
+
+
+def merge_settings(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Nested data with other data laid over it, section by section."""
+    merged = dict(base)
+    for name, value in over.items():
+        old = merged.get(name)
+        merged[name] = merge_settings(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def parse_changes(words: Mapping[str, str]) -> dict[str, Any]:
+    """Values of flags such as --loop.steps 2000 as YAML would read them. Raises SettingsError."""
+    changes = {}
+    for name, text in words.items():
+        try:
+            changes[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SettingsError(f"--{name} is {text!r}, which is no number or word") from None
+        if isinstance(changes[name], str):  # YAML takes 2e-4 for a text
+            with contextlib.suppress(ValueError):
+                changes[name] = float(changes[name])
+    return changes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,13 +33,15 @@ def train(
     stop_after_s: float = float("inf"),
     resume: bool = True,
     start_from: str | Path | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Train what a recipe says in `folder` (resuming what is there). Returns the last validation's figures.
 
     `steps` replaces the recipe's number of steps: with the "stable-decay" schedule the final fall of the learning
-    rate moves with it, so a run can be lengthened or ended early.
+    rate moves with it, so a run can be lengthened or ended early. `changes`: single settings of the recipe, such as
+    "loop.batch_size" -> 4 or "train_tokens" -> a folder.
     """
-    recipe = read_recipe(recipe_path)
+    recipe = read_recipe(recipe_path, changes)
     if steps is not None:
         recipe = dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, steps=steps))
     task = make_objective(recipe)

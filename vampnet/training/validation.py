@@ -13,16 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vampnet.errors import CorpusError
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.training.data.token_dataset import TokenSet
-from vampnet.training.masked_objective import VALIDATION_RATES, draw_fixed_rate_keep, masked_loss
+from vampnet.training.masked_objective import VALIDATION_RATES, MaskedObjective, draw_fixed_rate_keep, masked_loss
+from vampnet.training.recipe import MaskedRecipe
 
 MAX_CROPS = 48
 """Crops that are looked at, all files together, spread over each file; every file has at least one."""
 BATCH_SIZE = 8
+MONITOR = "nats"
+"""The held-out figure that has to fall: cross-entropy over all mask rates and predicted codebooks."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,24 @@ def _nats(model: MaskedTransformer, codes_BCT: Tensor, seed: int) -> float:
             count_P += torch.bincount(codebook_N, minlength=n_predicted)
         means.append((sum_P / count_P)[count_P > 0].mean())
     return float(torch.stack(means).mean())
+
+
+class HeldOutObjective(MaskedObjective):
+    """The masked objective for a model that exists, judged on whole held-out files."""
+
+    def __init__(
+        self,
+        model: MaskedTransformer,
+        recipe: MaskedRecipe,
+        train: TokenSet,
+        held_out: TokenSet,
+        max_crops: int = MAX_CROPS,
+    ) -> None:
+        self.module, self.recipe, self.train, self.validation = model, recipe, train, held_out
+        self._max_crops = max_crops
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Mean cross-entropy of the held-out files, nats."""
+        assert isinstance(module, MaskedTransformer)
+        nats = file_nats(module, self.validation, self.recipe.crop_frames, self._max_crops)
+        return {MONITOR: sum(nats) / len(nats)}

@@ -2,9 +2,50 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import math
+from typing import Any
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
+
+_PATHS = {
+    "train_tokens": "folder of token shards to train a masked model on",
+    "validation_tokens": "folder of token shards to validate it on",
+    "bundle": "bundle or codec whose tokens those are",
+    "train_audio": "folder of audio to train a codec on",
+    "validation_audio": "folder of audio to validate it on",
+}
+
+
+def add_changes(parser: CommandParser, *prefixes: str) -> None:
+    """Flags of single settings of a recipe, such as --loop.steps; with prefixes also those of its sections."""
+    said = ", ".join(f"--{prefix}loop.steps N" for prefix in ("", *prefixes))
+    group = parser.add_argument_group(
+        "Recipe", f"--loop.NAME, --model.NAME and --NAME change one setting of the recipe ({said}, ...)"
+    )
+    names = [f"loop.{name}" for name in _fields("TrainerConfig")] + [f"model.{name}" for name in _fields("ModelConfig")]
+    names += [name for name in _fields("MaskedRecipe") if name not in ("loop", "model", *_PATHS)]
+    if prefixes:
+        names.append("crop_s")
+    for name in (f"{prefix}{name}" for prefix in ("", *prefixes) for name in names):
+        group.add_argument(f"--{name}", dest=f"change {name}", type=str, default=None, help=argparse.SUPPRESS)
+
+
+def _fields(kind: str) -> list[str]:
+    from vampnet.models.config import ModelConfig
+    from vampnet.training.recipe import MaskedRecipe, TrainerConfig
+
+    kinds: dict[str, Any] = {"TrainerConfig": TrainerConfig, "ModelConfig": ModelConfig, "MaskedRecipe": MaskedRecipe}
+    return [field.name for field in dataclasses.fields(kinds[kind])]
+
+
+def changes_from(options: CommandOptions) -> dict[str, Any]:
+    """The settings of a recipe that flags change: "loop.steps" -> 2000. Raises SettingsError."""
+    from vampnet.training.recipe import parse_changes
+
+    words = {key[len("change ") :]: value for key, value in vars(options).items() if key.startswith("change ")}
+    return parse_changes({name: value for name, value in words.items() if value is not None})
 
 
 def train_options(parser: CommandParser) -> None:
@@ -18,6 +59,10 @@ def train_options(parser: CommandParser) -> None:
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     parser.add_argument("--start-from", type=str, default=None, help="finished run whose weights a new run begins with")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
+    for name, what in _PATHS.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=str, default=None, help=f"{what}, instead of the recipe's")
+    add_changes(parser)
 
 
 def run_train(options: CommandOptions) -> None:
@@ -38,6 +83,7 @@ def run_train(options: CommandOptions) -> None:
         stop_after_s=60 * options.minutes,
         resume=not options.fresh,
         start_from=options.start_from,
+        changes={**changes_from(options), **{name: options[name] for name in _PATHS if options[name] is not None}},
     )
     for name, value in figures.items():
         print(f"{name}: {value:.4f}")

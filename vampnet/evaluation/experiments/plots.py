@@ -156,3 +156,19 @@ def _sampler(figure: Any, experiment: dict[str, Any], names: list[str]) -> None:
 def _row_of(figure: Any, n: int) -> list[Any]:
     found = figure.subplots(1, n)
     return list(found) if n > 1 else [found]
+
+
+def curves_of(curves: dict[str, list[list[float]]], title: str, x_label: str, y_label: str) -> str:
+    """SVG of several curves, one panel each: name -> points (x, y)."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(9.2, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axes, (name, points), colour in zip(panels, curves.items(), COLOURS, strict=False):
+            axes.plot([x for x, _ in points], [y for _, y in points], marker="o", color=colour)
+            axes.set_title(name)
+            axes.set_xlabel(x_label)
+            axes.set_ylabel(y_label)
+        return _svg(figure, title)

@@ -1,0 +1,1 @@
+"""A model of one's own from a folder of audio: scan, tokens, training, bundle, report."""
