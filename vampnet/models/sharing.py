@@ -25,7 +25,7 @@ def push_bundle(
 ) -> str:
     """Upload a bundle to the hub and return its address.
 
-    repository: OWNER/NAME; made if it is not there. token: of the hub; None takes that of `hf auth login` or HF_TOKEN.
+    repository: OWNER/NAME; made if it is not there. The token is that of `hf auth login` or HF_TOKEN.
 
     Raises BundleError for a damaged bundle, one whose card is empty or states no licence, a name that is none, and what
     the hub refuses.
@@ -38,7 +38,7 @@ def push_bundle(
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    api = HfApi(token=token, library_name="vampnet")
+    api = HfApi(library_name="vampnet")
     try:
         made = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(
