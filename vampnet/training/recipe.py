@@ -223,6 +223,7 @@ def find_recipe(name: str | Path) -> Path:
     if path.exists() or not shipped.is_file():
         if not path.exists() and not path.suffix:
             known = sorted(str(p.relative_to(SHIPPED).with_suffix("")) for p in SHIPPED.rglob("*.yaml"))
+            known = [one for one in known if not one.startswith("making")]  # those are of make-model
             raise SettingsError(f"recipe {str(name)!r} is neither a file nor one of {', '.join(known)}")
         return path
     return shipped
