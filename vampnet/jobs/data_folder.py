@@ -81,6 +81,13 @@ class DataFolder:
         if _ID.fullmatch(job_id):
             shutil.rmtree(self.jobs / job_id, ignore_errors=True)
 
+    @property
+    def loras(self) -> Path:
+        """Folder of the adapters that requests may name, made where it is missing."""
+        folder = self.path / "loras"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
     def delete_file(self, file_id: str) -> None:
         """Delete an uploaded file."""
         if _ID.fullmatch(file_id):
@@ -94,11 +101,13 @@ class DataFolder:
 def expire(folder: DataFolder, table: JobTable, config: ExpiryConfig, *, now: float | None = None) -> list[str]:
     """Delete finished jobs that are too old or take too much room, then files that no job needs; returns the jobs' ids.
 
-    A file is kept as long as a job names it, and for as long as a job is kept after it came.
+    A file is kept as long as a job or a project names it, and for as long as a job is kept after it came. Takes of
+    projects do not expire, and do not count.
     """
     now = time.time() if now is None else now
     oldest, gone = now - 3600 * config.keep_hours, list[str]()
     size, most = folder.size_bytes(), config.keep_gb * 1e9
+    size -= sum(_folder_bytes(folder.job_folder(job_id)) for job_id in table.kept_ids())
     for job_id, ended in table.ends():
         if size <= most and ended >= oldest:
             break

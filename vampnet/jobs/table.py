@@ -141,7 +141,7 @@ class JobTable:
     def _migrate(self) -> None:
         if self._version() == len(MIGRATIONS):
             return
-        with self._transaction():
+        with self.transaction():
             version = self._version()
             if version > len(MIGRATIONS):
                 raise JobError(
@@ -157,7 +157,8 @@ class JobTable:
         return self._db.execute("PRAGMA user_version").fetchone()[0]
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Make the changes within a `with` block together, or none of them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -166,6 +167,10 @@ class JobTable:
             raise
         self._db.execute("COMMIT")
 
+    def execute(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Rows of a query, for the tables that stand beside the jobs."""
+        return self._db.execute(query, tuple(values)).fetchall()
+
     # Submitting and looking
 
     def submit(self, job: NewJob, *, max_queued: int | None = None) -> tuple[JobRow, bool]:
@@ -173,7 +178,7 @@ class JobTable:
 
         Raises QueueFull when `max_queued` jobs wait already.
         """
-        with self._transaction():
+        with self.transaction():
             if job.idempotency is not None:
                 earlier = self._select("owner = ? AND idempotency = ?", (job.owner, job.idempotency))
                 if earlier:
@@ -187,6 +192,17 @@ class JobTable:
                  json.dumps(list(job.outputs)), job.owner, job.client, job.model, job.idempotency),
             )  # fmt: skip
         return self.get(job.id), True
+
+    def add_finished(
+        self, job_id: str, request: dict[str, Any], outputs: Sequence[str], result: dict[str, Any] | None, owner: str
+    ) -> None:
+        """Put in a job that was done elsewhere, with the outputs that it made."""
+        now, data = time.time(), json.dumps(request)
+        self._db.execute(
+            "INSERT INTO jobs (id, created, state, request, work, outputs, owner, client, model, share, result,"
+            " started, finished) VALUES (?, ?, ?, ?, ?, ?, ?, 'import', '', 1, ?, ?, ?)",
+            (job_id, now, DONE, data, data, json.dumps(list(outputs)), owner, json.dumps(result), now, now),
+        )
 
     def get(self, job_id: str) -> JobRow:
         """Raises UnknownJob."""
@@ -232,7 +248,7 @@ class JobTable:
 
     def cancel(self, job_id: str) -> JobRow:
         """Ask a job to stop: a queued one is cancelled at once, a running one within a step. Raises UnknownJob."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute(
                 "UPDATE jobs SET cancel = 1, finished = CASE state WHEN ? THEN ? ELSE finished END,"
                 " state = CASE state WHEN ? THEN ? ELSE state END WHERE id = ? AND state IN (?, ?)",
@@ -241,9 +257,10 @@ class JobTable:
         return self.get(job_id)
 
     def ends(self) -> list[tuple[str, float]]:
-        """Ids of all finished jobs and when they ended (Unix seconds), the earliest first."""
+        """Ids of finished jobs that no project keeps, and when they ended (Unix seconds), the earliest first."""
         query = (
-            f"SELECT id, COALESCE(finished, created) AS ended FROM jobs WHERE state IN {FINISHED} ORDER BY ended, id"
+            f"SELECT id, COALESCE(finished, created) AS ended FROM jobs WHERE state IN {FINISHED}"
+            " AND id NOT IN (SELECT job FROM takes) ORDER BY ended, id"
         )
         return [(row["id"], row["ended"]) for row in self._db.execute(query)]
 
@@ -252,9 +269,13 @@ class JobTable:
         return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
 
     def is_named(self, file_id: str) -> bool:
-        """Whether a job's work names a file."""
-        query = "SELECT 1 FROM jobs WHERE instr(work, ?) LIMIT 1"
-        return self._db.execute(query, (file_id,)).fetchone() is not None
+        """Whether a job's work or a project names a file."""
+        query = "SELECT 1 FROM jobs WHERE instr(work, ?) UNION ALL SELECT 1 FROM projects WHERE input = ? LIMIT 1"
+        return self._db.execute(query, (file_id, f"file:{file_id}")).fetchone() is not None
+
+    def kept_ids(self) -> set[str]:
+        """Ids of jobs whose outputs are takes of a project, which do not expire."""
+        return {row["job"] for row in self._db.execute("SELECT DISTINCT job FROM takes")}
 
     def delete(self, job_id: str) -> None:
         """Forget a job. A worker that runs it stops within a step."""
@@ -267,7 +288,7 @@ class JobTable:
         if not self._db.execute(f"SELECT 1 FROM jobs WHERE {_CLAIMABLE} LIMIT 1", (time.time(),)).fetchone():
             return []
         taken: list[str] = []
-        with self._transaction():
+        with self.transaction():
             self._give_up()
             model: str | None = None
             for row in self._select(_CLAIMABLE, (time.time(),), "ORDER BY created, id LIMIT 1000"):

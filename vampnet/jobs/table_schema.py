@@ -31,6 +31,27 @@ MIGRATIONS = (
     CREATE TABLE workers (id TEXT PRIMARY KEY, pid INTEGER NOT NULL, state TEXT NOT NULL, model TEXT NOT NULL,
         error TEXT NOT NULL, seen REAL NOT NULL);
     """,
+    """
+    CREATE TABLE projects (id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL,
+        input TEXT, state TEXT NOT NULL);
+    CREATE INDEX projects_owner ON projects (owner, created);
+    CREATE TABLE takes (id TEXT PRIMARY KEY, project TEXT NOT NULL, parent TEXT, job TEXT NOT NULL,
+        number INTEGER NOT NULL, name TEXT NOT NULL DEFAULT '', pinned INTEGER NOT NULL DEFAULT 0,
+        created REAL NOT NULL, UNIQUE (project, job, number));
+    CREATE INDEX takes_job ON takes (job);
+    CREATE TABLE submissions (job TEXT PRIMARY KEY, project TEXT NOT NULL, parent TEXT);
+    CREATE TRIGGER jobs_done AFTER UPDATE OF state ON jobs WHEN NEW.state = 'done' BEGIN
+        INSERT OR IGNORE INTO takes (id, project, parent, job, number, created)
+            SELECT lower(hex(randomblob(8))), submissions.project, submissions.parent, NEW.id, outputs.key + 1,
+                COALESCE(NEW.finished, NEW.created)
+            FROM submissions JOIN projects ON projects.id = submissions.project, json_each(NEW.outputs) AS outputs
+            WHERE submissions.job = NEW.id;
+    END;
+    CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs BEGIN
+        DELETE FROM takes WHERE job = OLD.id;
+        DELETE FROM submissions WHERE job = OLD.id;
+    END;
+    """,
 )
 """One script per version of the schema, each bringing the version before it up to its own."""
 

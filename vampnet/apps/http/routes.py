@@ -19,6 +19,7 @@ from vampnet.apps.http.service import Service
 from vampnet.apps.http.submission import make_job, output_path, own_job, submit
 from vampnet.apps.http.uploads import file_facts, own_file, store_upload
 from vampnet.apps.http.views import FileView, HealthView, JobsView, JobView, PeaksView, job_view
+from vampnet.errors import SettingsError
 from vampnet.jobs.request import request_schema
 from vampnet.jobs.result import result_schema
 from vampnet.jobs.table import FINISHED, JobRow, UnknownJob
@@ -77,9 +78,14 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
         request: Request,
         response: Response,
         idempotency_key: Annotated[str | None, Header(pattern="^[!-~]{1,200}$")] = None,
+        project: Annotated[str | None, Query(pattern="^[0-9a-f]{24}$")] = None,
+        parent: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$")] = None,
     ) -> JobView:
-        """Submit a job: a request as JSON, or as a form with the fields `request` (JSON) and `audio` (a file)."""
-        view = await _submit(service, request, idempotency_key)
+        """Submit a job: a request as JSON, or as a form with the fields `request` (JSON) and `audio` (a file).
+
+        With `project`, its outputs become takes of that project when it is done, made from the take `parent`.
+        """
+        view = await _submit(service, request, idempotency_key, project, parent)
         response.headers["Location"] = f"/api/v1/jobs/{view.id}"
         return view
 
@@ -211,19 +217,28 @@ def _add_service(router: APIRouter, service: Service) -> None:
         return {"request": request_schema(), "result": result_schema()}
 
 
-async def _submit(service: Service, request: Request, key: str | None) -> JobView:
+async def _submit(
+    service: Service, request: Request, key: str | None, project: str | None, parent: str | None
+) -> JobView:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     owner = owner_of(request)
 
     def job_of(data: Any, audio: FormFile | None) -> JobView:
         upload = None if audio is None else store_upload(service, audio.filename or "", audio.file, owner)
-        kept = False
+        kept, job = False, None
         try:
+            into = None if project is None else service.projects.get(project, owner)
+            if into is None and parent is not None:
+                raise SettingsError("parent is a take of a project; name the project too")
             job = make_job(service, data, owner=owner, upload=upload, idempotency=key)
+            if into is not None:
+                service.projects.expect(job.id, into, parent)
             row, kept = submit(service, job)
         finally:
             if not kept and upload is not None:
                 service.folder.delete_file(upload.parent.name)
+            if not kept and job is not None:
+                service.projects.withdraw(job.id)
         return job_view(row, service.table)
 
     if kind == "application/json":

@@ -25,6 +25,7 @@ from vampnet.apps.studio.ear import warm_listener, warm_masks
 from vampnet.errors import VampnetError
 from vampnet.jobs.crew import Crew
 from vampnet.jobs.data_folder import DataFolder, expire
+from vampnet.jobs.projects import ProjectStore
 from vampnet.jobs.table import JobTable
 from vampnet.jobs.worker import WorkerConfig
 
@@ -66,6 +67,11 @@ class Service:
             self._tables.table = self.folder.table()
             self._opened.add(self._tables.table)
         return self._tables.table
+
+    @property
+    def projects(self) -> ProjectStore:
+        """Projects and takes, on this thread's connection."""
+        return ProjectStore(self.table)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

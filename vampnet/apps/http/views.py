@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from vampnet.jobs.projects import ProjectStore
 from vampnet.jobs.table import QUEUED, JobRow, JobTable
 
+_LEAST_SHARE = 0.02
+"""Share of a job from which on the time left can be told."""
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -64,6 +68,12 @@ class JobView(BaseModel):
     """JobResult, once the job is done."""
     error: str | None
     """Why it failed, in a sentence."""
+    project: str | None = None
+    """Project that its outputs become takes of."""
+    parent: str | None = None
+    """Take that it was submitted from."""
+    seconds_left: float | None = None
+    """Estimate of what is left of a running job; null while nothing is known."""
 
 
 class JobsView(BaseModel):
@@ -110,6 +120,7 @@ def job_view(job: JobRow, table: JobTable) -> JobView:
     """A job as its owner sees it."""
     base = f"/api/v1/jobs/{job.id}/outputs"
     done = job.state == "done"
+    project, parent = ProjectStore(table).place_of(job.id)
     return JobView(
         id=job.id,
         state=job.state,  # type: ignore[arg-type]
@@ -129,4 +140,14 @@ def job_view(job: JobRow, table: JobTable) -> JobView:
         ],
         result=job.result,
         error=job.error,
+        project=project,
+        parent=parent,
+        seconds_left=_seconds_left(job),
     )
+
+
+def _seconds_left(job: JobRow) -> float | None:
+    """Seconds left of a running job, by the share that is done and the time it took."""
+    if job.state != "running" or job.started is None or job.share < _LEAST_SHARE:
+        return None
+    return round((time.time() - job.started) * (1 - job.share) / job.share, 1)
