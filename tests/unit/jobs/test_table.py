@@ -22,6 +22,7 @@ from vampnet.jobs.table import (
     WorkerRow,
     new_id,
 )
+from vampnet.jobs.table_schema import MIGRATIONS
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_table_of_a_newer_version_is_refused_and_an_empty_file_migrated(tmp_path
     sqlite3.connect(path).close()
     JobTable(path).close()
     with sqlite3.connect(path) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         database.execute("PRAGMA user_version=99")
     with pytest.raises(JobError, match="newer vampnet"):
         JobTable(path)
@@ -186,3 +187,19 @@ def test_file_that_is_no_table_is_refused_in_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "jobs.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(JobError, match="cannot be used as a job table"):
         JobTable(tmp_path / "jobs.db")
+
+
+def test_a_table_of_the_first_version_is_migrated_with_its_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    with sqlite3.connect(path) as database:
+        database.executescript(MIGRATIONS[0] + "PRAGMA user_version=1;")
+        database.execute(
+            "INSERT INTO jobs (id, created, state, request, work, outputs, owner, client, model)"
+            " VALUES ('a', 1, 'done', '{}', '{}', '[\"x.wav\"]', '', 'api', '')"
+        )
+    table = JobTable(path)
+    assert table.get("a").outputs == ("x.wav",) and table.ends() == [("a", 1.0)]
+    table.execute("INSERT INTO takes (id, project, job, number, created) VALUES ('t', 'p', 'a', 1, 1)")
+    assert table.ends() == [] and table.kept_ids() == {"a"}
+    table.delete("a")
+    assert table.kept_ids() == set()
