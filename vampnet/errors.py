@@ -80,6 +80,10 @@ EXTRAS = {
     "openvino": "openvino",
     "peft": "train",
     "pythonosc": "live",
+    "rich": "live",
+    "rtmidi": "live",
+    "rtmixer": "live",
+    "sounddevice": "live",
     "tensorboard": "train",
     "transformers": "eval",
 }

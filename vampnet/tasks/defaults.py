@@ -20,3 +20,5 @@ ROUNDS, MAX_ROUNDS = 8, 1000
 """Rounds of telephone where nothing is given, and at most."""
 MAX_BARS = 1000
 """Most bars of a loop."""
+MIN_LOOP_S, MAX_LOOP_S = 0.25, 120.0
+"""Shortest and longest loop, seconds."""

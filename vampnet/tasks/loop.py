@@ -24,18 +24,17 @@ from vampnet.audio.units import resampled_length, seconds_to_frames, seconds_to_
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig, steady_gap
 from vampnet.config import check
-from vampnet.errors import AudioError
+from vampnet.errors import AudioError, SettingsError
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.run import Run
 from vampnet.prompts.context import TokenGrid
 from vampnet.prompts.parts import Prompt
 from vampnet.seeds import stream_seed
-from vampnet.tasks.defaults import MAX_BARS
+from vampnet.tasks.defaults import MAX_BARS, MAX_LOOP_S, MIN_LOOP_S
 from vampnet.tasks.task import Session, Variation, Workspace
 
 SEAM_S = 0.3
 """How far from the seam, either way, tokens are shared by all variations of a loop, seconds."""
-MIN_LOOP_S, MAX_LOOP_S = 0.25, 120.0
 SLACK_S = 0.03
 """Bars may reach this far beyond the end of the audio: a beat is heard no more exactly."""
 AROUND_FRAMES = 64
@@ -50,12 +49,16 @@ def loop(
     beats: Events | TrackerConfig | None = None,
     *,
     first: int = 1,
+    codes_NCT: Tensor | None = None,
+    seam_NCT: Tensor | None = None,
 ) -> Run[list[Variation]]:
     """Variations of a loop (its samples from the first to the last are one turn of it), by their numbers from 1.
 
     Each has the loop's rate, channels, number of samples and loudness. The end of any leads into any start,
     since all share the seam of variation `first`, which is always made.
-    Raises SettingsError for audio of other lengths.
+    `codes_NCT` are the audio's tokens where they are known, as an earlier variation's `codes`; it is not encoded again.
+    `seam_NCT` are tokens of an earlier variation of this loop: all share its seam, so that they join that one too.
+    Raises SettingsError for audio of other lengths, and for tokens that are not of this audio.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
     prompt.check_fits(audio.duration_s)
@@ -64,22 +67,30 @@ def loop(
     lufs = measure(audio.samples, audio.sample_rate_hz)
     peak = float(np.abs(audio.samples).max())
     gain = min(gain_to(lufs), 1 / peak) if peak > 0 else 1.0
-    with workspace.clock.stage("encode"):
-        turn = _resample_turn(audio.samples, n_frames * model.codec.hop) * np.float32(gain)
-        codes_NCT = _encode_turn(model, turn, n_frames)
+    shape = (audio.channels, model.codec.n_codebooks, n_frames)
+    for name, given in (("codes_NCT", codes_NCT), ("seam_NCT", seam_NCT)):
+        if given is not None and tuple(given.shape) != shape:
+            raise SettingsError(f"{name} has shape {tuple(given.shape)}, but the loop has tokens of shape {shape}")
+    if codes_NCT is None:
+        with workspace.clock.stage("encode"):
+            turn = _resample_turn(audio.samples, n_frames * model.codec.hop) * np.float32(gain)
+            codes_NCT = _encode_turn(model, turn, n_frames)
     events = EventFinder(MemorySource(audio), beats)
-    opener = workspace.session(first)
-    others = [workspace.session(number) for number in numbers if number != first]
-    n_parts = 2 + len(others)
-    for session in (opener, *others):
+    openers = [workspace.session(first)] if seam_NCT is None else []
+    others = [workspace.session(number) for number in numbers if number != first or seam_NCT is not None]
+    n_parts = 2 * len(openers) + len(others)
+    for session in (*openers, *others):
         session.counts_as = 0 if others else first  # all of it is one piece of work
-    first_keep_CT = opener.keep(prompt, n_frames, events)
-    first_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts)
-    made = {first: (opener, first_keep_CT, first_NCT)}
+    made = {}
+    for opener in openers:
+        first_keep_CT = opener.keep(prompt, n_frames, events)
+        seam_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts)
+        made[first] = (opener, first_keep_CT, seam_NCT)
+    assert seam_NCT is not None
     seam_T = _seam(model, n_frames)
-    shared_NCT = torch.where(seam_T, first_NCT, codes_NCT)
+    shared_NCT = torch.where(seam_T, seam_NCT, codes_NCT)
     for part, session in enumerate(others):
-        session.span(2 + part, n_parts)
+        session.span(2 * len(openers) + part, n_parts)
         keep_CT = session.keep(prompt, n_frames, events)
         codes = yield from session.generate_codes(shared_NCT, keep_CT | seam_T, seed=session.seed)
         made[session.number] = (session, keep_CT, codes)

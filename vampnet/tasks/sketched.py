@@ -20,7 +20,8 @@ from vampnet.controls.words import ControlWords, parse_words
 from vampnet.errors import SettingsError
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
-from vampnet.tasks.loop import MAX_LOOP_S, loop
+from vampnet.tasks.defaults import MAX_LOOP_S
+from vampnet.tasks.loop import loop
 from vampnet.tasks.task import Session, Variation
 from vampnet.tasks.vamp import vamp
 

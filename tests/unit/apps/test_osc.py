@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import shutil
 import socket
 import string
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,13 +20,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vampnet.apps.osc.messages import parse_job
+from tests.support import fake_worker
+from vampnet.apps.osc.messages import TASKS, parse_job
 from vampnet.apps.osc.service import OscService
+from vampnet.apps.osc.table_worker import TableWorker, running_server
 from vampnet.apps.osc.unloop import build_prompt, parse_process
 from vampnet.apps.osc.worker import JobWorker
 from vampnet.audio.files import probe, read, write
 from vampnet.audio.samples import Audio
 from vampnet.errors import AudioError, Cancelled, VampnetError
+from vampnet.jobs.crew import Crew
+from vampnet.jobs.data_folder import DataFolder
 from vampnet.jobs.request import GenerateRequest, InpaintRequest, LoopRequest, OutpaintRequest, VampRequest
 from vampnet.prompts.grammar import parse_prompt
 
@@ -31,6 +38,7 @@ pytest.importorskip("pythonosc", reason="needs the extra `live`")
 from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
+ROOT = Path(__file__).resolve().parents[3]
 UNLOOP = (132, "vampnet", "a.wav", "default", 7, 0.1, 1958, 500.0, 1, 0.15, 64, 4, 0, 32, 1.0, 0.8, 40.0, 1)
 """A message as unloop's patch sends it, all dials in use."""
 
@@ -312,51 +320,165 @@ def test_nothing_that_is_sent_breaks_it(patch: Patch) -> None:
         time.sleep(0.05)
 
 
+def test_ten_thousand_messages_are_each_answered_or_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = OscService(folder, unloop=True, worker=JobWorker(fake_run, limit=20))
+    sent = [0]
+    monkeypatch.setattr(service, "send", lambda *_: sent.__setitem__(0, sent[0] + 1))
+    rng = random.Random(1)
+    names = [*TASKS, "process", "cleanup", "heartbeat", "status", "ping", "prompts", "models", "nothing", "", "/" * 50]
+    keys = ["prompt", "steps", "seed", "output", "reply_port", "bpm", "variations", "temperature", "x"]
+    odd = [
+        None,
+        True,
+        b"b",
+        float("nan"),
+        float("inf"),
+        -1,
+        2**31 - 1,
+        1e30,
+        0.5,
+        "",
+        "../a",
+        "a.wav",
+        "x" * 5000,
+        "\0",
+    ]
+    for _ in range(10_000):
+        if rng.random() < 0.3:
+            values = ("a", "a.wav", *(v for _ in range(rng.randint(0, 4)) for v in (rng.choice(keys), rng.choice(odd))))
+        else:
+            values = tuple(rng.choice([*odd, *keys]) for _ in range(rng.choice([0, 1, 2, 3, 4, 18, 100])))
+        before = sent[0] + service.n_refused
+        service.handle("/" + rng.choice(names), values)
+        assert sent[0] + service.n_refused > before, values
+    assert service.n_refused == 0, "each was answered, and none broke anything"
+    service.close()
+
+
+def test_fifty_voices_at_once(patch: Patch) -> None:
+    for voice in range(50):
+        patch.send("/vamp", voice, "a.wav", "seed", voice)
+    done = patch.wait("/done", 50, 60)
+    assert sorted(v[0] for v in done) == list(range(50)) and all(v[2] == v[0] for v in done)
+
+
+def test_jobs_go_to_the_table_of_a_running_server(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path_factory.mktemp("data")
+    assert not running_server(data)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    settings = {"data": str(data), "lease_s": 2.0}
+    crew = Crew(lambda k: [sys.executable, fake_worker.__file__, json.dumps(settings | {"name": f"w{k}"}), "0.01"], 1)
+    DataFolder(data).table().close()
+    crew.start()
+    heard: list[tuple[str, list[Any]]] = []
+    try:
+        deadline = time.monotonic() + 60
+        while not running_server(data):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        service = OscService(folder, worker=TableWorker(data))
+        monkeypatch.setattr(service, "send", lambda to, address, values: heard.append((address, values)))
+        for voice in range(4):
+            service.handle("/vamp", (voice, "a.wav", "seed", voice, "steps", 3))
+        service.handle("/vamp", (9, "a.wav", "steps", 1000))
+        service.handle("/vamp", (10, "a.wav", "seed", fake_worker.REFUSES))
+        service.handle("/cancel", (9,))
+        while len([a for a, _ in heard if a == "/done"]) < 4 or len([a for a, _ in heard if a == "/error"]) < 2:
+            assert time.monotonic() < deadline, heard
+            time.sleep(0.05)
+        service.close()
+    finally:
+        crew.stop()
+    done = {v[0]: v[1:] for a, v in heard if a == "/done"}
+    assert done[2][:2] == ["a-vamp-2.wav", 2] and (folder / "a-vamp-2.wav").exists()
+    assert [9, "cancelled"] in [v for a, v in heard if a == "/error"]
+    assert any(a == "/progress" for a, _ in heard) and not running_server(data)
+
+
+EXAMPLES = ROOT / "examples"
 PURE_DATA = """#N canvas 0 0 600 400 12;
 #X obj 20 20 loadbang;
-#X obj 20 50 t b b;
-#X obj 20 250 netsend -u -b;
-#X msg 120 80 connect 127.0.0.1 {port};
-#X obj 20 180 oscformat vamp;
-#X obj 300 50 netreceive -u -b {reply};
-#X obj 300 80 oscparse;
-#X obj 300 140 list trim;
-#X obj 300 170 route done;
-#X obj 300 185 print done;
-#X obj 300 200 t b;
-#X obj 300 230 delay 200;
-#X msg 300 260 \\; pd quit;
-#X msg 20 140 1 a.wav prompt subtle steps 12;
-#X obj 20 80 delay 300;
-#X obj 20 215 list prepend send;
-#X obj 60 230 list trim;
+#X obj 20 60 delay 400;
+#X msg 20 100 vamp 1 a.wav prompt subtle steps 12;
+#X obj 20 140 vampnet {port} {reply};
+#X obj 20 180 route done;
+#X obj 20 220 t b a;
+#X obj 80 260 print done;
+#X obj 20 260 delay 200;
+#X msg 20 300 \\; pd quit;
 #X connect 0 0 1 0;
-#X connect 1 0 14 0;
-#X connect 1 1 3 0;
-#X connect 3 0 2 0;
-#X connect 14 0 13 0;
-#X connect 13 0 4 0;
-#X connect 4 0 15 0;
-#X connect 15 0 16 0;
-#X connect 16 0 2 0;
-#X connect 5 0 6 0;
-#X connect 6 0 7 0;
+#X connect 1 0 2 0;
+#X connect 2 0 3 0;
+#X connect 3 0 4 0;
+#X connect 4 0 5 0;
+#X connect 5 0 7 0;
+#X connect 5 1 6 0;
 #X connect 7 0 8 0;
-#X connect 8 0 9 0;
-#X connect 8 0 10 0;
-#X connect 10 0 11 0;
-#X connect 11 0 12 0;
 """
+SUPERCOLLIDER = """(
+fork {{
+  var v = VampNet("127.0.0.1", {port}, {reply});
+  v.onError = {{ |id, text| ("error" + id + text).postln; 1.exit }};
+  0.3.wait;
+  v.vamp("a.wav", (prompt: "subtle", steps: 12), {{ |path, seed| ("done" + path + seed).postln; 0.exit }});
+  40.wait; 1.exit;
+}};
+)
+"""
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.mark.skipif(shutil.which("pd") is None, reason="needs Pure Data (Debian's puredata-core)")
 def test_pure_data_round_trip(patch: Patch, folder: Path) -> None:
-    free = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
-    free.close()
-    patch.service.reply_port = port
+    port = patch.service.reply_port = free_port()
     (folder / "t.pd").write_text(PURE_DATA.format(port=patch.service.port, reply=port))
-    command = ["pd", "-nogui", "-noaudio", "-nomidi", "-stderr", "-open", str(folder / "t.pd")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = ["pd", "-nogui", "-noaudio", "-nomidi", "-stderr", "-path", str(EXAMPLES / "puredata")]
+    done = subprocess.run(
+        [*command, "-open", str(folder / "t.pd")], capture_output=True, text=True, timeout=60, check=False
+    )
     assert "done: 1 a-vamp-1.wav" in done.stderr
+    quit_at_once = ["-send", "pd quit"]
+    opened = subprocess.run(
+        [*command, "-open", str(EXAMPLES / "puredata" / "example.pd"), *quit_at_once],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "couldn't create" not in opened.stderr and "no such object" not in opened.stderr
+
+
+@pytest.mark.skipif(shutil.which("sclang") is None, reason="needs SuperCollider (Debian's supercollider-language)")
+def test_supercollider_round_trip(patch: Patch, folder: Path) -> None:
+    port = patch.service.reply_port = free_port()
+    (folder / "t.scd").write_text(SUPERCOLLIDER.format(port=patch.service.port, reply=port))
+    (folder / "classes.yaml").write_text(f"includePaths: [{EXAMPLES / 'supercollider'}]\nexcludePaths: []\n")
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700)
+    screenless = {
+        "QT_QPA_PLATFORM": "offscreen", "QTWEBENGINE_DISABLE_SANDBOX": "1",
+        "QTWEBENGINE_CHROMIUM_FLAGS": "--no-sandbox", "XDG_RUNTIME_DIR": str(runtime),
+    }  # fmt: skip
+    done = subprocess.run(
+        ["sclang", "-i", "none", "-l", str(folder / "classes.yaml"), str(folder / "t.scd")],
+        env=os.environ | screenless, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "a-vamp-" in done.stdout and done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_max_patch_is_whole() -> None:
+    patcher = json.loads((EXAMPLES / "max" / "vampnet.maxpat").read_text())["patcher"]
+    boxes = {entry["box"]["id"]: entry["box"] for entry in patcher["boxes"]}
+    assert len(boxes) == len(patcher["boxes"])
+    for line in patcher["lines"]:
+        (source, outlet), (target, inlet) = line["patchline"]["source"], line["patchline"]["destination"]
+        assert outlet < boxes[source]["numoutlets"] and inlet < boxes[target]["numinlets"]
+    messages = [box["text"] for box in boxes.values() if box.get("text", "").startswith("/")]
+    for message in messages:
+        task, *values = message.replace("$1", "1").split()
+        parse_job(task[1:], [int(v) if v.isdecimal() else v for v in values], Path("."))
+    assert messages

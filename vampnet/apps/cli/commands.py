@@ -58,6 +58,7 @@ class Command:
 COMMANDS = (
     Command("vamp", "make", "Vary a recording: some tokens are kept, the rest is generated.", "cli.vamp"),
     Command("loop", "make", "Vary a loop so that all variations join without a seam.", "cli.loop"),
+    Command("live", "make", "Play loops that the model varies at every turn.", "cli.live"),
     Command("generate", "make", "Make new music, from nothing or in the style of a clip.", "cli.generate"),
     Command("tap", "make", "Turn a tapped or beatboxed rhythm into drums.", "cli.tap"),
     Command("hum", "make", "Turn a hummed line into a lead instrument.", "cli.hum"),

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from vampnet.apps.osc.messages import TASKS, Atom, JobMessage, key_of, parse_job, resolve_inside
+from vampnet.apps.osc.messages import TASKS, Atom, JobMessage, check_atoms, key_of, parse_job, resolve_inside
+from vampnet.apps.osc.table_worker import TableWorker
 from vampnet.apps.osc.unloop import parse_process
 from vampnet.apps.osc.worker import JobWorker, WorkerJob
 from vampnet.audio.files import read, write
@@ -100,9 +101,10 @@ class OscService:
         port: int = 8001,
         reply_port: int = 8003,
         unloop: bool = False,
-        worker: JobWorker | None = None,
+        worker: JobWorker | TableWorker | None = None,
     ) -> None:
         """`folder`: where paths of messages lie; nothing else is read or written. `unloop`: take its messages too.
+        `worker`: what does the jobs; by default a model of this process.
 
         Raises SettingsError for a folder that is not there, DependencyError without the extra `live`.
         """
@@ -263,9 +265,10 @@ class OscService:
         if name == "heartbeat":
             self.send(reply, "/heartbeat", ["pong"])
         elif name == "cleanup":
-            place = Path(str(values[0])).resolve() if values else self.folder
+            named = next((str(atom) for atom in check_atoms(values)), "")
+            place = Path(named).resolve()
             if place not in self.own_outputs:
-                raise SettingsError(f"{values[0] if values else ''}: is no output of this service, so it is left alone")
+                raise SettingsError(f"{named}: is no output of this service, so it is left alone")
             place.unlink(missing_ok=True)
             self.own_outputs.discard(place)
         else:

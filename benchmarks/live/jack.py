@@ -1,0 +1,55 @@
+"""`vampnet live` for some minutes on JACK's dummy driver, with the embedded model beside it.
+
+    jackd -R -P 80 -d dummy -r 44100 -p 512 &
+    python -m benchmarks.live.jack --seconds 300 --input loop.wav
+
+Needs jackd and the extra `live`. Prints the session's counts and the model's times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from pathlib import Path
+
+from vampnet.apps.live.commands import parse_command
+from vampnet.apps.live.config import LiveConfig, SessionFiles
+from vampnet.apps.live.session import LiveSession
+from vampnet.generation.config import SamplingConfig
+from vampnet.models.choice import ModelChoice
+
+TEXTS = ("gain -3", "gain 0", "undo", "vary 1", "vary 1", "keep", "vary 1", "mute 1", "mute 0")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--no-model", action="store_true")
+    options = parser.parse_args()
+    files = SessionFiles(loops=(Path(options.input),), write=Path("jack-output.wav"))
+    model = None if options.no_model else ModelChoice()
+    session = LiveSession(LiveConfig(), files, model, SamplingConfig(steps=options.steps))
+    rng, begun, shown, states = random.Random(0), time.monotonic(), [0], set()
+
+    def show(lines: list[str]) -> None:
+        shown[0] += 1
+        states.add(session.status().state)
+        if shown[0] == 5:
+            session.give(parse_command("vary 1"))
+        if shown[0] % 70 == 0:
+            session.give(parse_command(rng.choice(TEXTS)))
+        if shown[0] % 300 == 1:
+            print("\n".join(lines), flush=True)
+
+    session.run(show, seconds=options.seconds)
+    print(json.dumps({**session.summary(), "wall_s": round(time.monotonic() - begun, 1), "states": sorted(states),
+                      "load": os.getloadavg()[0], "cores": os.cpu_count()}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Live: a looper whose loops the model varies while they play."""

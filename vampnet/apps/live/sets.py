@@ -1,0 +1,185 @@
+"""Sets: loops with their takes, levels and settings in a folder, to be brought back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vampnet.apps.live.looper import Looper, LooperConfig
+from vampnet.apps.live.takes import Recipe, Take
+from vampnet.apps.live.transport import Grid
+from vampnet.audio.files import read, write
+from vampnet.audio.resampling import resample
+from vampnet.audio.samples import Audio, Samples
+from vampnet.config import from_dict, to_dict
+from vampnet.errors import SettingsError, StorageError
+from vampnet.generation.config import SamplingConfig
+from vampnet.storage import guarded, read_json, write_whole
+
+SET_FILE = "set.json"
+VERSION = 1
+_OWN = ("selected", "swap_unit", "record_bars", "countin", "click_mode")
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """One loop of a set."""
+
+    number: int
+    source: Take
+    current: Take
+    recipe: Recipe
+    gain_db: float
+    is_muted: bool
+    offset: int
+    """Samples from the first bar line to the beginning of a turn."""
+
+
+@dataclass(frozen=True)
+class SetState:
+    """A looper's loops and settings at one moment; takes are shared with it, since they do not change."""
+
+    sample_rate_hz: int
+    beat: float | None
+    beats_per_bar: int
+    own: dict[str, Any]
+    loops: tuple[LoopState, ...]
+
+
+def capture_set(looper: Looper) -> SetState:
+    """What is to be saved. Loops that are still being recorded are left out."""
+    loops = []
+    for track in looper.tracks:
+        current = track.current
+        if current is None or not current.is_complete or track.source is None or not track.source.is_complete:
+            continue
+        offset = round(current.origin - looper.grid.zero) % current.n_samples
+        loops.append(
+            LoopState(track.number, track.source, current, track.recipe, track.gain_db, track.is_muted, offset)
+        )
+    own = {name: getattr(looper, name) for name in _OWN}
+    rate_hz, grid = looper.config.sample_rate_hz, looper.grid
+    return SetState(rate_hz, grid.beat, grid.beats_per_bar, own, tuple(loops))
+
+
+def save_set(state: SetState, folder: Path) -> None:
+    """Write a set; the folder is made. Takes a while for long loops. Raises StorageError, AudioError."""
+    with guarded(folder, StorageError, "make"):
+        folder.mkdir(parents=True, exist_ok=True)
+    loops = []
+    for loop in state.loops:
+        takes = [loop.source] if loop.source is loop.current else [loop.source, loop.current]
+        data = [
+            _save_take(take, folder / f"loop-{loop.number}-{k}", state.sample_rate_hz) for k, take in enumerate(takes)
+        ]
+        loops.append(
+            {"number": loop.number, "takes": data, "recipe": _recipe_data(loop.recipe), "gain_db": loop.gain_db,
+             "muted": loop.is_muted, "offset": loop.offset}
+        )  # fmt: skip
+    data = {"version": VERSION, "sample_rate_hz": state.sample_rate_hz, "beat": state.beat,
+            "beats_per_bar": state.beats_per_bar, "own": state.own, "loops": loops}  # fmt: skip
+    write_whole(folder / SET_FILE, json.dumps(data, ensure_ascii=False, indent=1))
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedSet:
+    """A set as it was read from its folder."""
+
+    folder: Path
+    data: dict[str, Any]
+    loops: list[tuple[Take, Take, Recipe]]
+    """Source, take that plays, and recipe of each loop."""
+    ratio: float
+    """The looper's sample rate by that of the set."""
+
+
+def load_set(folder: Path, config: LooperConfig) -> LoadedSet:
+    """Read a set for a looper. Raises SettingsError for a folder that is none, AudioError for damaged files."""
+    data = read_json(folder / SET_FILE, SettingsError)
+    try:
+        if data["version"] != VERSION:
+            raise SettingsError(f"{folder} is a set of version {data['version']}, but this is version {VERSION}")
+        loops = [
+            (*_load_takes(entry, folder, config), _recipe_of(entry["recipe"], str(folder))) for entry in data["loops"]
+        ]
+        for entry in data["loops"]:
+            if not 1 <= entry["number"] <= config.n_loops:
+                raise SettingsError(f"{folder} has a loop {entry['number']}; start with --loops {entry['number']}")
+            float(entry["gain_db"]), bool(entry["muted"]), int(entry["offset"])
+        Grid(0.0, data["beat"] and float(data["beat"]), int(data["beats_per_bar"]))
+        assert all(name in data["own"] for name in _OWN)
+        return LoadedSet(folder, data, loops, config.sample_rate_hz / data["sample_rate_hz"])
+    except (AssertionError, KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise SettingsError(f"{folder / SET_FILE} is damaged: {type(error).__name__} {error}") from None
+
+
+def restore_set(looper: Looper, loaded: LoadedSet) -> None:
+    """Bring a set back: its loops take the place of those that play and begin now, together."""
+    data, ratio = loaded.data, loaded.ratio
+    for track in looper.tracks:
+        if track.current is not None:
+            track.clear(looper.now)
+    song = round(looper.song)
+    looper.grid.zero, looper.grid.beats_per_bar = song, int(data["beats_per_bar"])
+    looper.grid.beat = None if data["beat"] is None else float(data["beat"]) * ratio
+    for name in _OWN:
+        setattr(looper, name, data["own"][name])
+    for entry, (source, current, recipe) in zip(data["loops"], loaded.loops, strict=True):
+        track = looper.track(entry["number"])
+        source.origin = current.origin = song + round(entry["offset"] * ratio)
+        track.load(source)
+        if current is not source:
+            current.source = source
+            track.adopt(current)
+        track.recipe = recipe
+        track.set_level(looper.now, gain_db=float(entry["gain_db"]), muted=bool(entry["muted"]))
+        track.start(looper.now)
+
+
+def _save_take(take: Take, path: Path, sample_rate_hz: int) -> dict[str, Any]:
+    write(path.with_suffix(".wav"), Audio(take.samples, sample_rate_hz), "FLOAT")
+    arrays = {name: getattr(take, name) for name in ("codes", "seam", "kept") if getattr(take, name) is not None}
+    with guarded(path.with_suffix(".npz")):
+        np.savez_compressed(path.with_suffix(".npz"), **arrays)
+    return {"file": path.name, "bars": take.bars, "recipe": take.recipe and _recipe_data(take.recipe)}
+
+
+def _load_takes(entry: dict[str, Any], folder: Path, config: LooperConfig) -> tuple[Take, Take]:
+    takes = []
+    for data in entry["takes"]:
+        path = folder / Path(data["file"]).name
+        samples = fit_audio(path.with_suffix(".wav"), config)
+        with guarded(path, SettingsError, "read"), np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            known = {name: arrays[name] for name in arrays.files if name in ("codes", "seam", "kept")}
+        recipe = data["recipe"] and _recipe_of(data["recipe"], str(path))
+        takes.append(Take(samples, recipe, bars=int(data["bars"]), **known))
+    return takes[0], takes[-1]
+
+
+def _recipe_data(recipe: Recipe) -> dict[str, Any]:
+    return {"prompt": recipe.prompt, "sampling": to_dict(recipe.sampling)}
+
+
+def _recipe_of(data: dict[str, Any], where: str) -> Recipe:
+    return Recipe(str(data["prompt"]), from_dict(SamplingConfig, data["sampling"], where))
+
+
+def fit_audio(path: Path, config: LooperConfig) -> Samples:
+    """A file's samples at the looper's rate and channels. Raises AudioError."""
+    audio = read(path)
+    if audio.sample_rate_hz != config.sample_rate_hz:
+        return fit_channels(resample(audio.samples, audio.sample_rate_hz, config.sample_rate_hz), config.channels)
+    return fit_channels(audio.samples, config.channels)
+
+
+def fit_channels(samples: Samples, channels: int) -> Samples:
+    """Samples with so many channels: one is doubled, several are mixed to one or cut."""
+    if len(samples) == channels:
+        return samples
+    if channels == 1:
+        return samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    return np.repeat(samples, channels, axis=0) if len(samples) == 1 else samples[:channels]
