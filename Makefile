@@ -2,6 +2,8 @@
 # make test   set up, then run the tests
 # make lint   set up, then check style, types, layers, dead code and dependencies
 # make fuzz   set up, then read hostile files for MINUTES (30)
+# make docs   build the site of the documentation into out/site; a broken link or reference stops it
+# make results  list the pages of figures with date and model; PAGE=gallery makes one again
 # make trials long runs, short by default and gone on with: TRIALS="--seconds 300 --clients 32 --kills 20"
 # make clean  remove what the others made, but for .venv
 # PYTHON names the interpreter for .venv, Python 3.10 to 3.13.
@@ -12,7 +14,7 @@ INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TINYSOUNDFONT := tinysoundfont==0.3.7
 
-.PHONY: demo test lint fuzz trials setup clean
+.PHONY: demo test lint docs results fuzz trials setup clean
 
 demo: $(INSTALLED)
 	mkdir -p out
@@ -31,6 +33,13 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/deptry .
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict
+	@echo "Open out/site/index.html"
+
+results: $(INSTALLED)
+	$(BIN)/python -m benchmarks.pages $(PAGE)
 
 MINUTES ?= 30
 fuzz: $(INSTALLED)

@@ -62,7 +62,7 @@ class PieceSource(Protocol):
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """All that decides the pieces of composed music, apart from split and seed."""
+    """Settings of composed music; with split and seed they determine every piece."""
 
     compose: ComposeConfig = field(default_factory=ComposeConfig)
     """Settings of the composer."""

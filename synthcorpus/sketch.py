@@ -273,7 +273,7 @@ def _cut_chords(chords: tuple[Chord, ...], first: int, steps: int) -> tuple[Chor
 
 
 def _band(plan: SketchPlan, style: Style, rng: np.random.Generator) -> tuple[Part, ...]:
-    """Who plays: the named instruments in the first free role each can take, then the style's other roles."""
+    """Band of a sketch: the named instruments in the first free role each can take, then the style's other roles."""
     out = {INSTRUMENTS[name].roles[0] for name in plan.without}
     band: dict[str, str] = {}
     extra: list[tuple[str, str]] = []

@@ -25,7 +25,7 @@ Public names; `help(vampnet.NAME)` says more:
     Client                        a server's tasks, with the methods of VampNet (`vampnet serve`)
     VampnetError                  base class of every error that a user can mend
 
-The packages below are internal: documented for contributors (docs/concepts.md), and free to change.
+The packages below are internal: documented for contributors (`vampnet guide concepts`), and free to change.
 Importing vampnet does no work: each name is fetched from its module when it is first used.
 """
 

@@ -1,4 +1,4 @@
-"""Which device and number format to run a network in. Nothing here runs at import."""
+"""Choice of device and number format for a network. Nothing here runs at import."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _has_mps() -> bool:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware; False where this PyTorch cannot tell."""
+    """True if the CPU multiplies bfloat16 in hardware; False where this PyTorch cannot tell."""
     capability = getattr(torch.cpu, "get_capabilities", None)
     if capability is not None:
         found = capability()

@@ -38,7 +38,7 @@ _CHUNK = 1 << 20
 
 
 def read_pth(path: str | os.PathLike[str]) -> Any:
-    """What a file of `torch.save` holds: tensors and plain data only, mapped into memory where the format allows.
+    """Contents of a `torch.save` file: tensors and plain data only, memory-mapped where the format allows.
 
     A zip's checksums are compared once, before it is mapped. Raises BundleError of one line for a file that is missing,
     damaged, packed, not a regular file, whose pickle asks to run or make anything, or whose tensors are longer than

@@ -22,9 +22,9 @@ from vampnet.prompts.masks import mask_codes
 ORDERS = ("confidence", "levels", "halton", "random")
 
 LEVEL_STEP = 1e4
-"""Between the priorities of two codebooks; confidences are far smaller."""
+"""Gap between the priorities of two codebooks; confidences are far smaller."""
 POINTS_PER_PLACE = 16
-"""Of the Halton sequence; places that none of them falls into come last."""
+"""Halton points drawn; positions that no point hits are unmasked last."""
 
 
 def priority(order: str, confidence_BPT: Tensor, noise_BPT: Tensor, halton_BPT: Tensor | None) -> Tensor:

@@ -1,24 +1,27 @@
-"""Makes docs/gallery.md and its pictures anew, with the model that is there: what each task does to the example loop.
+"""Make docs/gallery.md, its pictures and sounds again: what each task does to the example loop.
 
     python -m benchmarks.pages.gallery [--bundle default] [--only inpaint loop]
 
-Needs the extra `plot`. The pictures are those of `--plot`, made smaller. It takes a few minutes on a CPU.
+Needs the extra `plot`. The pictures are those of `--plot`, made smaller; the sounds are MP3 files, mixed to mono. It
+takes a few minutes on a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
 from matplotlib import colormaps
 from PIL import Image
 
 from vampnet.apps.cli.main import main as vampnet
-from vampnet.audio.files import probe
+from vampnet.audio.files import probe, read
 from vampnet.audio.plot import plot_vamp
 from vampnet.audio.units import samples_to_frames
 from vampnet.tasks.compress import kept_prompt
@@ -30,9 +33,11 @@ WIDTH, MAX_BYTES = 720, 60_000
 """Of a picture: pixels, and what it may take in the repository."""
 HEAD = """# Gallery
 
+Date: {date}. Model: {model}. Command: `python -m benchmarks.pages.gallery`.
+
 What each task does to [the example loop](../examples/loop.wav), with the embedded model; `--plot` draws such pictures.
-Above: kept tokens dark, generated ones white. Below: mel spectrograms of input and output.
-`python -m benchmarks.pages.gallery` makes this page anew.
+Above: kept tokens dark, generated ones white. Below: mel spectrograms of input and output, with their beats.
+[Listen to the loop](gallery/input.mp3) first. The sounds here are mixed to mono and coded as MP3.
 """
 
 
@@ -54,7 +59,9 @@ SHOWN = (
         'vamp examples/loop.wav -o out.wav --prompt "beats(after=75ms) | keep(0, 2)" --bpm 120',
     ),
     Shown(
-        "inpaint", "A passage anew; all else stays bit for bit.", "inpaint examples/loop.wav -o out.wav --region 6:9"
+        "inpaint",
+        "A passage is generated again; all else stays bit for bit.",
+        "inpaint examples/loop.wav -o out.wav --region 6:9",
     ),
     Shown("outpaint", "Music before and after.", "outpaint examples/loop.wav -o out.wav --before 4 --after 4"),
     Shown("continue", "How it could go on.", "continue examples/loop.wav -o out.wav --seconds 8"),
@@ -104,6 +111,13 @@ def run(arguments: list[str]) -> None:
         raise SystemExit(f"failed: vampnet {shlex.join(arguments)}")
 
 
+def write_sound(source: Path, target: Path) -> None:
+    """Audio as a small MP3 file, mixed to mono."""
+    audio = read(source)
+    mono, rate_hz = audio.samples.mean(axis=0), audio.sample_rate_hz
+    soundfile.write(target, mono, rate_hz, format="MP3", bitrate_mode="VARIABLE", compression_level=0.7)
+
+
 def shrink(picture: Path, target: Path) -> None:
     """A picture of WIDTH and few enough colours for MAX_BYTES, so that the repository stays small."""
     image = Image.open(picture).convert("RGB")
@@ -116,22 +130,24 @@ def shrink(picture: Path, target: Path) -> None:
 
 
 def palette(n_colours: int) -> Image.Image:
-    """Colours of the spectrograms, and greys of the rest."""
+    """Colours of the spectrograms, greys of the rest, and the blue of beats."""
     colours = [colormaps["magma"](k / (n_colours - 1))[:3] for k in range(n_colours)]
     colours += [(k / 7, k / 7, k / 7) for k in range(1, 8)]
+    colours += [(0.25, 0.6, 0.7), (0.6, 0.9, 0.95)]
     found = Image.new("P", (1, 1))
     found.putpalette([round(255 * value) for colour in colours for value in colour])
     return found
 
 
-def page() -> str:
-    """The text of docs/gallery.md."""
-    parts = [HEAD]
+def page(model: str) -> str:
+    """The text of docs/gallery.md, of the model with this id."""
+    parts = [HEAD.format(date=f"{datetime.date.today():%Y-%m-%d}", model=model)]
     for shown in (*SHOWN, SMALL):
         commands = f"vampnet {shown.command} --seed 1"
         commands += "\n    vampnet decompress out.vamp -o out.wav" if shown is SMALL else " --plot out.png"
         parts.append(
-            f"## {shown.name}\n\n{shown.says}\n\n    {commands}\n\n![{shown.name}](gallery/{shown.name}.png)\n"
+            f"## {shown.name}\n\n{shown.says} [Listen](gallery/{shown.name}.mp3)\n\n    {commands}\n\n"
+            f"![{shown.name}](gallery/{shown.name}.png)\n"
         )
     return "\n".join(parts)
 
@@ -143,6 +159,7 @@ def main() -> None:
     options = parser.parse_args()
     os.chdir(ROOT)
     PICTURES.mkdir(exist_ok=True)
+    write_sound(ROOT / "examples" / "loop.wav", PICTURES / "input.mp3")
     for shown in (*SHOWN, SMALL):
         if options.only is not None and shown.name not in options.only:
             continue
@@ -153,8 +170,9 @@ def main() -> None:
             else:
                 draw(shown, options.bundle, Path(folder), picture)
             shrink(picture, PICTURES / f"{shown.name}.png")
+            write_sound(Path(folder) / "out.wav", PICTURES / f"{shown.name}.mp3")
         print(f"{shown.name}: {(PICTURES / f'{shown.name}.png').stat().st_size} bytes", flush=True)
-    (ROOT / "docs" / "gallery.md").write_text(page(), encoding="utf-8")
+    (ROOT / "docs" / "gallery.md").write_text(page(load(options.bundle).id), encoding="utf-8")
 
 
 if __name__ == "__main__":

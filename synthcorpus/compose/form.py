@@ -71,7 +71,7 @@ def draw_form(style: Style, key: Key, metre: Metre, bars: int, rng: np.random.Ge
 
 
 def _silent(mark: str, seen: int, style: Style, rng: np.random.Generator) -> tuple[str, ...]:
-    """Who rests: the lead in intros, one or two accompanists in first verses, seldom anyone in a chorus."""
+    """Silent parts: the lead in intros, one or two accompanists in first verses, seldom any in a chorus."""
     band = sum(chance > 0.5 for chance in style.roles.values())
     if band < 3:
         return ()

@@ -1,4 +1,4 @@
-"""Who plays: the parts of a piece with their instruments, and the events of one part in one section."""
+"""Parts of a piece with their instruments, and the events of one part in one section."""
 
 from __future__ import annotations
 

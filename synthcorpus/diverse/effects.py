@@ -45,7 +45,7 @@ def early_reflections(
 
 
 def hard_clip(audio: np.ndarray, gain_db: float) -> np.ndarray:
-    """Clipped where a gain brings it above the peak that it had."""
+    """Hard clipping: a gain, then a limit at the original peak."""
     peak = np.float32(max(float(np.abs(audio).max(initial=0.0)), 1e-6))
     return np.clip(audio * np.float32(db(gain_db)), -peak, peak)
 
@@ -65,7 +65,7 @@ def shaped_drive(audio: np.ndarray, gain_db: float, bias: float, rate_hz: int) -
 
 
 def sway(audio: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Each sample is read `offset` (samples,) samples earlier; linear between samples, held at the ends."""
+    """Time-varying delay of `offset` (samples,) samples; linear interpolation, ends held."""
     place = np.clip(np.arange(audio.shape[1]) - offset, 0.0, audio.shape[1] - 1.001)
     whole = place.astype(np.int64)
     part = (place - whole).astype(np.float32)
@@ -73,7 +73,7 @@ def sway(audio: np.ndarray, offset: np.ndarray) -> np.ndarray:
 
 
 def oscillation(rate: float, n_samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """A sine of `rate` hertz between 0 and 1 with a random phase, float32 (n_samples,)."""
+    """Low-frequency oscillator: a sine of `rate` hertz between 0 and 1 with a random phase, float32 (n_samples,)."""
     angle = 2.0 * np.pi * (rate * np.arange(n_samples) / rate_hz + rng.uniform())
     return (0.5 + 0.5 * np.sin(angle)).astype(np.float32)
 
@@ -99,7 +99,7 @@ def wow_and_flutter(
 
 
 def chorus(audio: np.ndarray, depth_ms: float, voices: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """Copies that sway 10 to 30 ms late, the two sides apart from each other."""
+    """Chorus: copies with a modulated delay of 10 to 30 ms, different on each side."""
     out = audio.copy()
     for voice in range(voices):
         lag_ms = rng.uniform(8.0, 28.0)
@@ -110,14 +110,14 @@ def chorus(audio: np.ndarray, depth_ms: float, voices: int, rate_hz: int, rng: n
 
 
 def flanger(audio: np.ndarray, depth_ms: float, rate: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """A copy up to `depth_ms` late, added or subtracted, sweeps a comb through the spectrum `rate` times a second."""
+    """Flanger: a copy delayed by up to `depth_ms`, added or subtracted; the comb sweeps `rate` times a second."""
     moving = oscillation(rate, audio.shape[1], rate_hz, rng)
     wet = sway(audio, (0.3 + depth_ms * moving) * (rate_hz / 1000.0))
     return audio + wet * np.float32(rng.choice((-0.8, 0.8)))
 
 
 def phaser(audio: np.ndarray, rate: float, stages: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """All-pass chains with low and high corners, cross-faded `rate` times a second and added: notches that move."""
+    """Phaser: all-pass chains with low and high corners, cross-faded `rate` times a second; notches move."""
     paths = []
     for corner_hz in (float(rng.uniform(200.0, 600.0)), float(rng.uniform(1200.0, 4000.0))):
         tangent = np.tan(np.pi * corner_hz / rate_hz)
@@ -128,27 +128,27 @@ def phaser(audio: np.ndarray, rate: float, stages: int, rate_hz: int, rng: np.ra
 
 
 def tremolo(audio: np.ndarray, rate: float, depth: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """Level that swings by the share `depth` (0..1); half of the time from side to side."""
+    """Tremolo of the share `depth` (0..1); half of the time auto-pan."""
     moving = oscillation(rate, audio.shape[1], rate_hz, rng)
     other = 1.0 - moving if rng.random() < 0.5 else moving
     return audio * (1.0 - np.float32(depth) * np.stack([moving, other]))
 
 
 def ring(audio: np.ndarray, hertz: float, share: float, rate_hz: int) -> np.ndarray:
-    """Multiplied by a sine of `hertz`; `share` (0..1) of the result is that."""
+    """Ring modulation by a sine of `hertz`; `share` (0..1) is the wet share."""
     carrier = np.sin(2.0 * np.pi * hertz * np.arange(audio.shape[1]) / rate_hz).astype(np.float32)
     return audio * (1.0 - np.float32(share) + np.float32(share) * carrier)
 
 
 def telephone(audio: np.ndarray, low_hz: float, high_hz: float, rate_hz: int) -> np.ndarray:
-    """The band of a small loudspeaker or a line, with soft clipping between the two filters."""
+    """Telephone effect: band-pass of a small loudspeaker or a line, with soft clipping between its two filters."""
     narrow = low_pass(high_pass(high_pass(audio, low_hz, rate_hz), low_hz, rate_hz), high_hz, rate_hz)
     peak = np.float32(max(float(np.abs(narrow).max(initial=0.0)), 1e-6))
     return low_pass(np.tanh(narrow * (np.float32(3.0) / peak)) * peak, high_hz, rate_hz)
 
 
 def lower_rate(audio: np.ndarray, to_hz: int, rate_hz: int) -> np.ndarray:
-    """Resampled to a lower rate and back: a steep limit of the band, as in recordings of 16 to 32 kHz."""
+    """Band limit: resample to a lower rate and back, as in recordings of 16 to 32 kHz."""
     low = soxr.resample(np.ascontiguousarray(audio.T), rate_hz, to_hz, "HQ")
     back = soxr.resample(low, to_hz, rate_hz, "HQ").T
     out = np.zeros_like(audio)
@@ -158,14 +158,14 @@ def lower_rate(audio: np.ndarray, to_hz: int, rate_hz: int) -> np.ndarray:
 
 
 def pumping(audio: np.ndarray, period_s: float, depth_db: float, rate_hz: int) -> np.ndarray:
-    """Ducked by `depth_db` at every beat of `period_s`, as by a compressor that a bass drum drives."""
+    """Sidechain compression: duck by `depth_db` at every beat of `period_s`, as a bass drum would trigger."""
     place = np.arange(audio.shape[1]) / (period_s * rate_hz) % 1.0
     dip = np.exp(-4.0 * place) * np.minimum(place * period_s / 0.004, 1.0)
     return audio * np.power(10.0, -depth_db / 20.0 * dip).astype(np.float32)
 
 
 def multiband_compress(audio: np.ndarray, amount: float, rate_hz: int) -> np.ndarray:
-    """Three bands, each levelled towards its own mean in blocks of 23 ms; `amount` 0..1 is the share of the way."""
+    """Multiband compressor: three bands levelled in blocks of 23 ms; `amount` 0..1 scales it."""
     from scipy.ndimage import gaussian_filter1d
 
     low = low_pass(audio, 180.0, rate_hz, 2)

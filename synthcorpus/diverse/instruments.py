@@ -32,7 +32,7 @@ _HEARD_DECAYS = 9.2
 
 
 class WavetableVoice(Patch):
-    """Reads through four tables of random harmonics, from one to the next as the note goes on."""
+    """Wavetable synthesis: four tables of random harmonics, cross-faded over the note."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         super().__init__(role, sample_rate_hz, rng)
@@ -84,7 +84,7 @@ class SuperSawVoice(Patch):
 
 
 class ResonantVoice(Patch):
-    """A saw or pulse through a resonant low-pass whose corner falls or rises: five fixed filters, cross-faded."""
+    """Subtractive synthesis: saw or pulse through a resonant low-pass whose corner moves."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         super().__init__(role, sample_rate_hz, rng)
@@ -119,7 +119,7 @@ class ResonantVoice(Patch):
 
 
 class VowelVoice(Patch):
-    """Pulses through formants, from one vowel to another: a choir of one."""
+    """Formant synthesis: pulses through formant filters that move from one vowel to another."""
 
     def __init__(self, role: str, sample_rate_hz: int, rng: np.random.Generator) -> None:
         super().__init__(role, sample_rate_hz, rng)
@@ -178,7 +178,7 @@ class BreathVoice(Patch):
 
 
 class ModalVoice(Patch):
-    """A struck body: partials at the ratios of a bar, bell, membrane or glass, or random, each with its decay."""
+    """Modal synthesis: decaying partials at the ratios of a bar, bell, membrane or glass, or at random ones."""
 
     RATIOS = (
         (1.0, 2.756, 5.404, 8.933, 13.344),

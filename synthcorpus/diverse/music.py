@@ -87,7 +87,7 @@ def dense(palette: Palette, n_samples: int, rng: np.random.Generator) -> Palette
 
 
 def over(ground: PaletteSound, top: PaletteSound, level_db: float) -> PaletteSound:
-    """Two sounds together, the second at `level_db` against the first by their RMS."""
+    """Mix of two sounds, the second at `level_db` relative to the first, by RMS."""
     sizes = [float(np.sqrt(np.mean(np.square(sound.audio)))) + 1e-6 for sound in (ground, top)]
     audio = ground.audio + top.audio * np.float32(sizes[0] / sizes[1] * db(level_db))
     detail = f"{ground.detail} + {top.detail}"

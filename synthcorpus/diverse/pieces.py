@@ -49,7 +49,7 @@ Maker = Callable[[Palette, int, np.random.Generator], PaletteSound]
 
 @dataclass(frozen=True)
 class DiverseConfig:
-    """All that decides the pieces, apart from split and seed."""
+    """Settings of diverse material; with split and seed they determine every piece."""
 
     sample_rate_hz: int = 44100
     """Sample rate, Hz."""

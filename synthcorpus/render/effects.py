@@ -11,7 +11,7 @@ import numpy as np
 
 
 def db(gain_db: float) -> float:
-    """Decibels as a factor of amplitude."""
+    """Amplitude factor of a level in decibels."""
     return float(10.0 ** (gain_db / 20.0))
 
 
@@ -158,7 +158,7 @@ def vinyl(
 
 
 def crush(audio: np.ndarray, bits: int, hold: int) -> np.ndarray:
-    """Fewer bits (of the peak) and, with hold > 1, each sample kept `hold` times, as early samplers did."""
+    """Bit crusher: fewer bits (relative to the peak) and, with hold > 1, each sample held `hold` times."""
     peak = np.float32(max(float(np.abs(audio).max(initial=0.0)), 1e-6))
     steps = np.float32(2 ** (bits - 1))
     coarse = np.round(audio / peak * steps) / steps * peak

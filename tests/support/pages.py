@@ -26,8 +26,9 @@ def pages() -> list[Path]:
 
 
 def results() -> list[Path]:
-    """Pages below docs/results, but for their index."""
-    return [page for page in pages() if ROOT / "docs" / "results" in page.parents and page.name != "README.md"]
+    """Pages of figures: those below docs/results but for their index, and the gallery."""
+    folder, gallery = ROOT / "docs" / "results", ROOT / "docs" / "gallery.md"
+    return [page for page in pages() if (folder in page.parents and page.name != "README.md") or page == gallery]
 
 
 def prose(page: Path) -> str:

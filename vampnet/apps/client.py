@@ -96,7 +96,7 @@ class Client:
         self, audio: Any, *, regions: Regions, n: int = 1, prompt: str = "nothing",
         sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
-        """Generate regions (start and end in seconds; an end of None is the file's) anew, all else bit for bit."""
+        """Regenerate regions (start and end in seconds; an end of None is the file's); all else stays bit for bit."""
         spans = tuple((float(start), None if end is None else float(end)) for start, end in regions)
         settings = {"sampling": sampling, "variations": n, "model": self._model}
         request = InpaintRequest(regions=spans, prompt=str(prompt), beats=beats, **settings)
@@ -112,7 +112,7 @@ class Client:
         return self._make(request, audio, n, report)
 
     def continue_(self, audio: Any, *, seconds: float = CONTINUE_S, **settings: Any) -> Any:
-        """Let a recording go on for some seconds: `outpaint` after it."""
+        """Add music after a recording, in its tempo and key: `outpaint` with `after_s` alone."""
         return self.outpaint(audio, after_s=seconds, **settings)
 
     def generate(
@@ -149,7 +149,7 @@ class Client:
         self, audio: Any, *, rounds: int = ROUNDS, n: int = 1, prompt: str = DEFAULT_PROMPT,
         sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
-        """Vamp the vamp of the vamp: every round's output is the next round's input."""
+        """Vary repeatedly: every round's output is the next round's input."""
         settings = {"sampling": sampling, "variations": n, "model": self._model}
         request = TelephoneRequest(rounds=rounds, prompt=str(prompt), beats=beats, **settings)
         return self._make(request, audio, n, report)
@@ -360,7 +360,7 @@ def _as_file(audio: Any) -> tuple[str, bytes]:
 
 
 def _sentence(answer: httpx2.Response) -> str:
-    """What an error answer says."""
+    """Message of an error answer."""
     try:
         return str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):

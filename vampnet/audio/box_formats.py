@@ -1,4 +1,4 @@
-"""Files of MP4 (m4a, mov), Matroska (mkv, webm) and ASF (wma) that were cut short, told by the sizes that they state.
+"""Truncation check of MP4 (m4a, mov), Matroska (mkv, webm) and ASF (wma) files by the sizes that they state.
 
 FFmpeg decodes them, and stops where they stop without a word.
 """

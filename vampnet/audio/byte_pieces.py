@@ -22,7 +22,7 @@ class Extent(NamedTuple):
 
 
 class PiecedFile(io.RawIOBase):
-    """The pieces one behind the other. The file beneath stays open when this one is closed."""
+    """Pieces of a file read as one file. The underlying file stays open when this one is closed."""
 
     def __init__(self, file: BinaryIO, pieces: Sequence[bytes | Extent]) -> None:
         self._file = file

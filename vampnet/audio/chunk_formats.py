@@ -1,4 +1,4 @@
-"""Sound chunk of WAV, RF64, BW64, AIFF, AIFC, W64, CAF and AU files: where it really is, and what the header denies.
+"""Sound chunk of WAV, RF64, BW64, AIFF, AIFC, W64, CAF and AU files: its true place and length, if the header is wrong.
 
 libsndfile believes sizes in headers. Here they are compared with the file, with each other and with the block size that
 channels and bits give: a cut is refused, a placeholder means "to the end of the file", a header that contradicts itself
@@ -39,7 +39,7 @@ _LINEAR_AIFC = (b"NONE", b"twos", b"sowt", b"raw ", b"in24", b"in32", b"fl32", b
 
 @dataclass(frozen=True)
 class Layout:
-    """How a family of files writes its chunks."""
+    """Chunk layout of a family of files."""
 
     sound_id: bytes
     size_code: str

@@ -58,7 +58,7 @@ _WIDER_THAN_FLOAT32 = ("PCM_32", "DOUBLE")
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
-    """What is known of a file without decoding it. Raises AudioError as reading does, but for damage inside."""
+    """Facts of a file, without decoding it. Raises AudioError as reading does, but for damage inside."""
     with AudioReader(path, check_level=False) as reader:
         return reader.info
 

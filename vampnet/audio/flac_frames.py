@@ -20,7 +20,7 @@ _BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(1 << power for power in range(
 
 
 class StreamInfo(NamedTuple):
-    """What the header says of the whole file."""
+    """STREAMINFO block of a FLAC header."""
 
     smallest_block: int
     largest_block: int

@@ -102,7 +102,7 @@ def expand_inputs(inputs: Sequence[str | os.PathLike[str]], folders: bool = True
 
 
 def list_left_out(left_out: Iterable[LeftOut]) -> list[dict[str, str]]:
-    """What is left out, for JSON."""
+    """Files that are left out, for JSON."""
     return [{"file": str(one.path), "reason": one.reason} for one in left_out]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from vampnet.errors import DependencyError
 
 EXTRA = "pip install 'vampnet[formats]'"
-"""What to type for the formats that libsndfile does not know."""
+"""Command that installs support for formats that libsndfile does not know."""
 
 
 @dataclass(frozen=True)

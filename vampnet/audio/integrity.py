@@ -1,4 +1,4 @@
-"""An audio file's sound, whole: tags in front of it stripped, its length compared with what is there, its parts found.
+"""Integrity of audio files: leading tags stripped, the stated length compared with the data, joined parts found.
 
 libsndfile decodes a WAV, AIFF or OGG file that was cut short without a word, believes lengths in headers, and stops at
 the end of the first of several files joined. So files are looked at here before decoding.
@@ -42,7 +42,7 @@ class CheckedFile:
     parts: list[BinaryIO]
     """One binary file per recording in it, in order; together they are its sound."""
     warnings: tuple[str, ...] = ()
-    """What was odd about it, in words for its user."""
+    """Warnings about the file, for its user."""
     offset: int = 0
     """Bytes of tags in front of the container."""
 

@@ -1,4 +1,4 @@
-"""Levels that files should not have: floats on the scale of whole numbers or beyond any, constant offsets (DC)."""
+"""Level checks: floats on the scale of integers or out of all range, constant offsets (DC)."""
 
 from __future__ import annotations
 

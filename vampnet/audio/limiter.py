@@ -1,4 +1,4 @@
-"""A look-ahead limiter for streams: peaks are turned down with what is around them, not cut off.
+"""Look-ahead limiter for streams: the gain falls smoothly around peaks; nothing is clipped.
 
 Decoded audio has higher peaks than its input of the same loudness, since its phases are made up: those of loud masters
 would come out far above full scale. The gain goes down within 1.5 ms before a peak and up again after it, alike in all

@@ -66,7 +66,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says beside its sound."""
+    """Metadata of a file: tags, channel mask, cue points, loops."""
 
     tags: dict[str, str] = field(default_factory=dict)
     """By libsndfile's names, see TAG_NAMES."""
@@ -112,7 +112,7 @@ def held_tags(format_: str) -> tuple[str, ...]:
 
 
 def find_losses(metadata: Metadata, format_: str, n_samples: int | None = None) -> list[str]:
-    """What an output of this format cannot hold, a line each; `n_samples` is its length where it is known."""
+    """Metadata that this format cannot hold, a line each; `n_samples` is the output's length where it is known."""
     lost = []
     no_place = [name for name in metadata.tags if name not in held_tags(format_)]
     if no_place:

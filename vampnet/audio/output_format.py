@@ -34,7 +34,7 @@ class OutputFormat:
     limited: bool = True
     """Change the level by MAX_CORRECTION_DB at most."""
     meter: LoudnessMeter | None = None
-    """What measured the input, for the loudness of its beginning."""
+    """Meter of the input, for the loudness of its beginning."""
 
     def first(self, n_samples: int) -> OutputFormat:
         """The format of a result that stops early: as loud as the input is up to there."""
@@ -42,7 +42,7 @@ class OutputFormat:
         return dataclasses.replace(self, n_samples=n_samples, lufs=lufs)
 
     def untouched(self) -> OutputFormat:
-        """The same without matching the loudness: what was kept comes out as loud as it went in."""
+        """The same without loudness matching: kept audio keeps its level."""
         return dataclasses.replace(self, lufs=None)
 
 

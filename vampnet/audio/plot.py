@@ -1,8 +1,9 @@
-"""The picture of a vamp: kept tokens above, mel spectrogram of input and output below."""
+"""Picture of a variation: kept tokens above, mel spectrograms of input and output below, beats as lines."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vampnet.audio.compiled import librosa
 from vampnet.audio.files import AudioReader
 from vampnet.audio.mel import log_mel
 from vampnet.errors import AudioError, DependencyError
@@ -18,6 +20,8 @@ from vampnet.storage import whole_file
 MAX_PLOT_S = 60.0
 """Only so much of a long file is drawn, seconds."""
 N_FFT, N_MELS = 2048, 128
+TICKS_HZ = (100, 500, 1000, 2000, 5000, 10000)
+"""Frequencies that the spectrograms name."""
 
 
 def require_matplotlib(path: str | os.PathLike[str], folder: bool = False) -> None:
@@ -43,11 +47,12 @@ def plot_vamp(
     frames_per_s: float,
     input_at_s: float = 0.0,
     from_s: float = 0.0,
+    beats_s: Sequence[float] = (),
 ) -> None:
     """Draw `MAX_PLOT_S` seconds of the output from `from_s` on, above it the input (None: there is none).
 
     `keep_CT` is bool, True where tokens were kept, with `frames_per_s` frames per second. `input_at_s`: where in the
-    output the input begins.
+    output the input begins. `beats_s`: beats of the output, seconds, drawn as lines.
     """
     from matplotlib.figure import Figure
 
@@ -62,21 +67,32 @@ def plot_vamp(
     kept_CT = keep_CT[:, first:stop].numpy().astype(float)
     extent = (first / frames_per_s, (first + kept_CT.shape[1]) / frames_per_s, len(kept_CT) + 0.5, 0.5)
     axes[0].imshow(kept_CT, aspect="auto", cmap="Greys", vmin=0, vmax=1.3, extent=extent, interpolation="nearest")
-    axes[0].set_title(f"{title}   (dark: kept tokens)", loc="left", fontsize=10)
+    axes[0].set_title(f"{title}   (dark: kept tokens{'; lines: beats' if beats_s else ''})", loc="left", fontsize=10)
     axes[0].set_ylabel("codebook")
-    top = max(float(mel_MU.max()) for _, _, (mel_MU, _) in pictures)
-    for axis, (name, start_s, (mel_MU, length_s)) in zip(axes[1:], pictures, strict=True):
+    top = max(float(mel_MU.max()) for _, _, (mel_MU, _, _) in pictures)
+    for axis, (name, start_s, (mel_MU, length_s, rate_hz)) in zip(axes[1:], pictures, strict=True):
         extent = (start_s, start_s + length_s, 0, N_MELS)
         axis.imshow(mel_MU, aspect="auto", origin="lower", cmap="magma", vmin=top - 4, vmax=top, extent=extent)
-        axis.set_ylabel(f"{name}\nmel band")
+        ticks_hz = [hz for hz in TICKS_HZ if hz < rate_hz / 2]
+        axis.set_yticks(_mel_places(ticks_hz, rate_hz), [f"{hz:g}" for hz in ticks_hz], fontsize=7)
+        axis.set_ylabel(f"{name}\nHz")
+    for axis in axes:
+        for beat_s in beats_s:
+            axis.axvline(beat_s, color="tab:cyan", lw=0.6, alpha=0.6)
     axes[0].set_xlim(from_s, until_s)
-    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlabel("time, s")
     with whole_file(path, AudioError) as temporary:
         figure.savefig(temporary, dpi=110, format=Path(path).suffix[1:].lower() or "png")
 
 
-def _mel(path: str | os.PathLike[str], from_s: float = 0.0) -> tuple[np.ndarray, float]:
-    """log10 mel magnitudes (mels, frames) of `MAX_PLOT_S` seconds of a file, mixed to mono, and their length."""
+def _mel_places(frequencies_hz: Sequence[float], rate_hz: int) -> np.ndarray:
+    """Heights of frequencies in a picture of N_MELS bands."""
+    centres_hz = librosa.mel_frequencies(N_MELS + 2, fmin=0.0, fmax=rate_hz / 2)[1:-1]
+    return np.interp(frequencies_hz, centres_hz, np.arange(N_MELS) + 0.5)
+
+
+def _mel(path: str | os.PathLike[str], from_s: float = 0.0) -> tuple[np.ndarray, float, int]:
+    """log10 mel magnitudes (mels, frames) of `MAX_PLOT_S` seconds of a file, mixed to mono, their length and rate."""
     with AudioReader(path) as reader:
         rate_hz, wanted, parts = reader.info.sample_rate_hz, int(MAX_PLOT_S * reader.info.sample_rate_hz), []
         reader.skip(min(int(from_s * rate_hz), reader.info.n_samples - 1))
@@ -87,4 +103,4 @@ def _mel(path: str | os.PathLike[str], from_s: float = 0.0) -> tuple[np.ndarray,
     mono = np.concatenate(parts)[:wanted]
     length_s = len(mono) / rate_hz
     padded = np.pad(mono, (0, max(0, N_FFT - len(mono))))
-    return log_mel(torch.from_numpy(padded)[None], rate_hz, N_FFT, N_MELS)[0].T.numpy(), length_s
+    return log_mel(torch.from_numpy(padded)[None], rate_hz, N_FFT, N_MELS)[0].T.numpy(), length_s, rate_hz

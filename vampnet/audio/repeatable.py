@@ -1,4 +1,4 @@
-"""Parts of audio files that differ from run to run, set to fixed values: the same samples give the same bytes.
+"""Reproducible files: header fields that differ from run to run are set to fixed values; equal samples, equal bytes.
 
 libsndfile gives OGG streams a serial number that it draws from the clock, and writes the time into the PEAK chunk of
 WAV, RF64 and AIFF files of floats.

@@ -60,7 +60,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says, where it does not lie."""
+    """Facts of an audio file: rate, channels, length, coding, corrected where the header is wrong."""
 
     sample_rate_hz: int
     channels: int
@@ -73,7 +73,7 @@ class AudioInfo:
     metadata: Metadata = field(default_factory=Metadata, compare=False, repr=False)
     """Tags, channel mask, cue points and loops."""
     warnings: tuple[str, ...] = field(default=(), compare=False)
-    """What was odd about the file, in words for its user."""
+    """Warnings about the file, for its user."""
 
     @property
     def duration_s(self) -> float:

@@ -28,7 +28,7 @@ class SpoolSource:
 
 
 class Spool:
-    """Decoded audio on disk, at the codec's rate, until it is known how loud it is: `with Spool(channels) as spool`."""
+    """Decoded audio on disk, at the codec's rate, until its loudness is known: `with Spool(channels) as spool`."""
 
     def __init__(self, channels: int, path: Path | None = None, n_kept: int = 0, folder: Path | None = None) -> None:
         """`path`: a file that stays, of which the first `n_kept` samples per channel count; without it a temporary one.

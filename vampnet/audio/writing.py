@@ -61,7 +61,7 @@ class AudioWriter:
         if self._format == "WAV" and self._metadata.channel_mask:
             self._format = "WAVEX"
         self.warnings = find_losses(self._metadata, self._format)
-        """What the format cannot hold, a line each; complete when the file is finished."""
+        """Losses of the format, a line each; complete when the file is finished."""
         self._temporary, self._lock = self._make_temporary()
         try:
             self._file = self._open()

@@ -1,1 +1,1 @@
-"""Beats and bars by a small network that learned from the composer's exact beats, and the search that follows it."""
+"""Beat tracking: a small network trained on composed music, then a search for the best path of beats in bars."""

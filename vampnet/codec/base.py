@@ -38,8 +38,8 @@ class Codec(nn.Module):
     def decode(self, codes_BCT: Tensor) -> Tensor:
         """Codes of the first C' <= n_codebooks codebooks -> float waveform (B, T * hop).
 
-        A frame counts up to its first code that is `codebook_size` (the mask token): the deeper ones are as good as not
-        there, and a frame that begins with it decodes as silence.
+        In each frame, codebooks from the first mask token (`codebook_size`) on are ignored; a frame that begins with
+        the mask token decodes as silence.
         """
         raise NotImplementedError
 

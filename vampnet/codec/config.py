@@ -14,7 +14,7 @@ MAX_DEPTH = 256
 
 @dataclass(frozen=True)
 class MagnitudeConfig:
-    """The magnitude codec (`vampnet.codec.magnitude`): two grids of magnitudes in, the same out, phases made up."""
+    """Settings of the magnitude codec (`codec/magnitude.py`): STFT magnitudes in and out, phases by Griffin-Lim."""
 
     kind: str = "magnitude"
     """Codec family."""
@@ -98,8 +98,11 @@ class MagnitudeConfig:
 
 @dataclass(frozen=True)
 class DacConfig:
-    """The convolutional codecs: DAC (Kumar et al. 2023) and the codec of the VampNet authors, which has DAC's encoder
-    and quantiser and a decoder of parallel branches. Nothing is trained with these settings; they describe weights."""
+    """Settings of the convolutional codecs: DAC (Kumar et al. 2023) and the codec of the VampNet authors.
+
+    The latter has DAC's encoder and quantiser, and a decoder of parallel branches. The settings describe published
+    weights; nothing is trained with them.
+    """
 
     kind: str = "dac"
     """Codec family."""

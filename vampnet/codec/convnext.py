@@ -13,8 +13,11 @@ SLOPE = math.sqrt(8 / math.pi)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU in its tanh form, x sigmoid(sqrt(8 / pi) (x + 0.044715 x^3)). Outside of training in that very form, in
-    place: on a CPU in less than half the time that PyTorch's takes, and the same to 1e-6."""
+    """GELU in its tanh form, x sigmoid(sqrt(8 / pi) (x + 0.044715 x^3)).
+
+    Outside of training, on a CPU, in that form and in place: it takes less than half the time of PyTorch's and equals
+    it to 1e-6.
+    """
     if torch.is_grad_enabled() or x.device.type != "cpu":
         return F.gelu(x, approximate="tanh")
     inner = x.square().mul_(0.044715 * SLOPE).add_(SLOPE).mul_(x)

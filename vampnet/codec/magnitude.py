@@ -181,11 +181,11 @@ class MagnitudeCodec(BlockwiseCodec):
         return bound_peaks(remove_dc(audio_BS, self.sample_rate_hz, self.hop))
 
     def magnitudes(self, audio_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """The two grids of a waveform (B, S): what the decoder learns to say."""
+        """STFT magnitudes of both grids of a waveform (B, S): the targets of the decoder."""
         return self.low(audio_BS), self.high(audio_BS)
 
     def synthesise(self, low_BFU: Tensor, high_BFU: Tensor) -> Tensor:
-        """Waveform (B, S) with, as nearly as there is one, these magnitudes."""
+        """Waveform (B, S) whose magnitudes approximate the given ones (Griffin-Lim)."""
         config, low, high = self.config, self.low, self.high
         low_BFU, high_BFU = low_BFU * low.gain_F[:, None], high_BFU * high.gain_F[:, None]
         small_fft, small_hop = config.low_fft // self.decimation, config.low_hop // self.decimation

@@ -51,7 +51,7 @@ class LinearEncoder(nn.Module):
         self.project = nn.Linear(self.n_said + n_mels, latent_dim)
 
     def features(self, low_BFU: Tensor, high_BFU: Tensor) -> Tensor:
-        """Compressed magnitudes of both grids, which the decoder says too, then log mel bands of both: (B, T, X)."""
+        """Compressed magnitudes of both grids (the decoder predicts them too), then log mel bands: (B, T, X)."""
         low, high = self.low, self.high
         bands = [_log_bands(low_BFU, self.low_mel_FM, low), _log_bands(high_BFU, self.high_mel_FM, high)]
         return torch.cat([compress(low_BFU, low), compress(high_BFU, high), *bands], dim=2)

@@ -1,4 +1,4 @@
-"""The adaptive coder: several simple guesses about the next token, mixed by how well each has done so far.
+"""Adaptive entropy coder: several simple predictors of the next token, weighted by their past likelihood.
 
 A file has few tokens for an alphabet of a thousand entries, so what counts is how fast a model learns. Each codebook
 has eight experts, that is distributions over its entries:
@@ -142,7 +142,7 @@ class _Pairs:
 
 
 class _CodebookModel:
-    """What is known of one codebook."""
+    """Adaptive model of one codebook."""
 
     def __init__(self, vectors_VD: NDArray[np.float32]) -> None:
         vocab_size = len(vectors_VD)
@@ -187,7 +187,7 @@ class _CodebookModel:
         return total_V.astype(np.float64)
 
     def learn(self, token: int) -> None:
-        """Take in the token that `predict` was about."""
+        """Update with the token that `predict` was about."""
         self._reweigh(self._probabilities(token))
         self._often_V[token] += 1
         self._n_tokens += 1
@@ -203,7 +203,7 @@ class _CodebookModel:
                 pairs.learn(self._context[expert], token)
 
     def _probabilities(self, token: int) -> list[int]:
-        """What each expert gave to the token."""
+        """Probability that each expert gave to the token."""
         even = _ONE // self._vocab_size
         often = (int(self._often_V[token]) * _ONE + _PRIOR * even) // (self._n_tokens + _PRIOR)
         recent = int(self._recent_V[token]) * _ONE + _RECENT_PRIOR * often

@@ -47,7 +47,7 @@ _SAMPLING = (
 
 @dataclass(frozen=True)
 class Generation:
-    """How the tokens that are not in the file are to be made."""
+    """Model and settings that generate the tokens which the file does not hold."""
 
     model_id: str
     """Digest of the weights of the coarse and the coarse-to-fine model, 16 hexadecimal digits."""
@@ -56,7 +56,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself before its tokens."""
+    """Header of a .vamp file."""
 
     entropy: str
     """Name of the entropy coder, one of ENTROPIES."""
@@ -161,7 +161,7 @@ class VampReader:
         return VampFileError(f"cannot read {self.name}: {cause}")
 
     def expect(self, blocks: Sequence[tuple[int, int]]) -> None:
-        """Look whether there can be (so many) blocks of (so many tokens) in what is left of the file.
+        """Check that the rest of the file is long enough for `blocks`, pairs (number, tokens of each).
 
         They are counted, not listed: a damaged header may claim millions of them.
         """
@@ -173,7 +173,7 @@ class VampReader:
             raise self.fail(f"it is cut short, at least {least - left} bytes are missing at its end")
 
     def block(self, n_tokens: int) -> bytes:
-        """The payload of the next block, which holds so many tokens."""
+        """Payload of the next block, which holds `n_tokens` tokens."""
         framed, length = b"", 0
         for shift in (0, 7, 14, 21):
             byte = self._take(1)

@@ -14,12 +14,12 @@ DEFAULT_LEAD = "synth lead"
 
 @dataclass(frozen=True)
 class TapConfig:
-    """How a tapped rhythm becomes drums."""
+    """Settings of drums from a tapped rhythm."""
 
     bpm: float | None = setting(None, low=30.0, high=300.0)
     """Tempo of the grid that hits are moved to, counted from the first hit, 30 to 300."""
     tightness: float = setting(0.0, low=0.0, high=1.0)
-    """How far hits are moved to the grid of sixteenths, 0 (as played) to 1; needs a tempo."""
+    """Strength of quantisation to the grid of sixteenths, 0 (as played) to 1; needs a tempo."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -31,7 +31,7 @@ class TapConfig:
 
 @dataclass(frozen=True)
 class HumConfig:
-    """How a hummed line becomes a lead."""
+    """Settings of a lead from a hummed line."""
 
     instrument: str = DEFAULT_LEAD
     """Instrument that plays the line, such as flute or violin."""
@@ -58,7 +58,7 @@ FOLLOWED: dict[str, tuple[str, ...]] = {
 }
 """Controls behind each word of `follow`."""
 DEFAULT_FOLLOW, DEFAULT_BEST_OF = "beats,chords", 4
-"""What is followed where only best_of is given, and how many candidates are made where only follow is."""
+"""Defaults: what is followed where only best_of is given, and the number of candidates where only follow is."""
 
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -94,7 +94,7 @@ def parse_guidance(text: str) -> tuple[tuple[str, float], ...]:
 
 @dataclass(frozen=True)
 class SteeringConfig:
-    """What variations follow; which tokens are kept stays the prompt's business.
+    """Controls that variations follow; the prompt still says which tokens are kept.
 
     A model that hears controls follows by itself; of any other candidates are made, and those kept that follow best.
     """
@@ -122,12 +122,12 @@ class SteeringConfig:
 
     @property
     def is_on(self) -> bool:
-        """Whether candidates are compared at all."""
+        """True if candidates are compared."""
         return bool(self.follow) or self.best_of > 1
 
     @property
     def n_candidates(self) -> int:
-        """How many candidates are made."""
+        """Number of candidates."""
         return self.best_of or DEFAULT_BEST_OF
 
     def split(self) -> tuple[str, tuple[str, ...]]:

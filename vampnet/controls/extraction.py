@@ -45,7 +45,7 @@ MAX_EXTRACTED_S = 4 * 3600.0
 
 @dataclass(frozen=True)
 class ExtractionConfig:
-    """What is listened for, and in which frames."""
+    """Settings of extraction: names of the controls, and their frames."""
 
     controls: tuple[str, ...] = EXTRACTED
     """Names of EXTRACTED."""
@@ -54,7 +54,7 @@ class ExtractionConfig:
     hop: int = CODEC_HOP
     """Samples per frame at that rate."""
     tracker: TrackerConfig = TrackerConfig()
-    """How beats are found."""
+    """Beat tracker."""
     is_voice: bool = False
     """The audio is one voice alone (hummed, whistled): its pitch is traced by pYIN, exact but slower."""
 

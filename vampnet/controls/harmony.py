@@ -135,7 +135,7 @@ def scale_chroma(chroma_KRP: Floats) -> Floats:
 
 
 def key_features(spectra: SemitoneSpectra, chords: Sequence[ChordSpan]) -> Floats:
-    """What a key is read from, rows of twelve: chroma of each register, time of each kind of chord, first and last."""
+    """Features of a key, rows of twelve: chroma of each register, time of each kind of chord, first and last."""
     sounding_U = spectra.level_db_U > spectra.level_db_U.max() - SILENT_DB
     rows = []
     for low, high in REGISTERS:

@@ -50,7 +50,7 @@ class ScoreNote:
 
 @dataclass(frozen=True)
 class MidiScore:
-    """What a MIDI file holds."""
+    """Notes, tempo, metre and key of a MIDI file."""
 
     notes: tuple[ScoreNote, ...]
     beats_s: tuple[float, ...]

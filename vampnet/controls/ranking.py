@@ -28,7 +28,7 @@ TEMPO_TOLERANCE = 0.04
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well audio agrees with wanted controls; None: not asked for, or not to be heard in what is wanted."""
+    """Agreement of audio with wanted controls; None: not asked for, or absent from what is wanted."""
 
     beats: float | None = None
     """F-measure of the beats within 70 ms, 0 to 1."""
@@ -92,7 +92,7 @@ def rank(candidates: Sequence[Audio], wanted: Controls | Sequence[Controls]) -> 
 
 
 def config_for(wanted: Controls) -> ExtractionConfig:
-    """What must be listened for to compare audio with wanted controls."""
+    """Names of the controls needed to compare audio with wanted ones."""
     names = {name for name in wanted.names if name not in ("style", "instruments")}
     return ExtractionConfig(tuple(sorted(names)), wanted.sample_rate_hz, wanted.hop)
 

@@ -62,7 +62,7 @@ SIGNALS: dict[str, SignalKind] = {
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """What is said or heard about a stretch of music. Signals are float32 (T,) or (12, T)."""
+    """Control signals and facts of a stretch of music. Signals are float32 (T,) or (12, T)."""
 
     n_frames: int
     """Length T in frames, 1 or more."""

@@ -28,7 +28,7 @@ SPLIT = 52
 """First semitone that the short windows tell apart."""
 FFT, LOW_DIVISOR, LOW_FFT = 8192, 4, 4096
 MEDIAN_SPECTRA = 7
-"""What sounds for less than half of this is a drum, spectra."""
+"""Length of the median filter that separates drums, spectra: shorter sounds than half of it are removed."""
 CHROMA_RANGE, BASS_RANGE = (45, HIGHEST + 1), (LOWEST, 60)
 """First and last-but-one semitone of the chroma and of the bass chroma."""
 CHUNK = 512
@@ -81,7 +81,7 @@ def semitone_spectra(mono: NDArray[np.float32]) -> SemitoneSpectra:
 
 
 def _tuning(mono: NDArray[np.float32]) -> float:
-    """How far the music lies from A = 440 Hz, in semitones, -0.5 to 0.5; 0 for music without pitch."""
+    """Tuning relative to A = 440 Hz, semitones, -0.5 to 0.5; 0 for music without pitch."""
     middle = mono[max(len(mono) // 2 - 15 * RATE_HZ, 0) : len(mono) // 2 + 15 * RATE_HZ]
     spectrum = np.abs(librosa.stft(np.ascontiguousarray(middle), n_fft=4096, hop_length=4096))
     pitches, sizes = librosa.piptrack(S=spectrum, sr=RATE_HZ, n_fft=4096, fmin=110.0, fmax=2000.0)

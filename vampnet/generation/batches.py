@@ -1,4 +1,4 @@
-"""Which batches give each item what it would get alone."""
+"""Batch invariance: batches whose items come out exactly as each would alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vampnet.generation.run import WindowRequest
 
 
 class BatchProof:
-    """Remembers which batches were seen to equal their items alone.
+    """Record of kinds and sizes of batches that were verified to equal their items alone.
 
     Products in bfloat16 may be rounded otherwise in a batch of another size. That depends on shapes, not on values: so
     the logits of one pass over a batch are compared with those of its parts, once for each shape.
@@ -23,7 +23,7 @@ class BatchProof:
         self._known: dict[tuple[Any, ...], bool] = {}
 
     def holds(self, requests: Sequence[WindowRequest]) -> bool:
-        """Whether these windows, of one kind, can be filled as one batch."""
+        """True if these windows, of one kind, can be filled as one batch."""
         if self._exact:
             return True
         if any(request.heard is not None for request in requests):  # not proven: each alone

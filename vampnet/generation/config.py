@@ -13,7 +13,7 @@ MAX_VARIATIONS = 1000
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How masked tokens are filled in: parallel iterative decoding (paper, section 3.3)."""
+    """Settings of parallel iterative decoding, which fills masked tokens (paper, section 3.3)."""
 
     steps: int = setting(12, low=1, high=1000)
     """Decoding steps of the coarse model, 1 to 1000 (paper: 36 best, 12 close)."""

@@ -82,7 +82,7 @@ class Pipeline:
         if backend == "openvino":
             self.coarse, self.c2f = OpenVinoNetwork(coarse, self.dtype), OpenVinoNetwork(c2f, self.dtype)
         self.conditioning = None if bundle.conditioning is None else bundle.conditioning.to(self.device)
-        """What controls add to the coarse network; None where it hears none."""
+        """Conditioning of the coarse network by controls; None where it has none."""
         self.runs_at_once = 1 if self.device.type == "cpu" else RUNS_AT_ONCE
         """Runs at work together. On a CPU batches gain nothing (docs/results/house.md)."""
         self._proof = BatchProof(self.device, exact=self.dtype == torch.float32)

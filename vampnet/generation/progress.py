@@ -13,14 +13,14 @@ STAGES = ("encode", "coarse", "c2f", "decode")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is."""
+    """Progress of a job: stage, steps done, share of the whole."""
 
     stage: str
-    """What is at work: load, encode, coarse, c2f, decode, write, code, uncode, files. The stages take turns."""
+    """Stage at work: load, encode, coarse, c2f, decode, write, code, uncode, files. The stages take turns."""
     done: int
-    """Of this stage: steps, frames or samples done."""
+    """Steps, frames or samples of this stage that are done."""
     total: int
-    """Of this stage: how many there are."""
+    """All steps, frames or samples of this stage."""
     share: float
     """Share of the whole job that is done, 0 to 1; it never falls."""
 

@@ -29,7 +29,7 @@ from vampnet.generation.tokens import Encoded
 
 COMPATS = ("", "reference")
 LEAST_LUFS = -70.0
-"""What their meter says of silence."""
+"""Value of their loudness meter for silence, LUFS."""
 LEAST_S = 0.5
 """Shorter audio is filled up with silence to this length before it is measured."""
 _BLOCK_S, _STEP_S = 0.4, 0.1

@@ -44,7 +44,7 @@ class Stage:
 
 
 class Watcher(Protocol):
-    """What hears of a window's progress."""
+    """Receiver of a window's progress."""
 
     def step(self, request: WindowRequest, done: int) -> None:
         """A decoding step of the window is done; whatever this raises ends the job."""
@@ -65,7 +65,7 @@ class WindowRequest:
 
     stage: Stage
     number: int
-    """Of the window, within its stage."""
+    """Number of the window within its stage."""
     codes_BCT: Tensor
     """int64; the codebooks that the stage's model reads, one item per channel."""
     keep_BCT: Tensor
@@ -76,7 +76,7 @@ class WindowRequest:
     """SamplingConfig; its steps and seed are not used here."""
     watcher: Watcher | None = None
     heard: HeardControls | None = None
-    """What the network is to follow within the window."""
+    """Controls that the network follows within the window."""
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -123,7 +123,7 @@ class Finished(Generic[T]):
     """A run that came to its end."""
 
     number: int
-    """Of the run, in the order in which they were given."""
+    """Number of the run, in the order in which runs were given."""
     result: T | None = None
     error: VampnetError | None = None
     """Why it failed; None when it did not."""
@@ -132,7 +132,7 @@ class Finished(Generic[T]):
 def drive(
     runs: Iterable[Run[T]], fill: Fill, *, at_once: int = 1, journal: Journal | None = None
 ) -> Iterator[Finished[T]]:
-    """Bring runs to their ends; yields each as it is finished, in whatever order that is.
+    """Fill the windows of several runs until all are finished; yields each run when it is, in any order.
 
     at_once: runs at work together, whose windows of one kind are filled as one batch. 1: one run after the other, which
         is as fast on a CPU and has the first result soonest.

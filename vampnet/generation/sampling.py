@@ -32,7 +32,7 @@ BELOW_ONE = 1 - 2.0**-23
 
 
 class TokenNetwork(Protocol):
-    """What the sampler needs of a network; `vampnet.models.transformer.MaskedTransformer` is one."""
+    """Interface of a network to the sampler; `vampnet.models.transformer.MaskedTransformer` implements it."""
 
     @property
     def config(self) -> ModelConfig:
@@ -102,7 +102,7 @@ def fill(
 
 
 def masked_after_each_step(n_masked: int, steps: int) -> list[int]:
-    """How many tokens are masked at the start and after each of `steps` steps: steps + 1 falling numbers, the last 0.
+    """Number of masked tokens at the start and after each of `steps` steps: steps + 1 falling numbers, the last 0.
 
     After step i of S (from 1): floor(gamma(i / S) * n), in float32, but at least one fewer than before while more than
     one is left, and never none before the last step.
@@ -122,12 +122,12 @@ def _with_conditioning(keep_BCT: Tensor, n_conditioning: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """What one step needs besides codes and settings, of B items."""
+    """State of one decoding step of B items, besides codes and settings."""
 
     n_commit: Sequence[int]
     """Tokens that each item gets."""
     noise_weight: float
-    """Of the Gumbel noise in the confidence."""
+    """Weight of the Gumbel noise in the confidence."""
     noise_B2PT: Tensor
     """Uniform numbers: for the token, and for the order of committing."""
 

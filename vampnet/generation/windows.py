@@ -26,7 +26,7 @@ from vampnet.seeds import stream_seed
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How one variation of some material is generated."""
+    """Plan of one variation: keep mask, seed and settings."""
 
     stages: tuple[Stage, Stage]
     """Coarse and coarse-to-fine."""
@@ -38,7 +38,7 @@ class Plan:
     """Seed of the variation."""
     watcher: Watcher | None = None
     heard: HeardControls | None = None
-    """What the coarse network is to follow, over all of the material."""
+    """Controls that the coarse network follows, over all of the material."""
 
 
 class _HeldCodes:

@@ -115,7 +115,7 @@ class _Batch:
         self._entries: list[_Entry] = []
         self.done = DoneList(resume)
         self.places: dict[int, tuple[_Entry, int] | JobFailure | JobResult] = {}
-        """What each run belongs to: a job and its number there, or what became of a job without runs."""
+        """Owner of each run: a job and its number there, or the outcome of a job without runs."""
 
     def runs(self, jobs: Iterable[Job]) -> Iterator[Run[list[Variation]]]:
         """All runs of all jobs, each job opened when its first run is asked for."""

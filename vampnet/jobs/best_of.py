@@ -1,4 +1,4 @@
-"""Best-of jobs: candidates of a request are made, listened to, and those that follow best are kept.
+"""Best-of jobs: make several candidates of a request, extract their controls, keep those that agree best.
 
 A candidate is a plain variation, so the command of an output names its seed alone and makes the same file again.
 """
@@ -67,7 +67,7 @@ def choose_outputs(request: Request, outputs: Sequence[Path], run: RunJob) -> Jo
 
 
 def wanted_controls(request: Request, steering: SteeringConfig) -> Controls | list[Controls]:
-    """What the candidates are compared with: the file that is followed, the input, or each one's own sketch."""
+    """Wanted controls: those of the file that is followed, of the input, or of each candidate's own sketch."""
     file, names = steering.split()
     if file:
         return keep_followed(read_controls(file), names)

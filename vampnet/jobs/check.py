@@ -86,7 +86,7 @@ def check_plot(path: Path) -> None:
 
 
 def _check_input(request: Request) -> AudioInfo | None:
-    """What the input's header says; None where there is none."""
+    """Facts of the input's header; None where there is no input."""
     if isinstance(request, DecompressRequest):
         header = read_header(request.input)
         if header.generation is None and (request.model.lora or request.any_model or request.seed is not None):

@@ -17,7 +17,7 @@ _STEADY_S = 30.0
 
 
 class Crew:
-    """`size` processes; one that ends is replaced, the sooner the longer it had lived."""
+    """Pool of `size` worker processes; one that ends is restarted, at once if it had lived long."""
 
     def __init__(self, command: Callable[[int], Sequence[str]], size: int, *, grace_s: float = 15.0) -> None:
         """`command`: the command line of worker number k; `grace_s`: time that workers get to stop, seconds."""

@@ -16,7 +16,7 @@ NAME = ".vampnet-done"
 
 
 class DoneList:
-    """What a batch has finished, in every folder that it writes to; kept while the batch is unfinished."""
+    """List of a batch's finished jobs in each output folder; deleted when the batch is finished."""
 
     def __init__(self, resume: bool) -> None:
         """Without `resume`, what an earlier batch noted is forgotten."""

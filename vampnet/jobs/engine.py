@@ -19,14 +19,14 @@ Work = tuple[Request, Sequence[Path]]
 
 
 class Engine(Protocol):
-    """What a worker runs requests on."""
+    """Interface of a worker's engine, which runs requests."""
 
     loaded: str
     """Name of the loaded model; empty while there is none."""
 
     @property
     def at_once(self) -> int:
-        """How many jobs are worth running together; 1 on a CPU."""
+        """Number of jobs to run together; 1 on a CPU."""
         ...
 
     def load(self, request: Request) -> None:
@@ -64,7 +64,7 @@ class ModelEngine:
 
     @property
     def at_once(self) -> int:
-        """How many jobs are worth running together."""
+        """Number of jobs to run together."""
         return 1 if self._model is None else self._model.runs_at_once
 
     def load(self, request: Request) -> None:

@@ -233,7 +233,7 @@ class FileJob:
         }
 
     def _stamp_inputs(self) -> list[tuple[int, int, int]]:
-        """What changes when somebody writes to an input, or puts another file in its place."""
+        """Fingerprint of the inputs; it changes when one is written to or replaced."""
         paths = [getattr(self.request, name, "") for name in ("input", "like")]
         found = [os.stat(path) for path in paths if path and os.path.exists(path)]
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]

@@ -200,7 +200,7 @@ def _is_input(source: Source, request: Request) -> bool:
 
 
 def _stamp(path: str) -> tuple[int, ...]:
-    """What changes when somebody writes to a file."""
+    """Fingerprint of a file; it changes when somebody writes to it."""
     if not path or not os.path.exists(path):
         return ()
     found = os.stat(path)

@@ -38,7 +38,7 @@ class ProjectRow:
     input: str | None
     """Audio that it began with, `file:ID`; None for music from nothing."""
     state: dict[str, Any]
-    """What the page keeps of itself."""
+    """State of the page, as it gives it."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from vampnet.tasks.defaults import (
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """How output files are coded."""
+    """Coding of output files."""
 
     format: str = ""
     """Container: wav, flac, ogg, opus, mp3, aiff; by default that of the output's name, or of the input."""
@@ -60,15 +60,15 @@ class Request:
     input: str = setting("", flag="-")
     """Path of the input; - is standard input. Empty where the audio is handed over beside the request."""
     variations: int = setting(1, low=1, high=MAX_VARIATIONS)
-    """How many variations, 1 to 1000; number k is drawn with seed + k - 1."""
+    """Number of variations, 1 to 1000; variation k is drawn with seed + k - 1."""
     variation: int = setting(0, low=0, high=MAX_VARIATIONS)
     """Make this variation alone, counted from 1; 0 makes all."""
     sampling: SamplingConfig = SamplingConfig()
-    """How tokens are generated."""
+    """Settings of sampling."""
     model: ModelChoice = ModelChoice()
-    """Which model, on which device, in which number format."""
+    """Model, device and number format."""
     output: OutputConfig = OutputConfig()
-    """How output files are coded."""
+    """Coding of output files."""
     domain_warning: bool = True
     """Warn when the recording is out of the model's domain."""
 
@@ -81,7 +81,7 @@ class Request:
         self._check()
 
     def _check(self) -> None:
-        """What a task checks of its own fields."""
+        """Checks of the task's own fields."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -96,11 +96,11 @@ class VampRequest(Request):
     task: ClassVar[str] = "vamp"
 
     prompt: str = DEFAULT_PROMPT
-    """What is kept: a prompt such as 'beats(after=75ms) & codebooks(3)', or a preset (`vampnet prompts`)."""
+    """Prompt, which says what is kept, such as 'beats(after=75ms) & codebooks(3)', or a preset (`vampnet prompts`)."""
     beats: BeatsConfig = BeatsConfig()
-    """Where beats are, or what finds them."""
+    """Beats: given, or how to track them."""
     steering: SteeringConfig = SteeringConfig()
-    """Which of several candidates is kept."""
+    """Choice among several candidates."""
     compat: str = setting("", choices=("", "reference"))
     """'reference' prepares and cuts audio as the authors' code does."""
 
@@ -110,20 +110,20 @@ class VampRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class InpaintRequest(Request):
-    """Generate regions anew and leave all else bit for bit."""
+    """Replace regions with generated music; all else stays bit for bit."""
 
     task: ClassVar[str] = "inpaint"
 
     regions: tuple[tuple[float, float | None], ...] = setting((), flag="region")
     """Regions [start, end] in seconds; an end of null is the end of the file."""
     prompt: str = "nothing"
-    """What is kept within the regions."""
+    """Prompt within the regions."""
     theme: str = DEFAULT_THEME
-    """Where the prompt keeps nothing: what regions keep of the bars before them, looped; 'nothing': their own way."""
+    """Prompt of the theme (bars before a region, looped), where the prompt keeps nothing; 'nothing' leaves it free."""
     beats: BeatsConfig = BeatsConfig()
-    """Where beats are, or what finds them."""
+    """Beats: given, or how to track them."""
     steering: SteeringConfig = SteeringConfig()
-    """Which of several candidates is kept."""
+    """Choice among several candidates."""
 
     def _check(self) -> None:
         if not self.regions:
@@ -147,9 +147,9 @@ class OutpaintRequest(Request):
     after_s: float = setting(0.0, low=0.0, high=MAX_NEW_S, flag="after")
     """Seconds to add after it, 0 to 3600."""
     theme: str = DEFAULT_THEME
-    """What new music keeps of the bars next to it, looped; 'nothing' lets it go its own way."""
+    """Prompt of the theme: the bars next to the new music, looped below it; 'nothing' leaves it free."""
     steering: SteeringConfig = SteeringConfig()
-    """Which of several candidates is kept."""
+    """Choice among several candidates."""
 
     def _check(self) -> None:
         if self.before_s + self.after_s == 0:
@@ -169,15 +169,15 @@ class GenerateRequest(Request):
     seconds: float | None = setting(None, low=0.1, high=MAX_NEW_S)
     """Length of the new audio, 0.1 to 3600 s; by default 10, with words 8 bars, which loop."""
     like: str = ""
-    """Path of a clip whose style is taken up."""
+    """Path of a clip to follow in style."""
     prompt: str = ""
-    """What is kept: of the clip, by default 'periodic(32) | beats(after=75ms)', or of the sketch, 'periodic(7)'."""
+    """Prompt: of the clip, by default 'periodic(32) | beats(after=75ms)', or of the sketch, 'periodic(7)'."""
     sketch: str = setting("", choices=("", "only", "keep"))
     """With words: 'only' writes the sketch as it is, 'keep' writes it beside the output (OUT.sketch.wav)."""
     theme: str = ""
     """Without a clip, beyond 10 s: what is kept of the opening's bars, looped; by default that of continue."""
     steering: SteeringConfig = SteeringConfig()
-    """Which of several candidates is kept."""
+    """Choice among several candidates."""
 
     def _check(self) -> None:
         if self.input and not self.like:
@@ -216,13 +216,13 @@ class LoopRequest(Request):
     task: ClassVar[str] = "loop"
 
     prompt: str = DEFAULT_PROMPT
-    """What is kept."""
+    """Prompt, which says what is kept."""
     bars: int = setting(0, low=0, high=MAX_BARS)
     """Cut this many bars first, from the first downbeat on; 0: the file is the loop."""
     beats: BeatsConfig = BeatsConfig()
-    """Where beats are, or what finds them."""
+    """Beats: given, or how to track them."""
     steering: SteeringConfig = SteeringConfig()
-    """Which of several candidates is kept."""
+    """Choice among several candidates."""
     join: bool = False
     """Write all variations into one file, one after the other."""
     loop_points: bool = False
@@ -244,16 +244,16 @@ class StretchRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class TelephoneRequest(Request):
-    """Vamp the vamp of the vamp: every round's output is the next round's input."""
+    """Vary repeatedly: every round's output is the next round's input."""
 
     task: ClassVar[str] = "telephone"
 
     rounds: int = setting(ROUNDS, low=1, high=MAX_ROUNDS)
-    """How often the result becomes the next input, 1 to 1000."""
+    """Number of rounds, 1 to 1000; the result of each is the input of the next."""
     prompt: str = DEFAULT_PROMPT
     """Prompt of every round."""
     beats: BeatsConfig = BeatsConfig()
-    """Where beats are, or what finds them, in the first round; later rounds track their own input."""
+    """Beats of the first round: given, or how to track them; later rounds track their own input."""
 
     def _check(self) -> None:
         check_prompt(self.prompt)
@@ -266,9 +266,9 @@ class TapRequest(Request):
     task: ClassVar[str] = "tap"
 
     tap: TapConfig = TapConfig()
-    """How hits become drums."""
+    """Settings of the drums."""
     prompt: str = ""
-    """What is kept when the model re-imagines the drums; by default they stay as they are sketched."""
+    """Prompt with which the model varies the drums; by default they stay as synthesised."""
 
     def _check(self) -> None:
         if self.prompt:
@@ -282,9 +282,9 @@ class HumRequest(Request):
     task: ClassVar[str] = "hum"
 
     hum: HumConfig = HumConfig()
-    """How the line becomes a lead."""
+    """Settings of the lead."""
     prompt: str = ""
-    """What is kept when the model re-imagines the lead; by default it stays as it is sketched."""
+    """Prompt with which the model varies the lead; by default it stays as synthesised."""
 
     def _check(self) -> None:
         if self.prompt:
@@ -298,7 +298,7 @@ class CompressRequest(Request):
     task: ClassVar[str] = "compress"
 
     compression: CompressionConfig = CompressionConfig()
-    """Which tokens are stored, and how they are coded."""
+    """Stored tokens and their coding."""
 
     def _check(self) -> None:
         if self.variations != 1:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InputFacts:
-    """What was read."""
+    """Facts of the input: file, sample rate, channels, length."""
 
     file: str
     """Path as it was given; empty for audio handed over in memory."""
@@ -37,7 +37,7 @@ class InputFacts:
 
 @dataclass(frozen=True)
 class JobOutput:
-    """One file that was made."""
+    """One output file of a job."""
 
     file: str
     """Path as it was given."""
@@ -57,7 +57,7 @@ class JobOutput:
 
 @dataclass(frozen=True)
 class JobTimings:
-    """Seconds of work."""
+    """Seconds that each stage took."""
 
     encode_s: float
     coarse_s: float
@@ -71,13 +71,13 @@ class JobTimings:
 
 @dataclass(frozen=True)
 class JobResult:
-    """A finished job."""
+    """Result of a job: outputs, input, model, timings."""
 
     task: str
     outputs: tuple[JobOutput, ...]
     """One per variation."""
     input: InputFacts | None = None
-    """What was read; null where there was no input."""
+    """Facts of the input; null where there was none."""
     prompt: str = ""
     """Prompt, as text that parses to it; empty where the task has none."""
     precision: str = ""
@@ -87,13 +87,13 @@ class JobResult:
     timings: JobTimings | None = None
     """Time spent; null where the outputs were there already."""
     done_before: bool = False
-    """Whether an earlier run had made the outputs."""
+    """True if an earlier run had made the outputs."""
     plot: str = ""
     """Path of the picture; empty for none."""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     """More that the task found out: tempo and key, sizes and rates of a compressed file."""
     warnings: tuple[str, ...] = ()
-    """What the user should know."""
+    """Warnings for the user."""
 
 
 def result_to_json(result: JobResult) -> dict[str, Any]:

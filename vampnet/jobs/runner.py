@@ -1,4 +1,4 @@
-"""Runs one job: a request becomes a task, outputs appear whole or not at all, unfinished work can be gone on with."""
+"""Runs one job: request -> task -> output files, written whole or not at all; unfinished jobs can be resumed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from vampnet.audio.plot import plot_vamp
 from vampnet.audio.sources import FileSource
 from vampnet.audio.spool import Spool
 from vampnet.audio.units import samples_to_seconds
+from vampnet.beats.config import BeatsConfig
+from vampnet.beats.events import Events, TrackerConfig
+from vampnet.beats.tracking import track_events
 from vampnet.codec.base import Codec
 from vampnet.compression.container import Header, VampReader, open_vamp
 from vampnet.device import select_device
@@ -21,7 +24,7 @@ from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import drive
 from vampnet.jobs.best_of import choose_outputs
 from vampnet.jobs.check import check_job, generates_nothing, subtype_of
-from vampnet.jobs.file_job import FileJob
+from vampnet.jobs.file_job import FileJob, find_beats
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import (
     CompressRequest,
@@ -43,6 +46,8 @@ log = logging.getLogger("vampnet")
 
 PLOT_LEAD_S = 10.0
 """A picture of a long file begins so much before the first new audio, seconds."""
+MAX_TRACKED_S = 600.0
+"""Beats are drawn in plots of outputs up to this length, seconds: longer ones would take long to track."""
 
 
 def load_model(request: Request) -> VampNet:
@@ -115,12 +120,12 @@ def run_job(
 
 
 def is_chosen(request: Request) -> bool:
-    """Whether outputs are chosen among candidates, which have to be made and heard first."""
+    """True if outputs are chosen among candidates, which have to be made first."""
     return steering_of(request).is_on
 
 
 def _interrupted(job: FileJob) -> Interrupted:
-    """What to say at Ctrl-C, once part files are written."""
+    """Message after Ctrl-C, once part files are written."""
     how = "the same command with --resume goes on from there"
     if not job.is_worth_keeping:
         job.journal.remove()
@@ -160,7 +165,20 @@ def draw_plot(job: FileJob, path: Path, variation: Variation) -> None:
         variation.frames_per_s,
         input_at_s=before_s,
         from_s=max(from_s, 0),
+        beats_s=_beats_of(job, Path(output)),
     )
+
+
+def _beats_of(job: FileJob, output: Path) -> tuple[float, ...]:
+    """Beats of what is drawn, seconds: given ones, or tracked in the output; none where it is long."""
+    source = FileSource(output)
+    if source.n_samples > MAX_TRACKED_S * source.sample_rate_hz:
+        return ()
+    given = BeatsConfig() if getattr(job.request, "bars", 0) else getattr(job.request, "beats", BeatsConfig())
+    beats = find_beats(given, source)
+    if isinstance(beats, Events):
+        return beats.beats_s
+    return track_events(source.blocks(), source.sample_rate_hz, source.n_samples, beats or TrackerConfig()).beats_s
 
 
 def with_plot(result: JobResult, plot: Path) -> JobResult:

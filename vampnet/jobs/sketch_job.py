@@ -1,4 +1,4 @@
-"""Jobs that end with a sketch: no model is loaded, nothing is generated."""
+"""Sketch jobs: rendered by synthesis alone, without loading a model."""
 
 from __future__ import annotations
 

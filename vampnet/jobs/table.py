@@ -46,18 +46,18 @@ class JobRow:
     owner: str
     """Name of the API key it came with; empty without keys."""
     client: str
-    """What submitted it: api, harp, ..., and for HARP from where."""
+    """Origin of the job: api, harp, ..., and for HARP the client."""
     model: str
     """Jobs with equal texts here run on the same loaded model."""
     idempotency: str | None
     tries: int
-    """How often a worker has claimed it."""
+    """Number of times that a worker has claimed it."""
     lease: float
     """Unix seconds until which the claim holds."""
     claim: str
     """Secret of the claim; empty before the first."""
     cancel: bool
-    """Whether it is asked to stop."""
+    """True if it is asked to stop."""
     stage: str
     done: int
     total: int
@@ -322,7 +322,7 @@ class JobTable:
         return self._db.execute(query, (time.time() + lease_s, job.id, job.claim, RUNNING)).rowcount == 1
 
     def command(self, job: JobRow) -> str:
-        """What the worker should do with a claimed job: go, cancel, or drop (the claim is lost)."""
+        """Instruction for a claimed job: go, cancel, or drop (the claim is lost)."""
         query = "SELECT cancel FROM jobs WHERE id = ? AND claim = ? AND state = ?"
         row = self._db.execute(query, (job.id, job.claim, RUNNING)).fetchone()
         return "drop" if row is None else "cancel" if row["cancel"] else "go"

@@ -39,7 +39,7 @@ _LONGEST_NAP_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """How a worker works."""
+    """Settings of a worker process."""
 
     data: str
     """Data folder of the server."""
@@ -293,7 +293,7 @@ class _Reporter:
             raise JobStopped(command)
 
     def command(self) -> str:
-        """What to do with the job: go, cancel, release or drop."""
+        """Instruction for the job: go, cancel, release or drop."""
         worker = self._worker
         command = worker.table.command(self.job)
         if command == "go" and worker.stopping and time.monotonic() >= (worker.stop_at or 0.0):
@@ -330,7 +330,7 @@ def without_paths(job: JobRow, message: str) -> str:
 
 
 def _public_names(job: JobRow) -> dict[str, str]:
-    """What stands for each path of a job's request and outputs: its name."""
+    """File name for each path of a job's request and outputs."""
     paths = [*job.outputs, *(text for text in _texts(job.work) if text.startswith("/"))]
     folders = {str(Path(path).parent) + "/" for path in paths}
     return dict.fromkeys(sorted(folders, key=len, reverse=True), "")

@@ -14,7 +14,7 @@ SAVE_EVERY_S = 5.0
 
 
 class WorkState:
-    """What a working folder remembers from run to run: time spent, and decisions that must not change."""
+    """State of a working folder from run to run: time spent, and decisions that must not change."""
 
     def __init__(self, folder: Path, budget_s: float) -> None:
         self.budget_s = budget_s

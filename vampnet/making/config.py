@@ -41,7 +41,7 @@ class MakingConfig:
         check_settings(self)
 
     def identity(self) -> dict[str, Any]:
-        """What a working folder must have been made with for this run to go on with it."""
+        """Settings that a working folder must have been made with for this run to resume it."""
         return {name: value for name, value in vars(self).items() if name != "licence"}
 
 

@@ -59,7 +59,7 @@ def judge_nats(
 
 
 def foresee(found: dict[str, Any]) -> str:
-    """What more steps and more music would bring, from the learning curve, in a sentence."""
+    """Forecast of the gain from more steps and more music, from the learning curve, in a sentence."""
     curve = [(step, nats) for step, nats in found["curve"] if step > 0]
     gap = found["new"] - found["train"]
     if len(curve) < 4:
@@ -79,7 +79,7 @@ def foresee(found: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a bundle makes of held-out excerpts, and of nothing."""
+    """Outputs of a bundle for held-out excerpts, and from nothing."""
 
     vamps: list[Audio]
     """A vamp of each excerpt at the defaults, seed 0."""

@@ -148,7 +148,7 @@ class Making:
         return self._report(inventory, made, before, trained, recipes, data, state, report_s)
 
     def plan(self) -> list[str]:
-        """What `make` would do, with times that were measured on a few steps, and the disk that it takes."""
+        """Plan of `make`, with times that were measured on a few steps, and the disk that it takes."""
         inventory, codec = self.scan(), self.codec()
         before = self.before(codec)
         lines = [*inventory.describe(), f"budget {format_time(self.budget_s)}"]

@@ -85,7 +85,7 @@ def _names(train: TokenSet) -> list[str]:
 
 
 def describe(made: Sequence[NearestPassage], held_out: Sequence[NearestPassage]) -> str:
-    """What the nearness of made and of held-out passages says, in a sentence."""
+    """Verdict on memorisation, from the nearness of generated and of held-out passages, in a sentence."""
     if not made or not held_out:
         return "too little music to say whether passages were learned by heart"
     shares = [one.share for one in made]

@@ -61,7 +61,7 @@ class Inventory:
     left_out: tuple[str, ...]
     """Files that cannot be used, each with its cause."""
     grouped_by: str
-    """What makes a group, in words."""
+    """Reason for a group, in words."""
 
     @property
     def train(self) -> tuple[ScannedFile, ...]:

@@ -23,7 +23,7 @@ _LAYER = re.compile(r"(coarse|c2f)(\.[A-Za-z0-9_]+)+")
 
 @dataclass(frozen=True)
 class AdapterHeader:
-    """What an adapter file says about itself, all but its values."""
+    """Header of an adapter file: layers, ranks, scale, codec id; no tensors."""
 
     shapes: dict[str, tuple[int, int, int]]
     """"PART.LAYER" -> rank, inputs, outputs."""
@@ -31,7 +31,7 @@ class AdapterHeader:
     """Factor on B @ A."""
     codec_id: str
     about: dict[str, Any]
-    """What it was made from."""
+    """Origin: weight digests, settings, figures."""
 
 
 def read_adapter_header(path: str | os.PathLike[str]) -> AdapterHeader:

@@ -36,7 +36,7 @@ _FACTS = {
 
 @dataclass(frozen=True)
 class BundleSettings:
-    """What a config.json says, checked."""
+    """Checked contents of a bundle's config.json."""
 
     codec: MagnitudeConfig | DacConfig
     models: dict[str, ModelConfig]

@@ -1,4 +1,4 @@
-"""Which model is used, with which adapters, on which device and in which number format."""
+"""Choice of a model: bundle, adapters, device and number format."""
 
 from __future__ import annotations
 

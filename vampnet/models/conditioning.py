@@ -48,7 +48,7 @@ class Conditioning(nn.Module):
                 self.listen.weight *= LISTEN_GAIN
 
     def forward(self, features_BTI: Tensor) -> Tensor:
-        """What is added, (N, B, T, D); exactly 0 where no frame nearby says anything."""
+        """Sum to add, (N, B, T, D); exactly 0 where no frame nearby has a control."""
         heard_BTO = F.gelu(self.listen(features_BTI.transpose(1, 2)).transpose(1, 2))
         heard_BTO = heard_BTO + F.gelu(self.mix(heard_BTO))
         return torch.einsum("bto,ndo->nbtd", heard_BTO, self.add_NDO * self.scale_N[:, None, None])

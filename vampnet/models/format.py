@@ -35,7 +35,7 @@ class Bundle:
     coarse: MaskedTransformer | None
     c2f: MaskedTransformer | None
     conditioning: Conditioning | None = None
-    """What controls add to the coarse model; None where it hears none."""
+    """Conditioning of the coarse model by controls; None where it has none."""
 
     def weight_digests(self) -> dict[str, str]:
         """SHA-256 of each weight file; for the authors' files, whose digests nothing states, computed here."""

@@ -23,7 +23,7 @@ KEPT_LORA = "lora.safetensors"
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written."""
+    """Result of an import: bundle folder, codec id, LoRA pairs."""
 
     folder: Path
     codec_id: str

@@ -36,7 +36,7 @@ class Adapter:
     """Factor on B @ A; alpha / rank in training."""
     codec_id: str
     about: dict[str, Any]
-    """What it was made from: the bundle's weight digests ("base"), settings, figures."""
+    """Origin: the bundle's weight digests ("base"), settings, figures."""
 
 
 def write_adapter(path: str | os.PathLike[str], adapter: Adapter) -> None:

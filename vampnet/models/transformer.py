@@ -57,7 +57,7 @@ class MaskedTransformer(nn.Module):
         return logits_of(self.classifier, self.hidden(codes_BCT, added_NBTD), self.config.n_predicted, chosen_BPT)
 
     def hidden(self, codes_BCT: Tensor, added_NBTD: Tensor | None = None) -> Tensor:
-        """What the classifier sees: codes (B, C, T) -> (B, T, D), after the final norm."""
+        """Input of the classifier: codes (B, C, T) -> (B, T, D), after the final norm."""
         x_BTD = self.dropout(self.embed(codes_BCT))
         reduced = self.dtype != torch.float32
         bias_HTT = self.position_bias(x_BTD.shape[1]).to(self.dtype if reduced else x_BTD.dtype)

@@ -21,7 +21,7 @@ from vampnet.seeds import stream_seed
 
 
 class TokenGrid(Protocol):
-    """What masks need to know of a codec; every `Codec` is one."""
+    """Interface of a codec to masks; every `Codec` implements it."""
 
     @property
     def n_codebooks(self) -> int:

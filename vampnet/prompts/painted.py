@@ -73,7 +73,7 @@ def parse_stroke(text: str) -> Stroke:
 
 
 class _Painted(Prompt):
-    """What `Paint` and `Erase` share: strokes, their text and the tokens that they cover."""
+    """Base class of `Paint` and `Erase`: strokes, their text and the tokens that they cover."""
 
     strokes: tuple[Stroke, ...]
 

@@ -41,7 +41,7 @@ DEFAULT = CompressionConfig()
 
 @dataclass(frozen=True)
 class CompressionReport:
-    """What a file holds and costs. Rates are those of all channels together."""
+    """Contents, size and rates of a compressed file. Rates are those of all channels together."""
 
     n_bytes: int
     """Size of the file."""

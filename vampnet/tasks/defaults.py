@@ -7,11 +7,11 @@ DEFAULT_PROMPT = "periodic(7)"
 DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
 """Prompt of the theme, the last bars of the recording looped: it keeps tempo and key (docs/results/long-range.md)."""
 LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
-"""What is kept of a clip whose style is taken up."""
+"""Prompt of a clip to follow in style."""
 NEW_S = 10.0
 """Length of new music where none is given, seconds."""
 CONTINUE_S = 8.0
-"""What `continue` adds where nothing is given, seconds."""
+"""Default length that `continue` adds, seconds."""
 MAX_NEW_S = 3600.0
 """Longest stretch of new audio, seconds."""
 STRETCH_FACTOR, MAX_STRETCH_FACTOR = 2.0, 16.0

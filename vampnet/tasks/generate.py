@@ -23,7 +23,7 @@ from vampnet.tasks.task import Session, Variation
 from vampnet.tasks.vamp import vamp
 
 OPENING_S = 10.0
-"""Length of what is made from nothing before the rest goes on from it, seconds: a coarse window."""
+"""Length of the opening made from nothing, which the rest continues, seconds: a coarse window."""
 NEW_LUFS = -18.0
 """Loudness of audio that is made from nothing."""
 

@@ -1,4 +1,4 @@
-"""Inpaint: regions of a recording generated anew, all else bit for bit as it was."""
+"""Inpaint: replace regions of a recording with generated music; all else stays bit for bit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def inpaint(
     beats: Events | TrackerConfig | None = None,
     theme: Prompt = Nothing(),
 ) -> Run[Variation]:
-    """Generate regions (start and end in seconds; None is the source's end) one after the other.
+    """Regenerate regions (start and end in seconds; None is the source's end), one after the other.
 
     Each region is generated with those before it in sight. Within a region, tokens stay that `prompt` keeps; its times
     and periods count from the start of the source. Where it keeps nothing, `theme` says what the region keeps of the
@@ -72,7 +72,7 @@ def inpaint(
 
 
 def _with_bars(session: Session, splice: Splice, bars: RegionTheme) -> Splice:
-    """What the models see of a splice: the looped bars in the place of a region."""
+    """Input of the models: a splice with looped bars in the place of a region."""
     spool = session.workspace.spool(splice.channels)
     for block in bars.blocks():
         spool.add(block)

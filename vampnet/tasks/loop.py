@@ -34,7 +34,7 @@ from vampnet.tasks.defaults import MAX_BARS, MAX_LOOP_S, MIN_LOOP_S
 from vampnet.tasks.task import Session, Variation, Workspace
 
 SEAM_S = 0.3
-"""How far from the seam, either way, tokens are shared by all variations of a loop, seconds."""
+"""Stretch around the seam, to each side, whose tokens all variations of a loop share, seconds."""
 SLACK_S = 0.03
 """Bars may reach this far beyond the end of the audio: a beat is heard no more exactly."""
 AROUND_FRAMES = 64
@@ -111,7 +111,7 @@ def turn_frames(audio: Audio | Source, grid: TokenGrid) -> int:
 
 
 def _generate_first(session: Session, codes_NCT: Tensor, keep_CT: Tensor, n_parts: int) -> Run[Tensor]:
-    """Codes of the first variation: made whole, then its seam anew, half a turn round, with music on both sides."""
+    """Codes of the first variation: generated whole, then its seam again with context on both sides."""
     n_frames = codes_NCT.shape[2]
     half, seam_T = n_frames // 2, _seam(session.model, n_frames)
     session.span(0, n_parts)

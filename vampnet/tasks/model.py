@@ -109,7 +109,7 @@ class VampNet(Pipeline):
         beats: Beats = None,
         report: Report | None = None,
     ) -> Variations:
-        """Generate regions (start and end in seconds; an end of None is the file's) anew, all else bit for bit.
+        """Regenerate regions (start and end in seconds; an end of None is the file's); all else stays bit for bit.
 
         >>> model.inpaint("song.wav", regions=[(3.0, 5.5)])
 
@@ -163,7 +163,7 @@ class VampNet(Pipeline):
         sampling: SamplingConfig = SamplingConfig(),
         report: Report | None = None,
     ) -> Variations:
-        """Let a recording go on for some seconds: `outpaint` after it.
+        """Add music after a recording, in its tempo and key: `outpaint` with `after_s` alone.
 
         >>> model.continue_("song.wav", seconds=12)
         """
@@ -266,7 +266,7 @@ class VampNet(Pipeline):
         sampling: SamplingConfig = SamplingConfig(),
         report: Report | None = None,
     ) -> Variations:
-        """Make a recording `factor` times as long, 1 to 16: its tokens are spread out, those between generated.
+        """Make a recording `factor` times as long, 1 to 16: tokens are spread out and the gaps generated.
 
         >>> model.stretch("song.wav", factor=1.5)
         """
@@ -292,7 +292,7 @@ class VampNet(Pipeline):
         beats: Beats = None,
         report: Report | None = None,
     ) -> Variations:
-        """Vamp the vamp of the vamp: every round's output is the next round's input.
+        """Vary repeatedly: every round's output is the next round's input.
 
         >>> model.telephone("song.wav", rounds=3)
         """

@@ -1,4 +1,4 @@
-"""Is a recording foreign to a model? What its tokens cost the coarse network when half of them are masked.
+"""Out-of-distribution check: the coarse model's cross-entropy (nats per token) with half of the tokens masked.
 
 A model vamps well what resembles the music that it learnt. What it finds surprising it replaces by something else. So
 before the work a few seconds of the input are measured, and its user is told when the model's own held-out music is far
@@ -39,11 +39,11 @@ SHORT_S = 2.0
 EXCESS_PER_S = 0.3
 """Nats by which audio shorter than `SHORT_S` surprises more for want of context, per missing second."""
 MARGIN = 0.2
-"""Nats beyond the limit from which on the user is told: the standard deviation of excerpts of 3 s."""
+"""Margin above the limit before a warning, nats: the standard deviation of excerpts of 3 s."""
 
 
 def warning(model: Pipeline, source: Source) -> str:
-    """One sentence for the user when the source is foreign to the model; empty when it is not, or cannot be known."""
+    """Warning when the source is out of the model's distribution; empty when it is not, or when that is unknown."""
     limit = surprise_limit(model)
     if limit is None:
         return ""
@@ -69,7 +69,7 @@ def surprise_limit(model: Pipeline) -> float | None:
 
 @torch.no_grad()
 def surprise(model: Pipeline, source: Source) -> float:
-    """Nats per masked coarse token of about 12 s of the source, its channels mixed; NaN for silence.
+    """Cross-entropy of masked coarse tokens, nats per token, of about 12 s of the source in mono; NaN for silence.
 
     The same for the same music at other sample rates and levels, and on average at other lengths. The same tokens are
     masked at every call. 0 would be certainty, log(V) (6.9 for 1024 entries) chance.

@@ -66,7 +66,7 @@ def outpaint(
 def _themed(
     session: Session, source: Source, splice: Splice, theme: Prompt, n_before: int, n_after: int
 ) -> Splice | ThemedSource:
-    """What the models see: the source with its own bars looped around it, where a theme is to be kept."""
+    """Input of the models: the source, with its theme looped around it where one is kept."""
     if isinstance(theme, Nothing):
         return splice
     first_bars = session.theme(source, at_end=False) if n_before else None

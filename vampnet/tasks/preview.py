@@ -69,7 +69,7 @@ class SilentSource:
 
 @dataclass(frozen=True, eq=False)
 class RecordedMask:
-    """What one generation of a task would keep."""
+    """Keep mask of one generation of a task."""
 
     keep_CT: Tensor
     """bool, True where a token stays."""
@@ -78,7 +78,7 @@ class RecordedMask:
 
 
 class _GridModel:
-    """What a session asks a model for, without weights."""
+    """Interface of a model to a session, without weights."""
 
     compat = ""
 
@@ -182,7 +182,7 @@ def whole_mask(made: Variation, masks: Sequence[RecordedMask], spans: Sequence[t
 
 
 def finish(run: Run[Variation]) -> Variation:
-    """What a run of a recorder makes, which asks for no window."""
+    """Result of a recorder's run, which asks for no window."""
     try:
         next(run)
     except StopIteration as stop:

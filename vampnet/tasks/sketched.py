@@ -69,7 +69,7 @@ def note_sketch(session: Session, made: Sketch) -> None:
 
 
 def sketch_facts(made: Sketch) -> dict[str, object]:
-    """What a result says of a sketch."""
+    """Facts of a sketch for a job's result."""
     return {"sketch": True, "words": str(made.words)}
 
 

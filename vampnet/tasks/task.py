@@ -49,7 +49,7 @@ _PASSAGE_S = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """What a task made: audio, and how it was drawn."""
+    """Output of a task: audio, seed, keep mask and tokens."""
 
     sound: Source
     """The audio, as a source; of a job that is still open it may lie in a temporary file."""
@@ -143,7 +143,7 @@ def _draw_keep(keep_CT: Tensor, width: int = 600) -> str:
 
 
 class Workspace(contextlib.ExitStack):
-    """One job at work: a model, scratch files that go when the `with` block ends, time, progress and cancelling."""
+    """Resources of one job: model, scratch files (deleted when the `with` block ends), clock, progress, cancelling."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Workspace(contextlib.ExitStack):
         self._events: dict[int, EventFinder] = {}
         self._shared: dict[str, object] = {}
         self.facts: dict[str, Any] = {}
-        """What tasks found out on the way, for the job's result: tempo, bars, lengths."""
+        """Facts that tasks find, for the job's result: tempo, bars, lengths."""
 
     def session(self, number: int) -> Session:
         """The session of variation `number`, from 1."""
@@ -192,7 +192,7 @@ class Workspace(contextlib.ExitStack):
         return self._events.setdefault(id(source), EventFinder(source, beats))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Something that all variations share, made when the first one asks for it."""
+        """Value shared by all variations, made on first use."""
         if name not in self._shared:
             self._shared[name] = make()
         return self._shared[name]  # type: ignore[return-value]
@@ -213,7 +213,7 @@ class Workspace(contextlib.ExitStack):
 
 
 class Session:
-    """One variation at work: tokens, prompts and generation with its own seed."""
+    """Resources of one variation: tokens, prompts and generation with its own seed."""
 
     def __init__(self, workspace: Workspace, seed: int, number: int) -> None:
         self.workspace, self.model, self.sampling = workspace, workspace.model, workspace.sampling
@@ -225,11 +225,11 @@ class Session:
         self._limits = self._span = (0.0, 1.0)
 
     def limit(self, start: float, stop: float) -> None:
-        """Say that what comes, with all its parts, is the work from share `start` to share `stop`."""
+        """Map the progress of what follows to the shares `start` to `stop` of the whole work."""
         self._limits = self._span = (start, stop)
 
     def span(self, part: int, n_parts: int) -> None:
-        """Say that what comes is part `part` (from 0) of `n_parts` equal parts of the work."""
+        """Map the progress of what follows to part `part` (from 0) of `n_parts` equal parts."""
         start, stop = self._limits
         self._span = (start + (stop - start) * part / n_parts, start + (stop - start) * (part + 1) / n_parts)
 

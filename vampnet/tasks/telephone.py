@@ -1,4 +1,4 @@
-"""Telephone: the vamp of the vamp of the vamp."""
+"""Telephone: repeated variation, each output the next input."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Reconstruction(nn.Module):
         self.register_buffer("high_mel_FM", codec.high.mel_filters_FM(rate_hz), persistent=False)
 
     def forward(self, grid: str, log_BFU: Tensor, target_BFU: Tensor) -> dict[str, Tensor]:
-        """Log magnitudes of one grid, "low" or "high", that were said, against magnitudes that were there."""
+        """Losses of one grid, "low" or "high": predicted log magnitudes against the recording's magnitudes."""
         low = grid == "low"
         said_BUM, target_BUM = (
             log_mel(x, self.low_mel_FM if low else self.high_mel_FM) for x in (log_BFU.exp(), target_BFU)

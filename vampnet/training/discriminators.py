@@ -51,7 +51,7 @@ class GridDiscriminator(nn.Module):
 
 
 def judge(discriminator: GridDiscriminator, said_BFU: Tensor, there_BFU: Tensor) -> dict[str, Tensor]:
-    """Losses of both sides, each of which moves its own side only.
+    """Losses of discriminator and decoder; the gradient of each reaches its own side only.
 
     said_BFU, there_BFU: magnitudes that the decoder says and those of the recording.
 

@@ -43,7 +43,7 @@ SAMPLE_S = 10.0
 Vamp = Callable[[Bundle, Audio], Audio]
 """Vamps an excerpt with the models of a bundle, at the defaults."""
 Say = Callable[[str], None]
-"""Takes a line about how far things are."""
+"""Receives lines about the progress."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def finetune(
     """Train adapters on a folder of audio and write them to `output` (safetensors).
 
     `folder` is the working folder (tokens, runs, report.json, samples); by default `output` with the ending .run.
-    `say` is told how far things are. `vamp` makes audio examples, with and without the adapters. Raises CorpusError
-    for a folder without usable audio, SettingsError for a working folder of another run, DependencyError without the
-    extra `train`.
+    `say` receives lines about the progress. `vamp` makes audio examples, with and without the adapters. Raises
+    CorpusError for a folder without usable audio, SettingsError for a working folder of another run, DependencyError
+    without the extra `train`.
     """
     say = say or (lambda line: None)
     loaded = load_bundle(bundle)

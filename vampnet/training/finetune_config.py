@@ -23,15 +23,15 @@ class FinetuneConfig:
     """Layers that get an adapter, of query, key, value, out (attention), up, down (feed-forward), project (input) and
     classifier (output); commas between."""
     steps: int = 200
-    """Most steps per model."""
+    """Maximum number of steps per model."""
     batch_size: int = 6
     """Crops per step."""
     learning_rate: float = 3e-3
     """Peak learning rate."""
     validate_every: int = 50
-    """Steps between looks at the held-out files."""
+    """Steps between validations on the held-out files."""
     patience: int = 3
-    """Stop after so many looks without a better figure."""
+    """Validations without improvement after which training stops."""
     held_out: float = 0.15
     """Share of the frames held out, 0.01 to 0.9, in whole files; a single file is trained on without a check."""
     encodings: int = 3

@@ -1,4 +1,4 @@
-"""Initial weights of a masked model that already knows the codec: training begins with "as its neighbours".
+"""Initial weights of a masked model from the codec's codebooks: it starts by predicting a token from its neighbours.
 
 From ordinary small random weights the network spends its first thousand steps on finding out that tokens resemble those
 of near frames. Here it begins there:

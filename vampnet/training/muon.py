@@ -1,4 +1,4 @@
-"""Muon, matrices of one shape at a time: PyTorch's own takes them one by one, in bfloat16, whatever the machine.
+"""Muon optimiser (Jordan et al. 2024) that batches matrices of one shape; PyTorch's takes them one by one, in bfloat16.
 
 A model of a few layers has dozens of small matrices; one by one they keep an accelerator waiting for its next order.
 And bfloat16 is hundreds of times slower than float32 on CPUs without the instructions.

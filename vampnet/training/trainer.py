@@ -133,7 +133,7 @@ class Trainer:
     """A validation figure that should fall: it is looked at before the first step too, and the weights of its lowest
     value are kept in `best.ckpt`."""
     patience: int = 0
-    """Stop after so many looks without a lower figure (0: never)."""
+    """Validations without a lower figure after which training stops (0: never)."""
     on_log: Callable[[dict[str, float]], None] | None = None
     """Takes each line of the log ("step" and figures); without it they are printed as JSON."""
     step: int = 0

@@ -23,7 +23,7 @@ def bundle_options(parser: CommandParser) -> None:
         "--surprise-limit",
         type=float,
         default=None,
-        help="nats per token above which a recording is called foreign (benchmarks/generation/surprise.py)",
+        help="cross-entropy, nats per token, above which a recording counts as out of the model's distribution",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 

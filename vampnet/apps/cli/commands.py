@@ -47,7 +47,7 @@ class Command:
         parser.add_argument("-v", "--verbose", action="store_true", help="log what is done to stderr")
 
     def run(self, options: Any) -> None:
-        """Do what the options say."""
+        """Run the command with its parsed options."""
         self._function("run_{}")(options)
 
     def _function(self, name: str) -> Callable[[Any], None]:
@@ -62,11 +62,11 @@ COMMANDS = (
     Command("generate", "make", "Make new music, from nothing or in the style of a clip.", "cli.generate"),
     Command("tap", "make", "Turn a tapped or beatboxed rhythm into drums.", "cli.tap"),
     Command("hum", "make", "Turn a hummed line into a lead instrument.", "cli.hum"),
-    Command("telephone", "make", "Vamp the vamp of the vamp.", "cli.telephone"),
-    Command("inpaint", "edit", "Generate regions anew and leave all else as it is.", "cli.inpaint"),
+    Command("telephone", "make", "Vary repeatedly: each output is the next input.", "cli.telephone"),
+    Command("inpaint", "edit", "Replace regions with generated music, all else bit for bit.", "cli.inpaint"),
     Command("outpaint", "edit", "Add music before and after.", "cli.outpaint"),
-    Command("continue", "edit", "Let a recording go on, in its tempo and key.", "cli.continue_"),
-    Command("stretch", "edit", "Make a recording longer, new music between the old.", "cli.stretch"),
+    Command("continue", "edit", "Add music after a recording, in its tempo and key.", "cli.continue_"),
+    Command("stretch", "edit", "Make a recording longer: spread its tokens, fill the gaps.", "cli.stretch"),
     Command("compress", "compress", "Make a small .vamp file of some of the tokens.", "cli.compress"),
     Command("decompress", "compress", "Open a .vamp file; what it does not hold is generated.", "cli.decompress"),
     Command("make-model", "train", "Make a model of your own from a folder of audio.", "cli.make_model"),
@@ -80,7 +80,7 @@ COMMANDS = (
     Command("push", "train", "Upload a bundle to the Hugging Face hub.", "cli.push"),
     Command("import-reference", "train", "Bundle the VampNet authors' checkpoints.", "cli.import_reference"),
     Command("info", "measure", "Describe a recording, a .vamp file, an adapter or a bundle.", "cli.info"),
-    Command("controls", "measure", "Say what is heard: tempo, key, chords, beats, melody.", "cli.controls"),
+    Command("controls", "measure", "Detect tempo, key, chords, beats and melody.", "cli.controls"),
     Command("distance", "measure", "Compare audio with other audio: mel, FAD, KAD, beats, chroma, ...", "cli.distance"),
     Command("evaluate", "measure", "Run the paper's experiments on a model, with verdicts.", "cli.evaluate"),
     Command("listen", "measure", "Make, serve and analyse listening tests.", "cli.listen"),
@@ -88,6 +88,7 @@ COMMANDS = (
     Command("serve", "serve", "Serve jobs over HTTP, and a DAW through HARP.", "cli.serve"),
     Command("osc", "serve", "Serve patches in Max, Pure Data and SuperCollider by OSC.", "cli.osc"),
     Command("prompts", "help", "List the parts and presets of prompts.", "cli.prompts"),
+    Command("guide", "help", "Read the guides: one page per task.", "cli.guide"),
     Command("schema", "help", "Print the JSON Schema of requests or results.", "cli.schema"),
     Command("completion", "help", "Print the completion script of a shell.", "cli.completion"),
 )
@@ -104,7 +105,7 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def help_text() -> str:
-    """What `vampnet --help` prints."""
+    """Text of `vampnet --help`."""
     width = max(len(command.name) for command in COMMANDS)
     lines = [
         "usage: vampnet COMMAND ...   (vampnet COMMAND --help lists its flags; vampnet --version)",
@@ -115,4 +116,4 @@ def help_text() -> str:
         commands = [command for command in COMMANDS if command.group == group]
         if commands:
             lines += ["", f"{title}:", *(f"  {c.name:<{width}}  {c.summary}" for c in commands)]
-    return "\n".join([*lines, "", "first steps: vampnet vamp song.mp3 -o out.wav"])
+    return "\n".join([*lines, "", "first steps: vampnet vamp song.mp3 -o out.wav", "more: vampnet guide first-vamp"])

@@ -8,14 +8,14 @@ from vampnet.jobs.result import JobResult
 
 
 def _describe(result: JobResult) -> list[str]:
-    """What was stored, and its rates."""
+    """Describe a compressed file: size, rates, what is generated on opening."""
     facts = result.facts
     frames = "every frame" if facts["period"] == 1 else f"one frame in {facts['period']}"
     label = facts.get("paper_label_bps")
-    named = "no label in the paper" if label is None else f"label in the paper {label:.0f}"
+    named = "" if label is None else f"; {label:.0f} by the paper's formula"
     return [
         f"{facts['codebooks']} codebooks of {frames}, {facts['bytes']} bytes: {facts['file_bps']:.0f} bit/s "
-        f"({facts['entropy']} coding; kept tokens uncoded {facts['kept_tokens_bps']:.0f}, {named})"
+        f"({facts['entropy']} coding; {facts['kept_tokens_bps']:.0f} uncoded{named})"
     ]
 
 

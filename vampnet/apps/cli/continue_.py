@@ -1,4 +1,4 @@
-"""`vampnet continue`: how a recording could go on."""
+"""`vampnet continue`: new music after a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subcommands that measure."""
+"""`vampnet distance`: files or folders of audio compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def distance_options(parser: CommandParser) -> None:
         default=None,
         metavar="NAME",
         help="repeatable; of sets: fad, kad; of pairs (files of the same name): mel, stft, si-sdr, waveform, loudness, "
-        "beats, tempo, onsets, chroma, key, ...; docs/reference/metrics.md explains all (default: mel and fad)",
+        "beats, tempo, onsets, chroma, key, ...; `vampnet guide metrics` explains all (default: mel and fad)",
     )
     parser.add_argument(
         "--embedding",

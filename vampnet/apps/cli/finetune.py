@@ -20,7 +20,7 @@ def finetune_options(parser: CommandParser) -> None:
 
 
 def run_finetune(options: CommandOptions) -> None:
-    """`vampnet finetune`: LoRA adapters for one's own music."""
+    """`vampnet finetune`: train LoRA adapters on a folder of music."""
     from vampnet.audio.files import Audio
     from vampnet.models.format import Bundle
     from vampnet.tasks.model import VampNet

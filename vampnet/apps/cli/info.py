@@ -14,7 +14,7 @@ from vampnet.errors import BundleError, VampnetError
 WEIGHTS = ("codec", "coarse", "c2f")
 """Parts of a bundle, each with a file of weights."""
 KEY_S = 180.0
-"""The key is that of so many seconds from the start."""
+"""Length from the start that the key is estimated from, seconds."""
 Facts = dict[str, Any]
 
 
@@ -111,7 +111,7 @@ def _beats_per_bar(beats_s: tuple[float, ...], downbeats_s: tuple[float, ...]) -
 
 
 def vamp_facts(path: Path) -> Facts:
-    """What the header of a compressed file says, and its rate. Raises VampFileError."""
+    """Facts of a compressed file's header, and its rate. Raises VampFileError."""
     from vampnet.compression.container import read_header
     from vampnet.config import to_dict
 
@@ -136,7 +136,7 @@ def vamp_facts(path: Path) -> Facts:
 
 
 def adapter_facts(path: Path) -> Facts:
-    """What an adapter file changes, how it was made, and for which weights. Raises BundleError as reading does."""
+    """Facts of an adapter: layers, origin, weights it is for. Raises BundleError as reading does."""
     from vampnet.models.adapter_header import read_adapter_header
 
     header = read_adapter_header(path)

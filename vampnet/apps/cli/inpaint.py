@@ -1,4 +1,4 @@
-"""`vampnet inpaint`: regions generated anew, all else left as it is."""
+"""`vampnet inpaint`: regions replaced by generated music, all else bit for bit."""
 
 from __future__ import annotations
 

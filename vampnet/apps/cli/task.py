@@ -26,6 +26,9 @@ log = logging.getLogger("vampnet")
 
 Describe = Callable[[JobResult], list[str]]
 
+MIN_TIMED_S = 1.0
+"""Speed is printed from this length of audio on, seconds: for less, the start of the program is all there is."""
+
 
 @dataclass(frozen=True)
 class TaskCommand:
@@ -34,7 +37,7 @@ class TaskCommand:
     name: str
     """Name of the command: that of the task, or "continue"."""
     input_help: str = "audio files, folders or quoted patterns; - reads standard input"
-    """What the inputs are; empty for a task without one."""
+    """Description of the inputs; empty for a task without one."""
     output_help: str = "audio file to write, its ending is the format; a folder for several inputs; - writes to stdout"
     ending: str = ""
     """Ending of outputs in a folder; by default that of each input."""
@@ -264,8 +267,8 @@ def describe_result(result: JobResult) -> list[str]:
             parts.append(f"seed {output.seed}")
         lines.append(f"{output.file}: {', '.join(parts)}" + (" (done before)" if result.done_before else ""))
     timings = result.timings
-    if timings is not None and timings.total_s > 0:
-        made_s = sum(output.seconds for output in result.outputs)
+    made_s = sum(output.seconds for output in result.outputs)
+    if timings is not None and timings.total_s > 0 and made_s >= MIN_TIMED_S:
         lines.append(
             f"{made_s:.1f} s of audio in {timings.total_s:.1f} s: {timings.real_time_factor:.2f} times real time"
         )

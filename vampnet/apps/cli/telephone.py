@@ -1,4 +1,4 @@
-"""`vampnet telephone`: the vamp of the vamp of the vamp."""
+"""`vampnet telephone`: repeated variation, each output the next input."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class HarpCalls:
 
 
 def client_of(request: Request) -> str:
-    """Who a HARP call comes from: the address, and a digest of the token that HARP may send along."""
+    """Client of a HARP call: its address, and a digest of the token that HARP may send along."""
     address = request.client.host if request.client else "?"
     token = request.headers.get("authorization", "")
     digest = hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""

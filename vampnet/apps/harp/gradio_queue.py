@@ -68,7 +68,7 @@ class _Session:
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        """What is to be told; None when a call needs no more watching."""
+        """Next message; None when a call needs no more watching."""
         self.watches: set[asyncio.Task[None]] = set()
 
     @property
@@ -145,7 +145,7 @@ def _slots() -> dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
 
 
 def _config() -> dict[str, Any]:
-    """What gradio_client reads first: components and calls, numbered."""
+    """Configuration that gradio_client reads first: components and calls, numbered."""
     components: list[dict[str, Any]] = []
 
     def number(control: dict[str, Any]) -> int:

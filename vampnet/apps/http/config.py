@@ -12,7 +12,7 @@ from vampnet.jobs.data_folder import ExpiryConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """Where the server listens, what it may read, and how much it takes on."""
+    """Settings of the server: address, readable folders, limits."""
 
     host: str = "127.0.0.1"
     """Address to listen on: 127.0.0.1 (this machine alone), or 0.0.0.0 for every network."""

@@ -1,4 +1,4 @@
-"""Guard: what every call passes before it reaches a route.
+"""Guard: middleware that checks every call (host, origin, key, size, rate) before it reaches a route.
 
 Checks the `Host` (a name that was rebound to this machine is refused), the `Origin` (another site's page is refused),
 the API key, the rate and the size and pace of the body; gives each call an id, logs it without secrets and answers

@@ -49,7 +49,7 @@ def own_file(service: Service, file_id: str, owner: str) -> Path:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
-    """What is known of an upload."""
+    """Facts of an upload."""
     return json.loads((path.parent / ".facts.json").read_text("utf-8"))
 
 

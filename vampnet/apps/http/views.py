@@ -16,17 +16,17 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class ErrorView(BaseModel):
-    """What went wrong, in a sentence that says what to do."""
+    """Error message: the cause, and what to do."""
 
     error: str = Field(examples=["sampling.steps is 0, but must lie in 1 to 1000"])
     request_id: str = Field(examples=["0b8f2f9ac1f04d55"])
 
 
 class ProgressView(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     stage: str = Field(examples=["coarse"])
-    """What is at work: load, encode, coarse, c2f, decode, write."""
+    """Stage at work: load, encode, coarse, c2f, decode, write."""
     done: int
     total: int
     share: float = Field(ge=0, le=1)
@@ -38,9 +38,9 @@ class OutputView(BaseModel):
 
     name: str = Field(examples=["loop-vamp.wav"])
     audio: str = Field(examples=["/api/v1/jobs/7d1c0fd6b9b94a7a8f3e2a11/outputs/1/audio"])
-    """Where it can be fetched."""
+    """Address of the file."""
     peaks: str
-    """Where its lowest and highest samples can be fetched, for drawing."""
+    """Address of its lowest and highest samples, for drawing."""
 
 
 class JobView(BaseModel):
@@ -50,7 +50,7 @@ class JobView(BaseModel):
     state: State
     task: str
     client: str
-    """What submitted it: api, harp or studio."""
+    """Origin of the job: api, harp or studio."""
     created: float
     """Unix seconds."""
     started: float | None
@@ -107,7 +107,7 @@ class PeaksView(BaseModel):
 
 
 class HealthView(BaseModel):
-    """Whether the server lives, and what its workers are at."""
+    """State of the server and of its workers."""
 
     status: Literal["ok"]
     version: str

@@ -50,7 +50,7 @@ class _Voice:
     service: OscService
     is_unloop: bool = False
     rest: Audio | None = None
-    """What comes after the loop in unloop's file, to be glued to the outputs."""
+    """Audio after the loop in unloop's file, appended to the outputs."""
     last: list[tuple[str, list[Any]]] = field(default_factory=list)
     job: WorkerJob | None = None
     told_at: float = 0.0

@@ -21,7 +21,7 @@ N_ARGUMENTS = 18
 N_VARIATIONS = 2
 CLIENT = "vampnet"
 ONSET_MS = 12.0
-"""What a unit of the onset width is taken for: about a codec frame of 768 samples, rounded down, ms."""
+"""Length of a unit of the onset width: about a codec frame of 768 samples, rounded down, ms."""
 
 
 def parse_process(arguments: Sequence[Any], folder: Path) -> tuple[JobMessage, float]:

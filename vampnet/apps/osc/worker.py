@@ -17,7 +17,7 @@ log = logging.getLogger("vampnet")
 
 
 class Listener(Protocol):
-    """What hears of a job. Called from the worker's thread."""
+    """Receiver of a job's events, called from the worker's thread."""
 
     def progress(self, share: float) -> None:
         """The share that is done, 0 to 1."""

@@ -44,7 +44,7 @@ def warm_listener(bundle: str) -> None:
 
 
 def analyse(path: str, bundle: str, kept: str) -> dict[str, Any]:
-    """What is heard in a file, kept as JSON at `kept` (no path: not kept). Raises AudioError."""
+    """Controls heard in a file, kept as JSON at `kept` (no path: not kept). Raises AudioError."""
     from vampnet.audio.sources import FileSource
     from vampnet.audio.splice import Slice
     from vampnet.audio.units import seconds_to_samples

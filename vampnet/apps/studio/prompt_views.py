@@ -62,7 +62,7 @@ class PresetView(BaseModel):
 
 
 class PromptsView(BaseModel):
-    """What a prompt can be made of."""
+    """Parts and presets of prompts."""
 
     presets: list[PresetView]
     parts: list[PartView]

@@ -45,7 +45,7 @@ class WorkingView(BaseModel):
 
 
 class AnalysisView(BaseModel):
-    """What is heard in a file."""
+    """Controls heard in a file."""
 
     state: Literal["done"] = "done"
     seconds: float
@@ -65,7 +65,7 @@ class AnalysisView(BaseModel):
     analysed_s: float
     """Beats, downbeats and onsets are those of so much of the file, from its start."""
     warnings: list[str]
-    """What is odd about the file."""
+    """Warnings about the file."""
 
 
 WORKING: dict[int | str, dict[str, Any]] = {202: {"model": WorkingView, "description": "Not there yet; ask again."}}

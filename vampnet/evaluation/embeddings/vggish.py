@@ -60,8 +60,10 @@ class Network(nn.Module):
 
 
 class Vggish(Embedding):
-    """128 dimensions per 0.96 s of audio at 16 kHz. Hears what tells YouTube's sound classes apart: timbre and kind of
-    sound, little of pitch and rhythm, nothing above 7.5 kHz.
+    """VGGish: 128 dimensions per 0.96 s of audio at 16 kHz.
+
+    It was trained to tell the sound classes of YouTube videos apart: it hears timbre and kind of sound, little of pitch
+    and rhythm, nothing above 7.5 kHz.
     """
 
     dim, sample_rate_hz = 128, 16000

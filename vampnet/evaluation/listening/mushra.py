@@ -126,8 +126,10 @@ def analyse_mushra(ratings: Sequence[Rating], conditions: Sequence[str], seed: i
 
 
 def screen(ratings: Sequence[Rating]) -> tuple[Screened, ...]:
-    """Post-screening of BS.1534-3, section 4.1.2: excluded is who rates the hidden reference below 90, or the mid
-    anchor above 90, in more than 15 % of trials."""
+    """Post-screening of listeners by BS.1534-3, section 4.1.2.
+
+    Excluded is who rates the hidden reference below 90, or the mid anchor above 90, in more than 15 % of trials.
+    """
     listeners = list(dict.fromkeys(rating.listener for rating in ratings))
     weak = _hardly_degraded(ratings)
     screened = []

@@ -70,8 +70,10 @@ class ResultStore:
             raise ListeningError(f"cannot use {self._path} as a database: {error}") from None
 
     def add(self, result: dict[str, Any]) -> bool:
-        """Store a checked result; False if it is there already. Raises ListeningError if the submission is there with
-        other answers."""
+        """Store a checked result; False if it is there already.
+
+        Raises ListeningError if the submission is there with other answers.
+        """
         body = json.dumps(result, sort_keys=True)
         received = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         row = (result["submission"], result["test"], received, body)

@@ -28,7 +28,7 @@ KERNELS = ("rbf", "polynomial")
 SCALE = 100.0
 """KAD is this times MMD^2 with the Gaussian kernel, as its paper and its toolkit report it."""
 MAX_FOR_MEDIAN = 2000
-"""The bandwidth is taken from at most so many vectors."""
+"""Maximum number of vectors that the bandwidth is computed from."""
 _BLOCK = 1024
 
 

@@ -20,7 +20,7 @@ from vampnet.evaluation.metrics import distances, harmony, rhythm
 from vampnet.evaluation.metrics.statistics import Interval, bootstrap_mean
 
 MIN_SAMPLES = 2048
-"""Shorter pairs are padded with silence: the longest FFT needs so many."""
+"""Minimum length of a pair, samples (the longest FFT); shorter ones are padded with silence."""
 
 
 class Pair:

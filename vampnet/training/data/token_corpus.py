@@ -42,7 +42,7 @@ MAX_VERSIONS = 12
 
 @dataclass(frozen=True)
 class TokenCorpus:
-    """All that decides the tokens, apart from the codec's weights."""
+    """Settings of a token corpus; with the codec's weights they determine every token."""
 
     bundle: str
     """Bundle whose codec encodes."""

@@ -31,7 +31,7 @@ class TokenSet:
     names: tuple[str, ...]
     """Source file of each piece."""
     beats: tuple[np.ndarray, ...] = ()
-    """Where the beats of each piece are, frames from its first, float; of pieces without known beats none."""
+    """Beats of each piece, frames from its first, float; empty for pieces without known beats."""
     controls: tuple[np.ndarray | None, ...] = ()
     """float16 (frames, rows) of each shard, as `shard_controls.py` packs them; None where a shard has none."""
     facts: tuple[dict[str, Any], ...] = ()
@@ -47,7 +47,7 @@ class TokenSet:
         return np.cumsum(self.pieces[:, 2])
 
     def places(self, seed: tuple[int, ...], batch_size: int, n_frames: int) -> np.ndarray:
-        """Where the crops of a batch lie, (B, 3): piece (drawn in proportion to its length), first frame, frames."""
+        """Crops of a batch, (B, 3): piece (drawn in proportion to its length), first frame, frames."""
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         return np.array([self._place(rng, n_frames) for _ in range(batch_size)])
 
@@ -88,7 +88,7 @@ class TokenSet:
         return self.beats[piece] - first if self.beats else np.empty(0)
 
     def on(self, device: torch.device) -> DeviceTokens:
-        """The same in the memory of a device."""
+        """A copy in the memory of a device."""
         joined = np.concatenate(self.shards).astype(np.int32)
         starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
         return DeviceTokens(self, torch.from_numpy(joined).to(device), starts)

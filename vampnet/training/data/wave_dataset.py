@@ -70,7 +70,7 @@ class WaveSet:
         return torch.from_numpy((crops * 10 ** (gain_db / 20)).astype(np.float32))
 
     def on(self, device: torch.device) -> DeviceWaves:
-        """The same in the memory of a device."""
+        """A copy in the memory of a device."""
         return DeviceWaves(self, torch.from_numpy(np.array(self.samples)).to(device))
 
 
