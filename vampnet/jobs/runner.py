@@ -24,7 +24,7 @@ from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import drive
 from vampnet.jobs.best_of import choose_outputs
 from vampnet.jobs.check import check_job, generates_nothing, subtype_of
-from vampnet.jobs.file_job import FileJob, find_beats
+from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import (
     CompressRequest,
@@ -36,6 +36,7 @@ from vampnet.jobs.request import (
 )
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult
 from vampnet.jobs.sketch_job import write_sketches
+from vampnet.jobs.task_runs import find_beats
 from vampnet.models.bundle import load_codec
 from vampnet.storage import whole_file
 from vampnet.tasks.compress import compress, decode_whole, needs_model, rates_of
