@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -30,10 +31,13 @@ def main() -> None:
     parser.add_argument("--input", required=True)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--no-model", action="store_true")
+    parser.add_argument("--abuse", action="store_true", help="kill the model at a third, stop it at two thirds")
     options = parser.parse_args()
     files = SessionFiles(loops=(Path(options.input),), write=Path("jack-output.wav"))
     model = None if options.no_model else ModelChoice()
-    session = LiveSession(LiveConfig(), files, model, SamplingConfig(steps=options.steps))
+    session = LiveSession(LiveConfig(hang=10.0), files, model, SamplingConfig(steps=options.steps))
+    signals = [(1 / 3, signal.SIGKILL), (2 / 3, signal.SIGSTOP)] if options.abuse else []
+    texts: list[str] = []
     rng, begun, shown, states = random.Random(0), time.monotonic(), [0], set()
 
     def show(lines: list[str]) -> None:
@@ -43,12 +47,17 @@ def main() -> None:
             session.give(parse_command("vary 1"))
         if shown[0] % 70 == 0:
             session.give(parse_command(rng.choice(TEXTS)))
+        pid = getattr(session.maker, "pid", None)
+        if signals and time.monotonic() - begun > signals[0][0] * options.seconds and pid:
+            os.kill(pid, signals.pop(0)[1])
+        if (text := session.status().text) and text not in texts:
+            texts.append(text)
         if shown[0] % 300 == 1:
             print("\n".join(lines), flush=True)
 
     session.run(show, seconds=options.seconds)
-    print(json.dumps({**session.summary(), "wall_s": round(time.monotonic() - begun, 1), "states": sorted(states),
-                      "load": os.getloadavg()[0], "cores": os.cpu_count()}))  # fmt: skip
+    told = {"wall_s": round(time.monotonic() - begun, 1), "states": sorted(states), "said": texts}
+    print(json.dumps({**session.summary(), **told, "load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ def _calibrate(options: CommandOptions, config: LiveConfig) -> None:
     finally:
         device.close()
     ms, spread_ms = 1000 * lag / device.sample_rate_hz, 1000 * spread / device.sample_rate_hz
-    print(f"a sound takes {ms:.2f} ms beyond what the device knows of (spread {spread_ms:.2f} ms)")
+    than = "more than the device says" if ms >= 0 else "less than the device says"
+    print(f"a sound takes {abs(ms):.2f} ms {than} (spread {spread_ms:.2f} ms)")
     print(f"play with: vampnet live --latency-ms {ms:.2f}")
 
 

@@ -21,6 +21,7 @@ CLEAR = 8.0
 def measure_latency(device: Device, channels: int, wait: Callable[[int], Any]) -> tuple[int, int]:
     """Samples that a click takes to come back, beyond what the device makes good itself, and their spread.
 
+    Negative where the device makes more good than there is: it says that it is slower than it is.
     `wait(n)` lets `n` samples pass. Raises AudioError where no click comes back.
     """
     rate_hz = device.sample_rate_hz
@@ -48,7 +49,7 @@ def measure_latency(device: Device, channels: int, wait: Callable[[int], Any]) -
         best = int(np.abs(match).argmax())
         rest = np.abs(np.delete(match, np.arange(max(best - n_click, 0), best + n_click) % len(match)))
         if abs(match[best]) > CLEAR * (np.median(rest) + 1e-9):
-            lags.append(best)
+            lags.append(best if best < 3 * gap // 4 else best - gap)
     if len(lags) < N_CLICKS // 2:
         raise AudioError(
             "the clicks did not come back; connect the output with the input (a cable, or loudspeaker and microphone)"

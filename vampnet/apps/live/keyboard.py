@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from vampnet.apps.live.commands import LiveCommand, parse_command
+from vampnet.apps.live.priority import hurry
 from vampnet.errors import VampnetError
 
 KEYS = {
@@ -72,6 +73,7 @@ def listen(press: Callable[[str], Any]) -> Iterator[None]:
     with _raw() as read:
 
         def run() -> None:
+            hurry()
             while not stopped.is_set():
                 if key := read():
                     press(key)

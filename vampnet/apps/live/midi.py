@@ -12,6 +12,7 @@ from typing import Any
 from vampnet.apps.live.commands import COMMANDS, LiveCommand, make_command, parse_command
 from vampnet.apps.live.looper import Looper
 from vampnet.apps.live.midi_clock import ClockReader, ClockSender
+from vampnet.apps.live.priority import hurry
 from vampnet.errors import DependencyError, SettingsError, VampnetError, require
 from vampnet.storage import read_json, write_whole
 
@@ -161,6 +162,7 @@ class MidiPorts:
         import mido
 
         assert self._output is not None
+        hurry()
         sender, was_playing = ClockSender(), False
         while not stopped.is_set():
             grid, rate_hz = looper.grid, looper.config.sample_rate_hz

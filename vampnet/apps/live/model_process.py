@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vampnet.apps.live.looper import MadeVariation, VariationRequest
 from vampnet.apps.live.making import Failure, MakerStatus, make_variation
+from vampnet.apps.live.priority import hurry
 from vampnet.errors import Cancelled, VampnetError
 from vampnet.models.choice import ModelChoice
 
@@ -68,6 +69,8 @@ class ModelProcess:
         self._answers: deque[MadeVariation | Failure] = deque(maxlen=8)
         self._state, self._text = "loading", ""
         self._began = 0.0
+        self.pid: int | None = None
+        """Number of the process."""
         self.model_id = ""
         """Id of the model, once it is loaded."""
         self.n_restarts = 0
@@ -114,6 +117,7 @@ class ModelProcess:
     # The thread beside the process
 
     def _run(self) -> None:
+        hurry()
         while not self._closed.is_set():
             try:
                 self._tend()
@@ -141,6 +145,7 @@ class ModelProcess:
         arguments = (there, names, self._control, self._slots, self.config)
         process = self._context.Process(target=self._target, args=arguments, name="vampnet-model", daemon=True)
         process.start()
+        self.pid = process.pid
         there.close()
         is_loaded = False
         try:
@@ -288,13 +293,12 @@ def serve_one(pipe: Any, memory: list[SharedMemory], control: Any, slots: Any, m
 def _load(config: ProcessConfig) -> Any:
     import torch
 
-    from vampnet.generation.pipeline import load_pipeline
-    from vampnet.tasks.model import VampNet
+    from vampnet.generation.pipeline import Pipeline, load_pipeline
 
     cores = os.cpu_count() or 1
     torch.set_num_threads(config.threads or max(cores - 1, 1))
     choice = config.model
     return load_pipeline(
-        choice.bundle, VampNet, device=choice.device, lora=choice.lora, backend=choice.backend,
+        choice.bundle, Pipeline, device=choice.device, lora=choice.lora, backend=choice.backend,
         precision=choice.precision,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vampnet.apps.live.commands import LiveCommand, make_command
+from vampnet.apps.live.priority import hurry
 from vampnet.errors import SettingsError, VampnetError, require
 
 log = logging.getLogger("vampnet")
@@ -84,6 +85,7 @@ class OscControl:
         self._server.server_close()
 
     def _listen(self) -> None:
+        hurry()
         self._server.serve_forever(poll_interval=0.1)
 
     def _take(self, host: str, address: str, values: tuple[Any, ...]) -> None:
@@ -108,6 +110,7 @@ class OscControl:
         return self._clients[host]
 
     def _tell(self) -> None:
+        hurry()
         while not self._stopped.wait(STATE_EVERY_S):
             for client in list(self._clients.values()):
                 for address, values in self._state():

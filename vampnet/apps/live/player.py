@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
 import queue
 import threading
 import time
@@ -17,13 +15,12 @@ import numpy as np
 from vampnet.apps.live.commands import LiveCommand
 from vampnet.apps.live.devices import Device
 from vampnet.apps.live.performance import Performance
+from vampnet.apps.live.priority import hurry
 from vampnet.audio.samples import Samples
 
 TICK_S = 0.01
 BLOCK = 512
 """Samples that are rendered at once."""
-PRIORITY = 5
-"""Real-time priority of the feeder, below that of audio servers."""
 
 
 class Player:
@@ -117,7 +114,7 @@ class Player:
         return min(max(sample - self.device.output_latency, 0), looper.now)
 
     def _run(self) -> None:
-        _hurry()
+        hurry()
         try:
             while not self._stopped.is_set():
                 self.tick()
@@ -171,10 +168,3 @@ class Player:
                 break
         self.n_lost += max(first + n - max(place, first, 0), 0)
         return out
-
-
-def _hurry() -> None:
-    """Let this thread run before others where the system allows it, as it does for members of the group audio."""
-    with contextlib.suppress(OSError, AttributeError):
-        policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-        os.sched_setscheduler(0, policy, os.sched_param(PRIORITY))

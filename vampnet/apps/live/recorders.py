@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vampnet.apps.live.priority import hurry
 from vampnet.audio.files import AudioWriter
 from vampnet.audio.samples import Samples
 from vampnet.errors import VampnetError
@@ -35,6 +36,7 @@ class FileThread:
         self._thread.join(60)
 
     def _run(self) -> None:
+        hurry()
         while (job := self._jobs.get()) is not None:
             try:
                 job()

@@ -22,6 +22,7 @@ from vampnet.apps.live.model_process import ModelProcess, ProcessConfig
 from vampnet.apps.live.osc_control import OscControl
 from vampnet.apps.live.performance import Performance, PerformanceRecord
 from vampnet.apps.live.player import BLOCK, Player
+from vampnet.apps.live.priority import hurried
 from vampnet.apps.live.recorders import FileThread, input_file, writing
 from vampnet.apps.live.sets import capture_set, load_set, save_set
 from vampnet.apps.live.takes import Take
@@ -53,6 +54,7 @@ class LiveSession:
         """Play until `quit`, or for some seconds; `show` takes lines of text ten times a second."""
         with contextlib.ExitStack() as stack:
             self._open(stack)
+            stack.enter_context(hurried())
             stack.enter_context(listen(self.keyboard.press))
             end = None if seconds is None else time.monotonic() + seconds
             while not self.stopped.is_set() and (end is None or time.monotonic() < end):

@@ -86,6 +86,8 @@ def test_commands_count_from_what_is_heard_and_panic_is_silence_at_once(rig) -> 
 def test_calibration_finds_the_way_of_a_sound() -> None:
     device = SimulatedDevice(RATE, 1, latency=123, hears_itself=0.3)
     assert measure_latency(device, 1, device.advance) == (123, 0)
+    early = SimulatedDevice(RATE, 1, latency=3600, hears_itself=0.3)  # a click comes back 400 samples before the next
+    assert measure_latency(early, 1, early.advance)[0] == -400
     deaf = SimulatedDevice(RATE, 1)
     with pytest.raises(AudioError, match="did not come back"):
         measure_latency(deaf, 1, deaf.advance)
