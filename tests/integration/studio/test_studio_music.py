@@ -5,6 +5,7 @@ A recording of one's own is used with VAMPNET_TEST_RECORDING=FILE, and STUDIO_PI
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from vampnet.apps.http.config import ServerConfig
 OpenPage = Callable[..., Any]
 STATE = "(await import('/studio/js/store.js')).state"
 LOOP = Path(__file__).parents[3] / "examples" / "loop.wav"
-SECONDS = float(os.environ.get("VAMPNET_TEST_SECONDS", "3"))
+SECONDS = float(os.environ.get("VAMPNET_TEST_SECONDS", "2"))
 WIDE, PHONE = {"width": 1200, "height": 860}, {"width": 390, "height": 844}
 
 
@@ -56,7 +57,7 @@ def drop(page: Any, path: Path) -> None:
             document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}))
           }
         }""",
-        [path.name, __import__("base64").b64encode(path.read_bytes()).decode()],
+        [path.name, base64.b64encode(path.read_bytes()).decode()],
     )
 
 
@@ -81,6 +82,23 @@ def check_access(page: Any, where: str) -> None:
     assert not serious, f"{where}: {serious}"
 
 
+def test_the_page_is_light_and_asks_no_one_else(browser: Any, music: str, pictures: Path) -> None:
+    context = browser.new_context(viewport=WIDE)
+    page = context.new_page()
+    cdp, sizes = context.new_cdp_session(page), []
+    cdp.send("Network.enable")
+    cdp.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    urls: list[str] = []
+    page.on("request", lambda call: urls.append(call.url))
+    page.goto(f"{music}/studio/")
+    page.wait_for_selector(".welcome")
+    page.wait_for_timeout(500)
+    assert all(url.startswith(music) for url in urls)
+    (pictures / "weight.json").write_text(json.dumps({"bytes": sum(sizes), "requests": len(urls)}))
+    assert sum(sizes) < 200_000
+    context.close()
+
+
 def test_a_recording_from_drop_to_a_take_of_a_take(
     open_page: OpenPage, music: str, recording: Path, pictures: Path
 ) -> None:
@@ -100,7 +118,7 @@ def test_a_recording_from_drop_to_a_take_of_a_take(
     drop(page, recording)
     page.wait_for_selector(".axis")
     mark("shown")
-    set_edit(page, n=4, settings={"steps": 2, "c2f_steps": 1}, seed=7)
+    set_edit(page, n=4, settings={"steps": 1, "c2f_steps": 1}, seed=7)
     page.keyboard.press("g")
     wait_for_takes(page, 1)
     mark("first take there")
@@ -113,7 +131,7 @@ def test_a_recording_from_drop_to_a_take_of_a_take(
     page.keyboard.press("b")
     wait_until(page, f"{STATE}.side === 'A' && {STATE}.playing")
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('.facts').textContent.includes('BPM')")
+    wait_until(page, f"{STATE}.sounds[{STATE}.project.input].analysis?.beats_s")
     mark("beats found")
     drag(page, SECONDS / 3, SECONDS * 2 / 3)
     wait_until(page, f"{STATE}.mask?.kept_share > 0.6")
@@ -165,8 +183,7 @@ def test_phone_errors_and_every_tab_can_be_used_by_everyone(
     assert tabs == ["Vary", "Loop", "Fill", "Extend", "Continue", "New", "Stretch", "Compress", "Fine-tune"]
     for name in tabs:
         page.get_by_role("tab", name=name, exact=True).click()
-        for summary in page.locator("details:not([open]) > summary").all():
-            summary.click()
+        page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         check_access(page, name)
     for tool in ("Paint", "Beats"):
         page.click(f".stage-bar button:has-text('{tool}')")
@@ -184,20 +201,3 @@ def test_phone_errors_and_every_tab_can_be_used_by_everyone(
     picture(page, pictures, "studio-keys")
     check_access(page, "help")
     page.problems[:] = [text for text in page.problems if "422" not in text]
-
-
-def test_the_page_is_light_and_asks_no_one_else(browser: Any, music: str, pictures: Path) -> None:
-    context = browser.new_context(viewport=WIDE)
-    page = context.new_page()
-    cdp, sizes = context.new_cdp_session(page), []
-    cdp.send("Network.enable")
-    cdp.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-    urls: list[str] = []
-    page.on("request", lambda call: urls.append(call.url))
-    page.goto(f"{music}/studio/")
-    page.wait_for_selector("header")
-    page.wait_for_timeout(500)
-    assert all(url.startswith(music) for url in urls)
-    (pictures / "weight.json").write_text(json.dumps({"bytes": sum(sizes), "requests": len(urls)}))
-    assert sum(sizes) < 200_000
-    context.close()

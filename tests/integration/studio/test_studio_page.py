@@ -48,6 +48,7 @@ def new_project(page: Any) -> None:
     """To the page that asks for a sound, by keys."""
     if not page.locator(".welcome").count():
         page.locator("header [aria-haspopup=menu]").press("Enter")
+        page.wait_for_selector("[role=menuitem]:focus")
         page.keyboard.press("Enter")
     page.wait_for_selector(".welcome")
 
@@ -229,9 +230,7 @@ def test_beats_can_be_set_tapped_and_shifted(open_page: OpenPage, studio: tuple[
     page.keyboard.press("g")
     wait_for_takes(page, 1)
     assert last_request(studio)["beats"] == state(page, "edit.grid")
-    page.evaluate(
-        "async () => { const {tap} = await import('/studio/js/beats.js'); for (let k = 0; k < 5; k++) tap(1000 + 400 * k) }"
-    )
+    page.evaluate("import('/studio/js/beats.js').then(({tap}) => { for (let k = 0; k < 5; k++) tap(1000 + 400 * k) })")
     assert state(page, "edit.grid.bpm") == 150
 
 
@@ -338,7 +337,8 @@ def test_takes_can_be_renamed_saved_copied_removed_and_brought_back(
     assert json.loads(page.evaluate("navigator.clipboard.readText()"))["sampling"]["seed"] == take["seed"]
     handed = page.evaluate("""() => {
       const data = new DataTransfer()
-      document.querySelector('[data-take]').dispatchEvent(new DragEvent('dragstart', {dataTransfer: data, bubbles: true}))
+      const event = new DragEvent('dragstart', {dataTransfer: data, bubbles: true})
+      document.querySelector('[data-take]').dispatchEvent(event)
       return data.getData('DownloadURL')
     }""")
     kind, name, address = handed.split(":", 2)
@@ -351,7 +351,7 @@ def test_takes_can_be_renamed_saved_copied_removed_and_brought_back(
 
 
 def test_project_survives_reload_restart_and_travels_as_a_file(open_page: OpenPage, tmp_path: Path, loop: Path) -> None:
-    config = ServerConfig(data=str(tmp_path / "data"), rate=100000)
+    config = ServerConfig(data=str(tmp_path / "data"), rate=100000, grace_s=0.0)
     with running_server(config, step_s=0.01) as (address, _):
         page = open_page(address)
         bring(page, loop)

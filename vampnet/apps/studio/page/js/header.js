@@ -37,12 +37,13 @@ export function Header() {
 }
 
 function ProjectName({project}) {
+  const [draft, setDraft] = useState(null)
   const save = (event) => {
     const name = event.target.value.trim()
+    setDraft(null)
     if (name && name !== project.name) act(() => renameProject(name))
-    else event.target.value = project.name
   }
-  return html`<input class="project-name" key=${project.id} value=${project.name} aria-label=${T.projectName} onChange=${save}
+  return html`<input class="project-name" key=${project.id} value=${draft ?? project.name} onInput=${(event) => setDraft(event.target.value)} aria-label=${T.projectName} onChange=${save} onBlur=${save}
     onKeyDown=${(event) => event.key === 'Enter' && event.target.blur()} />`
 }
 

@@ -8,19 +8,27 @@ const useId = (given) => {
   return id.current
 }
 
+/** A number that is taken over once it is typed; what is being typed stays while the page changes around it. */
+export function NumberInput({value, onNumber, ...more}) {
+  const [draft, setDraft] = useState(null)
+  const done = (event) => {
+    if (draft !== null && event.target.value !== '' && Number.isFinite(+event.target.value)) onNumber(+event.target.value)
+    setDraft(null)
+  }
+  return html`<input type="number" value=${draft ?? value} onInput=${(event) => setDraft(event.target.value)} onChange=${done} onBlur=${done}
+    onKeyDown=${(event) => event.key === 'Enter' && done(event)} ...${more} />`
+}
+
 /** A slider and, beside it, the number itself. range: [low, high, step]. */
 export function Slider({label, hint, value, range: [low, high, step], unit = '', onInput, text, disabled, id: given}) {
   const id = useId(given)
-  const put = (event) => {
-    const next = +event.target.value
-    if (event.target.value !== '' && Number.isFinite(next)) onInput(Math.min(high, Math.max(low, next)))
-  }
+  const put = (next) => onInput(Math.min(high, Math.max(low, next)))
   const share = `${((Math.min(high, Math.max(low, value)) - low) / (high - low)) * 100}%`
   return html`<div class="field">
     <div class="field-top"><label for=${id}>${label}</label>
-      <span class="number"><input type="number" value=${value} min=${low} max=${high} step=${step} onChange=${put} disabled=${disabled}
+      <span class="number"><${NumberInput} value=${value} min=${low} max=${high} step=${step} onNumber=${put} disabled=${disabled}
         aria-label=${unit ? `${label}, ${unit}` : label} />${unit && html`<span class="unit" aria-hidden="true">${unit}</span>`}</span></div>
-    <input type="range" id=${id} min=${low} max=${high} step=${step} value=${value} onInput=${put} disabled=${disabled}
+    <input type="range" id=${id} min=${low} max=${high} step=${step} value=${value} onInput=${(event) => put(+event.target.value)} disabled=${disabled}
       style=${{'--share': share}} aria-valuetext=${text ?? `${value} ${unit}`} aria-describedby=${hint ? `${id}-hint` : undefined} />
     ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
   </div>`

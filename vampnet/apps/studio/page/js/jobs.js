@@ -140,7 +140,7 @@ export function progressOf(job) {
   if (job.state === 'sending') return {share: 0, text: T.sendingJob}
   if (job.state === 'queued') return {share: 0, text: T.waiting(job.position ?? 0)}
   const {stage, done, total, share} = job.progress
-  let left = job.progress.seconds_left
+  let left = job.seconds_left
   if (left === undefined || left === null) {
     const elapsed = job.startedAt ? (performance.now() - job.startedAt) / 1000 : 0
     left = share > 0.05 && elapsed > 0.3 ? (elapsed * (1 - share)) / share : null

@@ -172,6 +172,7 @@ export async function renameProject(name) {
 }
 
 export async function deleteProject(id) {
+  clearTimeout(timer)
   await json('DELETE', `/api/v1/projects/${id}`)
   if (state.project?.id === id) {
     history.replaceState(null, '', '#')
@@ -181,6 +182,7 @@ export async function deleteProject(id) {
 }
 
 export async function deleteAll() {
+  clearTimeout(timer)
   await ask('DELETE', '/api/v1/data')
   history.replaceState(null, '', '#')
   set({project: null, projects: [], sounds: {}, jobs: {}, edit: newEdit(), heard: null, base: 'input', side: 'A', mask: null})

@@ -1,6 +1,6 @@
 // Tasks: tabs with a sentence each, and what each can be told.
 import {edit, html, state} from './store.js'
-import {Choice, Icon, Segments, Slider, Switch, TextField} from './inputs.js'
+import {Choice, Icon, NumberInput, Segments, Slider, Switch, TextField} from './inputs.js'
 import {cancelAll, generate, runningJobs} from './jobs.js'
 import {refOf} from './project.js'
 import {PromptPanel} from './promptpanel.js'
@@ -125,8 +125,7 @@ function Make({task}) {
   return html`<div class="make">
     ${task !== 'compress' && html`<div class="seed">
       <label for="seed">${T.seed}</label>
-      <input id="seed" type="number" min="0" max="9007199254740991" step="1" value=${now.seed}
-        onChange=${(event) => edit({seed: Math.max(0, Math.floor(+event.target.value || 0))}, 'seed')} />
+      <${NumberInput} id="seed" min="0" max="9007199254740991" step="1" value=${now.seed} onNumber=${(seed) => edit({seed: Math.max(0, Math.floor(seed))}, 'seed')} />
       <button class="icon-button" aria-label=${T.dice} title=${T.dice} onClick=${() => edit({seed: randomSeed()})}><${Icon} name="dice" /></button>
       <button class="icon-button" aria-pressed=${now.locked} aria-label=${T.lock} title=${T.lockHint} onClick=${() => edit({locked: !now.locked})}>
         <${Icon} name=${now.locked ? 'lock' : 'unlock'} /></button>

@@ -2,7 +2,7 @@
 import {useEffect, useRef} from '../vendor/hooks.js'
 import {beatsNow, gridFromFound, setGrid, tap} from './beats.js'
 import {clock} from './draw.js'
-import {Icon, Menu, Segments} from './inputs.js'
+import {Icon, Menu, NumberInput, Segments} from './inputs.js'
 import {generate} from './jobs.js'
 import {nameOf, refOf, takesOf} from './project.js'
 import {BrushPanel} from './promptpanel.js'
@@ -59,8 +59,8 @@ function RegionsPanel() {
 
 function BeatsPanel() {
   const {grid} = state.edit, shown = grid ?? gridFromFound()
-  const field = (name, label, step) => html`<label>${label}<input type="number" step=${step} value=${shown[name]}
-    onChange=${(event) => setGrid({[name]: +event.target.value}, `grid ${name}`)} /></label>`
+  const field = (name, label, step) => html`<label>${label}<${NumberInput} step=${step} value=${shown[name]}
+    onNumber=${(value) => setGrid({[name]: value}, `grid ${name}`)} /></label>`
   return html`<div class="tool-panel row beats-panel">
     <${Segments} label=${T.beatsFrom} value=${grid ? 'own' : 'found'} options=${[['found', T.foundBeats, T.foundBeatsHint], ['own', T.ownBeats, T.ownBeatsHint]]}
       onChange=${(value) => (value === 'found' ? edit({grid: null}) : setGrid({}))} />
