@@ -32,10 +32,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--no-model", action="store_true")
     parser.add_argument("--abuse", action="store_true", help="kill the model at a third, stop it at two thirds")
+    parser.add_argument("--hang", type=float, default=30.0)
     options = parser.parse_args()
     files = SessionFiles(loops=(Path(options.input),), write=Path("jack-output.wav"))
     model = None if options.no_model else ModelChoice()
-    session = LiveSession(LiveConfig(hang=10.0), files, model, SamplingConfig(steps=options.steps))
+    session = LiveSession(LiveConfig(hang=options.hang), files, model, SamplingConfig(steps=options.steps))
     signals = [(1 / 3, signal.SIGKILL), (2 / 3, signal.SIGSTOP)] if options.abuse else []
     texts: list[str] = []
     rng, begun, shown, states = random.Random(0), time.monotonic(), [0], set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +19,10 @@ KEYS = {
     "q": "quit", **{str(k): f"select {k}" for k in range(1, 10)},
 }  # fmt: skip
 """Commands by key; + and - change the level of the selected loop."""
-HELP = "r record  o overdub  v vary  n next  u undo  y redo  k keep  b back  m mute  c clear  1-9 loop  t tap  " \
-       "s start  x stop  p panic  w write take  : command  q quit"  # fmt: skip
+HELP = (
+    "r record  o overdub  v vary  n next  u undo  y redo  k keep  b back  m mute  c clear  1-9 loop  + - level",
+    "t tap  s start  x stop  p panic  w write take  : command  q quit",
+)
 
 
 class Keyboard:
@@ -75,7 +78,10 @@ def listen(press: Callable[[str], Any]) -> Iterator[None]:
         def run() -> None:
             hurry()
             while not stopped.is_set():
-                if key := read():
+                keys = read()
+                if keys.startswith("\x1b") and len(keys) > 1:
+                    continue  # an arrow or function key, not Escape
+                for key in keys:
                     press(key)
 
         threading.Thread(target=run, name="vampnet-live-keys", daemon=True).start()
@@ -87,7 +93,7 @@ def listen(press: Callable[[str], Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raw() -> Iterator[Callable[[], str]]:
-    """A function that gives the next key, or nothing after a tenth of a second."""
+    """A function that gives the next keys, or nothing after a tenth of a second."""
     try:
         import select
         import termios
@@ -106,8 +112,9 @@ def _raw() -> Iterator[Callable[[], str]]:
         return
 
     def read_key() -> str:
+        # Past Python's own buffer, in which keys would wait that `select` does not see.
         ready, _, _ = select.select([sys.stdin], [], [], 0.1)
-        return sys.stdin.read(1) if ready else ""
+        return os.read(sys.stdin.fileno(), 256).decode(errors="ignore") if ready else ""
 
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)

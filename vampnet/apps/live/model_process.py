@@ -48,7 +48,7 @@ class ProcessConfig:
     """Loading the model may take so long."""
     threads: int = 0
     """Threads of the networks; 0: one less than there are cores."""
-    niceness: int = 10
+    niceness: int = 5
 
 
 class ModelProcess:

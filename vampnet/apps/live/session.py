@@ -208,7 +208,7 @@ class LiveSession:
             self.looper, self.status(), state, message=message, n_repeats=self.performance.n_repeats,
             bpm=self.midi.bpm,
         )  # fmt: skip
-        return [*lines, f":{self.keyboard.line}_" if self.keyboard.line is not None else HELP]
+        return [*lines, f":{self.keyboard.line}_"] if self.keyboard.line is not None else [*lines, *HELP]
 
     def summary(self) -> dict[str, Any]:
         """Counts of the whole session."""
