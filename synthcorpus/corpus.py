@@ -7,7 +7,10 @@ what a piece is (`PieceSource`): `CorpusConfig` composed music, `synthcorpus.div
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import sys
@@ -21,6 +24,7 @@ import numpy as np
 
 from synthcorpus.compose.piece import ComposeConfig, Piece, compose
 from synthcorpus.errors import CompositionError
+from synthcorpus.files import guarded, locked, make_folder, remove_left_over, whole_file, write_text
 from synthcorpus.render.render import RenderConfig, n_samples, render
 from synthcorpus.splits import SPLITS, piece_seed
 from synthcorpus.synth.soundfont import load
@@ -153,10 +157,18 @@ def write_corpus(
         settings = settings.with_soundfont(str(soundfont))
     check_request(hours, seed, split, workers, settings)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    with locked(folder):
+        return _write_corpus(folder, hours, seed, split, workers, settings)
+
+
+def _write_corpus(
+    folder: Path, hours: float, seed: int, split: str, workers: int | None, settings: PieceSource
+) -> Path:
+    remove_left_over(folder)
     claim(folder, {"split": split, "seed": seed, **settings.described()})
     index_path = folder / INDEX_NAME
-    done = {line["index"]: line for line in read_lines(index_path) if (folder / line["file"]).is_file()}
+    done = {line["index"]: line for line in read_lines(index_path) if _is_whole(folder, line)}
     jobs = (
         _PieceJob(str(folder), split, seed, index, settings)
         for index, _ in plan(hours, seed, split, settings)
@@ -165,7 +177,7 @@ def write_corpus(
     started = time.monotonic()
     lines = _run(jobs, workers or os.cpu_count() or 1)
     made_s = _collect(lines, index_path, done, hours)
-    _write_text(index_path, "".join(json.dumps(done[index]) + "\n" for index in sorted(done)))
+    write_text(index_path, "".join(json.dumps(done[index]) + "\n" for index in sorted(done)))
     elapsed_s = time.monotonic() - started
     total_h = sum(line["duration_s"] for line in done.values()) / 3600.0
     print(
@@ -183,7 +195,7 @@ def _collect(lines: Iterator[dict[str, Any]], index_path: Path, done: dict[int, 
     before_s = sum(line["duration_s"] for line in done.values())
     made_s = 0.0
     bar = tqdm(total=round(hours * 3600), initial=round(before_s), unit="s of audio", file=sys.stderr, mininterval=1.0)
-    with open(index_path, "a", encoding="utf-8") as index_file, bar:
+    with guarded(index_path), open(index_path, "a", encoding="utf-8") as index_file, bar:
         for line in lines:
             done[line["index"]] = line
             made_s += line["duration_s"]
@@ -215,8 +227,11 @@ def claim(folder: Path, described: dict[str, Any]) -> None:
     text = json.dumps(described, indent=2, sort_keys=True) + "\n"
     path = folder / _SETTINGS_NAME
     if not path.exists():
-        _write_text(path, text)
-    elif path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+        return
+    with guarded(path, "read"):
+        is_same = path.read_text(encoding="utf-8", errors="replace") == text
+    if not is_same:
         raise CompositionError(f"{folder} holds a corpus made with other settings ({path}); choose another folder")
 
 
@@ -237,13 +252,13 @@ def _make_piece(job: _PieceJob) -> dict[str, Any]:
 
     audio, described = job.settings.make(job.split, job.seed, job.index)
     name = f"{job.split}-{job.seed}-{job.index:06d}.flac"
-    path = Path(job.folder) / name
-    temporary = path.with_suffix(".partial")
-    rate_hz = job.settings.sample_rate_hz
-    soundfile.write(temporary, audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
-    os.replace(temporary, path)
+    rate_hz, coded = job.settings.sample_rate_hz, io.BytesIO()
+    soundfile.write(coded, audio.T, rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.2)
+    with whole_file(Path(job.folder) / name) as temporary:
+        temporary.write_bytes(coded.getbuffer())
+    digest = hashlib.sha256(coded.getbuffer()).hexdigest()
     loudness_lufs = described.pop("loudness_lufs")
-    line = {"file": name, "split": job.split, "seed": job.seed, "index": job.index}
+    line = {"file": name, "sha256": digest, "split": job.split, "seed": job.seed, "index": job.index}
     return {**line, **described, "duration_s": audio.shape[1] / rate_hz, "loudness_lufs": loudness_lufs}
 
 
@@ -265,23 +280,24 @@ def describe(piece: Piece) -> dict[str, Any]:
     }
 
 
+def _is_whole(folder: Path, line: dict[str, Any]) -> bool:
+    """Whether a piece of the index is there as it was made; of corpora of version 0.1 no digest is known."""
+    path = folder / str(line.get("file"))
+    if not ({"file", "index", "duration_s"} <= line.keys() and path.is_file()):
+        return False
+    with guarded(path, "read"):
+        return line.get("sha256") in (None, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Whole lines of an index; the last line of a run that was cut off may be broken and is left out."""
     if not path.is_file():
         return []
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+    with guarded(path, "read"):
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for text in texts:
+        with contextlib.suppress(ValueError, RecursionError):
+            line = json.loads(text)
+            lines += [line] if isinstance(line, dict) else []
     return lines
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

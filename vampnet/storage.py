@@ -176,6 +176,8 @@ def locked(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder"
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # whoever waits for it sees that it is gone, and makes a new one
+            (Path(folder) / ".lock").unlink()
         os.close(handle)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from synthcorpus.compose.piece import Piece, Track
+from synthcorpus.files import whole_file
 from synthcorpus.render import effects
 from synthcorpus.render.loudness import measure
 from synthcorpus.synth import patches as synth
@@ -223,6 +223,5 @@ def make_example_loop(path: str | Path, soundfont: str | None) -> None:
     loop[:, : mix.shape[1] - length] += mix[:, length:]
     gain = effects.db(-16.0 - measure(loop, settings.sample_rate_hz))
     loop *= np.float32(min(gain, 0.95 / float(np.abs(loop).max())))
-    temporary = Path(path).with_suffix(".partial")
-    soundfile.write(temporary, loop.T, settings.sample_rate_hz, format="WAV", subtype="PCM_16")
-    os.replace(temporary, path)
+    with whole_file(Path(path)) as temporary:
+        soundfile.write(temporary, loop.T, settings.sample_rate_hz, format="WAV", subtype="PCM_16")

@@ -1,29 +1,32 @@
-"""A write that fails at some call, for commands that write: one line, nothing half-written; the next run is whole."""
+"""Calls that fail, kills and neighbours, for commands that write: one line, nothing half-written, the next run whole.
+
+A few cells of the table of tests/support/faults.py; `make trials` does all of it.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.faults import COMMANDS, Command, make_inputs, reference, try_fault
+from tests.support.faults import COMPILER
 
-TAKEN = [command for command in COMMANDS if command.name in ("vamp", "compress", "tokenize")]
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("command", TAKEN, ids=lambda command: command.name)
-def test_a_failing_write_is_one_line_and_costs_nothing(inputs: Path, tmp_path: Path, command: Command) -> None:
-    (tmp_path / "whole").mkdir()
-    wanted = reference(command, inputs, tmp_path / "whole")
-    faults = []
-    for number in (1, 3, 6):
-        outputs = tmp_path / str(number)
-        outputs.mkdir()
-        faults.append(try_fault(command, inputs, outputs, number, wanted))
-    assert not [fault for fault in faults if fault not in ("", "small")], faults
-    assert "" in faults  # some of the calls failed
+@pytest.mark.skipif(not (sys.platform == "linux" and COMPILER), reason="needs Linux and a C compiler")
+def test_faults_cost_one_line_and_no_bytes() -> None:
+    arguments = ["--commands", "loop;tokenize", "--trials", "full,die,two", "--most", "3"]
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.support.faults", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr[-2000:]
+    rows = [row.split("|") for row in result.stdout.splitlines() if row.startswith("| ")][1:]
+    assert [row[1].strip() for row in rows] == ["loop", "tokenize"]
+    assert all(cell.strip() == "3" for row in rows for cell in row[3:-1])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import soundfile
@@ -14,6 +15,7 @@ from vampnet.audio.metadata import TAG_NAMES, held_tags
 from vampnet.audio.units import resampled_length
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_Result = TypeVar("_Result")
 _AAC_BITS_PER_S = 128_000
 """Bit rate of AAC per channel; more is hardly heard."""
 
@@ -30,16 +32,82 @@ class Sink(Protocol):
         ...
 
 
-def open_soundfile(
-    path: Path, sample_rate_hz: int, channels: int, coding: tuple[str, str], tags: dict[str, str]
-) -> soundfile.SoundFile:
-    """A file of libsndfile with tags, which have to stand before the sound. Raises what soundfile raises."""
-    format_, subtype = coding
-    file = soundfile.SoundFile(str(path), "w", sample_rate_hz, channels, subtype, format=format_)
-    for name in held_tags(format_):
-        if name in tags and format_ != "MP3":  # libsndfile writes tags of the old kind there, 30 bytes long
-            setattr(file, name, tags[name])
-    return file
+class SoundfileSink:
+    """A file of libsndfile. Its errors are those of the file system, which libsndfile itself does not name."""
+
+    def __init__(
+        self, path: Path, sample_rate_hz: int, channels: int, coding: tuple[str, str], tags: dict[str, str]
+    ) -> None:
+        """`tags` have to stand before the sound. Raises what soundfile raises, and OSError."""
+        format_, subtype = coding
+        self._bytes: Any = _CheckedFile(path)
+        try:
+            self._file = soundfile.SoundFile(self._bytes, "w", sample_rate_hz, channels, subtype, format=format_)
+            for name in held_tags(format_):
+                if name in tags and format_ != "MP3":  # libsndfile writes tags of the old kind there, 30 bytes long
+                    setattr(self._file, name, tags[name])
+        except BaseException:
+            self._bytes.close()
+            raise
+
+    def write(self, data: NDArray[Any]) -> None:
+        """Append samples (samples, channels)."""
+        try:
+            self._file.write(data)
+        except (soundfile.LibsndfileError, AssertionError):
+            self._bytes.check()
+            raise
+        self._bytes.check()
+
+    def close(self) -> None:
+        """Finish the file and close it."""
+        try:
+            self._file.close()
+        finally:
+            self._bytes.close()
+        self._bytes.check()
+
+
+class _CheckedFile:
+    """A file that keeps its first error: libsndfile is told that nothing was written, and goes on or gives up."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w+b")  # noqa: SIM115  (closed by the sink)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: bytes) -> int:
+        return self._guarded(lambda: self._file.write(data), 0)
+
+    def read(self, n_bytes: int) -> bytes:
+        return self._guarded(lambda: self._file.read(n_bytes), b"")
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._guarded(lambda: self._file.seek(place, whence), -1)
+
+    def tell(self) -> int:
+        return self._guarded(self._file.tell, -1)
+
+    def flush(self) -> None:
+        self._guarded(self._file.flush, None)
+
+    def close(self) -> None:
+        self._guarded(self._file.close, None)
+        if not self._file.closed:  # closing writes what is held first, and begins anew where that fails
+            self._guarded(self._file.raw.close, None)
+
+    def _guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
+        if self._error is not None:
+            return otherwise
+        try:
+            return call()
+        except OSError as error:
+            self._error = error
+            return otherwise
 
 
 class ResamplingSink:

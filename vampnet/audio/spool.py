@@ -12,6 +12,7 @@ import numpy as np
 
 from vampnet.audio.files import BLOCK_SAMPLES, Samples
 from vampnet.errors import AudioError
+from vampnet.storage import cause
 
 
 class SpoolSource:
@@ -49,7 +50,7 @@ class Spool:
             self._file.truncate(n_bytes)
             self._file.seek(n_bytes)
         except OSError as error:
-            raise AudioError(f"{place}: cannot keep unfinished audio ({error.strerror})") from None
+            raise AudioError(f"{place}: cannot keep unfinished audio: {cause(error)}") from None
 
     def __enter__(self) -> Spool:
         return self
@@ -69,7 +70,7 @@ class Spool:
             self._file.write(np.ascontiguousarray(block.T, dtype=np.float32).tobytes())
             self._file.flush()
         except OSError as error:
-            raise AudioError(f"cannot keep decoded audio: {error.strerror}; free some disk space") from None
+            raise AudioError(f"cannot keep decoded audio: {cause(error)}") from None
         self.n_samples += block.shape[1]
 
     def read(self, first: int, stop: int) -> Samples:

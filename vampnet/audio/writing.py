@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from vampnet.audio.formats import BY_ENDING, FORMATS, M4A_SUBTYPES, has_ffmpeg, require_ffmpeg
 from vampnet.audio.integrity import quoted
+from vampnet.audio.loop_points import mark_loop
 from vampnet.audio.metadata import Metadata, append_metadata, find_losses, prepend_id3
 from vampnet.audio.repeatable import make_repeatable
 from vampnet.audio.samples import BLOCK_SAMPLES, AudioInfo, Samples, check_finite
-from vampnet.audio.sinks import FfmpegSink, ResamplingSink, Sink, open_soundfile
+from vampnet.audio.sinks import FfmpegSink, ResamplingSink, Sink, SoundfileSink
 from vampnet.errors import AudioError
 from vampnet.storage import cause, open_temporary, remove_temporary, sync, sync_folder
 
@@ -38,10 +39,10 @@ class AudioWriter:
     The ending of the name chooses the format. The coding is `subtype` if given, else that of the file `like` describes
     if it is an uncompressed one that the format has, else the format's default (`formats.FORMATS`). Tags, channel mask,
     cue points and loops are those of `like`; `warnings` tells which of them the format cannot hold, and that Opus is
-    resampled to 48 kHz. Values beyond full scale are clamped unless the coding is a float one. The file appears under
-    its name when the `with` block ends well; if it ends with an exception, nothing is left and a file that was there
-    before stays as it was. Raises AudioError for an ending, coding, rate or number of channels that cannot be written,
-    no samples, a folder or disk without room.
+    resampled to 48 kHz. `loop_turn` marks so many samples, from the first on, as a loop (WAV alone). Values beyond full
+    scale are clamped unless the coding is a float one. The file appears under its name when the `with` block ends well;
+    if it ends with an exception, nothing is left and a file that was there before stays as it was. Raises AudioError
+    for an ending, coding, rate or number of channels that cannot be written, no samples, a folder or disk without room.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class AudioWriter:
         channels: int,
         subtype: str | None = None,
         like: AudioInfo | None = None,
+        loop_turn: int = 0,
     ) -> None:
         self._path = Path(path)
         self._name = quoted(path)
         self._rate_hz, self._channels = sample_rate_hz, channels
-        self._n_samples = 0
+        self._n_samples, self._loop_turn = 0, loop_turn
         self._metadata = _fitting_metadata(like, channels)
         self._format, self._subtype = output_coding(path, subtype, like)
         if self._format == "WAV" and self._metadata.channel_mask:
@@ -65,8 +67,11 @@ class AudioWriter:
         self._temporary, self._lock = self._make_temporary()
         try:
             self._file = self._open()
-        # FFmpeg's errors are ValueErrors and OSErrors; a rate that does not fit 32 bits is an OverflowError.
-        except (soundfile.LibsndfileError, ValueError, TypeError, OSError, OverflowError) as error:
+        except OSError as error:
+            remove_temporary(self._temporary, self._lock)
+            raise AudioError(f"cannot write {self._name}: {cause(error)}") from None
+        # FFmpeg's errors are ValueErrors; a rate that does not fit 32 bits is an OverflowError.
+        except (soundfile.LibsndfileError, ValueError, TypeError, OverflowError) as error:
             remove_temporary(self._temporary, self._lock)
             raise AudioError(self._refusal(error)) from None
 
@@ -77,9 +82,9 @@ class AudioWriter:
         coding = self._format, self._subtype
         if self._subtype == "OPUS" and self._rate_hz not in OPUS_RATES_HZ:
             self.warnings.append(f"Opus has no {self._rate_hz} Hz; the output is resampled to {OPUS_RATES_HZ[-1]} Hz")
-            file = open_soundfile(self._temporary, OPUS_RATES_HZ[-1], self._channels, coding, tags)
+            file = SoundfileSink(self._temporary, OPUS_RATES_HZ[-1], self._channels, coding, tags)
             return ResamplingSink(file, self._rate_hz, OPUS_RATES_HZ[-1], self._channels)
-        return open_soundfile(self._temporary, self._rate_hz, self._channels, coding, tags)
+        return SoundfileSink(self._temporary, self._rate_hz, self._channels, coding, tags)
 
     def __enter__(self) -> AudioWriter:
         return self
@@ -123,6 +128,8 @@ class AudioWriter:
             if kind is None:
                 make_repeatable(self._temporary)
                 self._add_metadata()
+                if self._loop_turn:
+                    mark_loop(self._temporary, self._loop_turn, self._rate_hz)
                 sync(self._temporary)
                 os.replace(self._temporary, self._path)
                 sync_folder(self._path.parent)

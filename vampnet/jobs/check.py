@@ -27,6 +27,7 @@ from vampnet.jobs.request import (
 )
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.time import check_region
+from vampnet.storage import make_folder
 
 NEW_HZ = 44100
 """Rate that music made from nothing is assumed to have when its output is tried out, before a model is loaded."""
@@ -71,7 +72,7 @@ def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = 
     _check_clash(request, outputs)
     for path in outputs:
         if path.parent != Path():
-            _make_folder(path.parent)
+            make_folder(path.parent, AudioError)
         _check_output(request, path, info)
     if plot is not None:
         check_plot(plot)
@@ -82,7 +83,7 @@ def check_plot(path: Path) -> None:
     require("matplotlib", "plots")
     if path.suffix.lower() not in PLOT_ENDINGS:
         raise AudioError(f"{path}: a plot is written as {', '.join(PLOT_ENDINGS)}")
-    _make_folder(path.absolute().parent)
+    make_folder(path.absolute().parent, AudioError)
 
 
 def _check_input(request: Request) -> AudioInfo | None:
@@ -167,10 +168,3 @@ def _check_output(request: Request, path: Path, info: AudioInfo | None) -> None:
 def subtype_of(output: OutputConfig) -> str | None:
     """libsndfile's name of the coding that is asked for; None for the default."""
     return output.subtype.upper() or None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioError(f"{folder}: cannot be made ({error.strerror})") from None

@@ -21,6 +21,7 @@ from pathlib import Path
 from vampnet.config import check_settings, setting
 from vampnet.errors import JobError
 from vampnet.jobs.table import JobTable
+from vampnet.storage import cause
 
 _ID = re.compile(r"[0-9a-f]{24}")
 _MAX_NAME = 100
@@ -50,7 +51,7 @@ class DataFolder:
             for folder in (self.path, self.files, self.jobs):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise JobError(f"data folder {str(path)!r} cannot be made: {error.strerror}; name another one") from None
+            raise JobError(f"data folder {str(path)!r} cannot be made: {cause(error)}; name another one") from None
 
     @property
     def files(self) -> Path:

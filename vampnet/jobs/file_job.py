@@ -16,7 +16,6 @@ import torch
 
 from vampnet.audio.files import Audio, AudioWriter
 from vampnet.audio.levels import check_levels
-from vampnet.audio.loop_points import mark_loop
 from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
@@ -128,12 +127,11 @@ class FileJob:
         for variation in variations:
             place = 0 if len(self.outputs) == 1 else request.numbers.index(variation.number)
             path = self.outputs[place]
-            with self.space.clock.stage("decode"):
-                self._write(path, variation.sound)
+            sound, turn = variation.sound, 0
             if isinstance(request, LoopRequest) and request.loop_points:
-                turn = variation.sound.n_samples // (len(request.numbers) if request.join else 1)
-                mark_loop(path, turn, variation.sound.sample_rate_hz)
-            sound = variation.sound
+                turn = sound.n_samples // (len(request.numbers) if request.join else 1)
+            with self.space.clock.stage("decode"):
+                self._write(path, sound, loop_turn=turn)
             self.written[place] = JobOutput(
                 str(path),
                 variation.seed,
@@ -200,10 +198,10 @@ class FileJob:
         """Whether the journal holds work that a later job can go on with."""
         return self.journal.n_records > 0
 
-    def _write(self, path: Path, sound: Source, silent: bool = False) -> None:
+    def _write(self, path: Path, sound: Source, silent: bool = False, loop_turn: int = 0) -> None:
         info = self.source.info if isinstance(self.source, FileSource) else None
         subtype, done = subtype_of(self.request.output), 0
-        with AudioWriter(path, sound.sample_rate_hz, sound.channels, subtype, info) as writer:
+        with AudioWriter(path, sound.sample_rate_hz, sound.channels, subtype, info, loop_turn) as writer:
             for block in sound.blocks(exact=True):
                 writer.write(block)
                 done += block.shape[1]

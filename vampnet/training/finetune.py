@@ -26,7 +26,7 @@ from vampnet.models.bundle import load_bundle
 from vampnet.models.format import Bundle
 from vampnet.models.lora import Adapter, apply_adapter, read_adapter, write_adapter
 from vampnet.models.transformer import MaskedTransformer
-from vampnet.storage import make_folder, read_json, sha256_of_file, write_whole
+from vampnet.storage import locked, make_folder, read_json, sha256_of_file, write_whole
 from vampnet.training.data.token_dataset import TokenSet, join, open_tokens
 from vampnet.training.data.token_shards import tokenize_folder
 from vampnet.training.finetune_config import FinetuneConfig
@@ -107,10 +107,28 @@ def finetune(
         "base": loaded.weight_digests(),
         "music": _digests(Path(audio_folder)),
     }
-    _claim(work, described)
+    with locked(work, SettingsError, "working folder", str(work)):
+        _claim(work, described)
+        return _finetune(Path(audio_folder), Path(output), bundle, loaded, settings, work, device, say, vamp)
+
+
+def _finetune(
+    audio_folder: Path,
+    output: Path,
+    bundle: str | Path,
+    loaded: Bundle,
+    settings: FinetuneConfig,
+    work: Path,
+    device: str,
+    say: Say,
+    vamp: Vamp | None,
+) -> FinetuneReport:
+    """The work of `finetune`, once everything is checked and the working folder is held."""
+    models = {"coarse": loaded.coarse, "c2f": loaded.c2f}
     data = _prepare(audio_folder, work, loaded, settings)
     factors, changes, steps = {}, {}, {}
-    for part, model in (("coarse", loaded.coarse), ("c2f", loaded.c2f)):
+    for part, model in models.items():
+        assert model is not None
         recipe = _recipe(model, part, loaded, settings)
         changes[part], steps[part] = _train(model, recipe, data, work / part, settings, device, say)
         factors |= {f"{part}.{name}": pair for name, pair in extract(model).items()}
@@ -128,7 +146,7 @@ def finetune(
     write_adapter(output, adapter)
     write_whole(work / "report.json", json.dumps(dataclasses.asdict(report), indent=1) + "\n", SettingsError)
     if vamp is not None:
-        write_samples(work / "samples", Path(audio_folder) / (held_out or data.train).names[0], bundle, adapter, vamp)
+        write_samples(work / "samples", audio_folder / (held_out or data.train).names[0], bundle, adapter, vamp)
     return report
 
 

@@ -21,6 +21,7 @@ from vampnet.jobs.flags import command_of, name_flags
 from vampnet.jobs.request import Request
 from vampnet.jobs.result import JobResult, result_to_json
 from vampnet.models.check import check_choice
+from vampnet.storage import make_folder
 
 log = logging.getLogger("vampnet")
 
@@ -287,8 +288,4 @@ def _make_folder(folder: Path) -> Path:
         raise AudioError(f"{folder} is a file's name, but what several inputs give goes into a folder, such as out/")
     if folder.exists() and not folder.is_dir():
         raise AudioError(f"{folder} is a file, but what several inputs give goes into a folder, such as out/")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioError(f"{folder}: cannot be made ({error.strerror})") from None
-    return folder
+    return make_folder(folder, AudioError)

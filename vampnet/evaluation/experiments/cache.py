@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,10 @@ from vampnet.beats.events import Events
 from vampnet.errors import SettingsError
 from vampnet.evaluation.experiments.measures import METRICS, Embedded, Floats, Reference
 from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate
-from vampnet.storage import make_folder, whole_file
+from vampnet.storage import cause, make_folder, whole_file
+
+_DAMAGE = (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zip make of a damaged file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +68,12 @@ def load_result(path: Path, n_excerpts: int, n_embeddings: int) -> BatchResult:
     """Read a result. Raises SettingsError for a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as data:
+            _check_name(data, path)
             metrics = {metric.name: data[f"metric.{metric.name}"] for metric in METRICS}
             rows = [[_item(data, e, k) for k in range(n_excerpts)] for e in range(n_embeddings)]
             return BatchResult(metrics, tuple(map(tuple, rows)), float(data["seconds"]))
-    except (OSError, KeyError, ValueError) as error:
-        raise SettingsError(f"{path}: damaged ({error}); delete it and run again") from None
+    except _DAMAGE as error:
+        raise SettingsError(f"{path}: damaged ({cause(error)}); delete it and run again") from None
 
 
 def _item(data: Any, embedding: int, excerpt: int) -> Embedded:
@@ -92,21 +98,28 @@ def load_reference(path: Path, audio_BS: Samples) -> Reference:
     """Read what `save_reference` wrote, with the audio that it is about. Raises SettingsError for a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as data:
+            _check_name(data, path)
             known = json.loads(str(data["known"]))
             chromas = tuple(Chroma(data[f"energy.{k}"], data[f"level.{k}"]) for k in range(len(audio_BS)))
             codes_BCT = torch.from_numpy(data["codes"])
         rhythms = tuple(Events(*map(tuple, events)) for events in known["rhythms"])
         keys = tuple(KeyEstimate(name, strength) for name, strength in known["keys"])
         return Reference(audio_BS, codes_BCT, rhythms, tuple(known["onsets_hz"]), chromas, keys)
-    except (OSError, KeyError, ValueError) as error:
-        raise SettingsError(f"{path}: damaged ({error}); delete it and run again") from None
+    except _DAMAGE as error:
+        raise SettingsError(f"{path}: damaged ({cause(error)}); delete it and run again") from None
 
 
 def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays; the file appears whole or not at all."""
     make_folder(path.parent)
     with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, name=np.array(path.name), **arrays)  # type: ignore[arg-type]
+
+
+def _check_name(data: Any, path: Path) -> None:
+    """ValueError for the result of other inputs, put in this one's place: its name is a digest of its own inputs."""
+    if str(data["name"]) != path.name:
+        raise ValueError(f"it is {data['name']!s:.60}")
 
 
 def concatenate(results: Sequence[BatchResult]) -> BatchResult:

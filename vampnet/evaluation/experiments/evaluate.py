@@ -17,7 +17,7 @@ from vampnet.evaluation.experiments.report import write_report
 from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, condition_key, run
 from vampnet.evaluation.experiments.summary import Provenance, summarise
 from vampnet.models.bundle import load_bundle
-from vampnet.storage import make_folder
+from vampnet.storage import locked
 
 PAPER_EXPERIMENTS = ("steps", "prompts", "rates")
 MAX_EXCERPTS = 2000
@@ -74,10 +74,10 @@ def evaluate(
     n = MAX_EXCERPTS if n_excerpts is None else n_excerpts
     excerpts = choose_excerpts(audio, n, excerpt_s, settings.seed, at_most=n_excerpts is None)
     disjoint = check_disjoint(excerpts, training)
-    make_folder(settings.folder)
-    result = run(chosen, excerpts, settings, progress)
-    provenance = Provenance(command, settings.bundle, str(audio), settings.seed, disjoint)
-    return _report(chosen, result, settings, provenance, progress)
+    with locked(settings.folder, SettingsError, "folder of an evaluation"):
+        result = run(chosen, excerpts, settings, progress)
+        provenance = Provenance(command, settings.bundle, str(audio), settings.seed, disjoint)
+        return _report(chosen, result, settings, provenance, progress)
 
 
 def open_experiments(experiments: Sequence[str | Experiment]) -> list[Experiment]:

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import multiprocessing
 import os
+import sys
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +32,8 @@ from synthcorpus.render.render import RenderConfig
 from vampnet.beats.features import FFT, FRAMES_PER_S, HOP, RATE_HZ, Collector, band_magnitudes, compress
 from vampnet.beats.tcn import BeatNetwork, save_network
 from vampnet.config import check
+from vampnet.errors import SettingsError
+from vampnet.storage import cause, locked, make_folder, sha256_of_file, whole_file
 from vampnet.training.beats.augment import random_crop
 
 DENSITY = 3
@@ -95,9 +101,10 @@ def train_beats(
         workers: rendering processes; None: all cores.
         report: called with each line about progress.
     """
-    examples = render_examples(settings, soundfont, folder, workers or os.cpu_count() or 1)
-    network = train_network(examples, settings, report=report)
-    save_network(network, folder / "beats.safetensors", dataclasses.asdict(settings))
+    with locked(folder, SettingsError, "working folder"):
+        examples = render_examples(settings, soundfont, folder, workers or os.cpu_count() or 1)
+        network = train_network(examples, settings, report=report)
+        save_network(network, folder / "beats.safetensors", dataclasses.asdict(settings))
     return folder / "beats.safetensors"
 
 
@@ -114,12 +121,17 @@ def example(piece: BeatPiece, settings: RenderConfig) -> Example:
 
 
 def render_examples(settings: BeatTrainingConfig, soundfont: str | None, folder: Path, workers: int) -> list[Example]:
-    """All pieces to learn from; those that `folder` holds already are not rendered again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    render, made = RenderConfig(soundfont=soundfont), []
+    """All pieces to learn from; those that `folder` holds already, made from the same settings and sound font, are not
+    rendered again."""
+    make_folder(folder, SettingsError)
+    render, made = RenderConfig(soundfont=soundfont), list[Example]()
+    digest = None if soundfont is None else sha256_of_file(soundfont, SettingsError)
+    described = {"compose": dataclasses.asdict(COMPOSE), "render": dataclasses.asdict(render) | {"soundfont": digest}}
+    made_from = json.dumps(described, sort_keys=True)
     for seed in settings.piece_seeds:
         kept = folder / f"examples-{seed}-{settings.pieces}.npz"
-        if not kept.exists():
+        found = _kept_examples(kept, settings.pieces, made_from)
+        if found is None:
             pieces = beat_pieces("train", seed, settings.pieces, COMPOSE)
             with multiprocessing.get_context("spawn").Pool(workers) as pool:
                 rendered = pool.imap(functools.partial(example, settings=render), pieces)
@@ -128,12 +140,25 @@ def render_examples(settings: BeatTrainingConfig, soundfont: str | None, folder:
                     for number, one in enumerate(tqdm(rendered, f"seed {seed}", settings.pieces))
                     for name in FIELDS
                 }
-            partial = kept.with_suffix(".partial.npz")
-            np.savez(partial, **arrays)
-            os.replace(partial, kept)
-        with np.load(kept) as arrays:
-            made += [Example(*(arrays[f"{n:05d}-{name}"] for name in FIELDS)) for n in range(settings.pieces)]
+            with whole_file(kept, SettingsError) as temporary, open(temporary, "wb") as file:
+                np.savez(file, made_from=np.array(made_from), **arrays)
+            found = [Example(*(arrays[f"{n:05d}-{name}"] for name in FIELDS)) for n in range(settings.pieces)]
+        made += found
     return made
+
+
+def _kept_examples(path: Path, n_pieces: int, made_from: str) -> list[Example] | None:
+    """Examples of an earlier run; None where there are none, or they are damaged or of other settings."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:  # zip checks every array
+            if str(arrays["made_from"]) != made_from:
+                return None
+            return [Example(*(arrays[f"{n:05d}-{name}"] for name in FIELDS)) for n in range(n_pieces)]
+    except (OSError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        tqdm.write(f"made again: {path}: damaged ({cause(error)})", file=sys.stderr)
+        return None
 
 
 def batch(examples: Sequence[Example], settings: BeatTrainingConfig, step: int) -> tuple[torch.Tensor, torch.Tensor]:

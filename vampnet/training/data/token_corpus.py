@@ -31,6 +31,7 @@ from vampnet.codec.base import Codec
 from vampnet.controls.signals import Controls
 from vampnet.errors import CorpusError
 from vampnet.models.bundle import load_codec
+from vampnet.storage import locked
 from vampnet.training.data.shard_controls import version_controls
 from vampnet.training.data.token_shards import beat_frames, read_header, shard_header, write_shard
 from vampnet.training.data.wave_dataset import one_channel
@@ -115,16 +116,21 @@ def write_token_corpus(
     check_request(hours, seed, split, workers, settings)
     if not 1 <= versions <= MAX_VERSIONS:
         raise CorpusError(f"versions is {versions}, but must lie in 1 to {MAX_VERSIONS}")
-    corpus = TokenCorpus(bundle, settings, split, seed, versions, controls)
-    codec, target = load_codec(bundle), Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    corpus, target = TokenCorpus(bundle, settings, split, seed, versions, controls), Path(folder)
+    codec = load_codec(bundle)
+    with locked(target, CorpusError, "corpus"):
+        return _write(corpus, codec, target, hours, workers or os.cpu_count() or 1)
+
+
+def _write(corpus: TokenCorpus, codec: Codec, target: Path, hours: float, workers: int) -> TokenReport:
+    settings, split, seed, versions = corpus.material, corpus.split, corpus.seed, corpus.versions
     described = {"split": split, "seed": seed, "codec_id": codec.id, "versions": versions, **settings.described()}
-    described |= {"controls": True} if controls else {}  # folders without them are described as they always were
+    described |= {"controls": True} if corpus.controls else {}  # folders without them are described as they always were
     claim(target, described)
     groups = _groups(plan(hours / versions, seed, split, settings))
     started, done_frames, made_frames = time.monotonic(), 0, 0
     with tqdm(total=round(hours, 2), unit="h of tokens", file=sys.stderr) as bar:
-        for n_frames, is_new in _shards(corpus, target, groups, codec, workers or os.cpu_count() or 1):
+        for n_frames, is_new in _shards(corpus, target, groups, codec, workers):
             done_frames += n_frames
             made_frames += n_frames * is_new
             made_h = round(n_frames / codec.frames_per_s / 3600, 4)
@@ -161,7 +167,7 @@ def _shards(
         group = sizes[made.shard]
         waiting.setdefault(made.shard, []).append(made)
         if len(waiting[made.shard]) == len(group):
-            yield _write(corpus, target, group, waiting.pop(made.shard), codec), True
+            yield _write_group(corpus, target, group, waiting.pop(made.shard), codec), True
     yield from ((n_frames, False) for n_frames in there)
 
 
@@ -171,7 +177,7 @@ def _names(corpus: TokenCorpus, group: list[int]) -> list[str]:
     ]
 
 
-def _write(corpus: TokenCorpus, target: Path, group: list[int], pieces: list[_Encoded], codec: Codec) -> int:
+def _write_group(corpus: TokenCorpus, target: Path, group: list[int], pieces: list[_Encoded], codec: Codec) -> int:
     names = _names(corpus, group)
     codes_TC, beats = ([x for piece in pieces for x in of(piece)] for of in (lambda p: p.codes_TC, lambda p: p.beats))
     starts = np.cumsum([0, *map(len, codes_TC)]).tolist()

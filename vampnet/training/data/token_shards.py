@@ -27,7 +27,7 @@ from vampnet.audio.folders import audio_files_in
 from vampnet.codec.base import Codec
 from vampnet.controls.signals import Controls
 from vampnet.errors import AudioError, CorpusError
-from vampnet.storage import make_folder, sha256_of_file, whole_file, write_whole
+from vampnet.storage import locked, sha256_of_file, whole_file, write_whole
 from vampnet.training.data.shard_controls import control_path, describe_facts, hear_controls, pack_signals
 from vampnet.training.data.shard_header import CONTROLS_FORMAT, check_shard_data, read_shard_header
 from vampnet.training.data.wave_dataset import levelled_channel
@@ -63,8 +63,14 @@ def tokenize_folder(
     come from another codec or from files of other names, and when a file changes while it is read.
     """
     files = audio_files_in(audio_folder)
-    target = make_folder(token_folder, CorpusError)
-    beats = _beats_of(Path(audio_folder))
+    with locked(token_folder, CorpusError, "folder of tokens"):
+        return _tokenize(files, Path(audio_folder), Path(token_folder), codec, turn, controls)
+
+
+def _tokenize(
+    files: Sequence[Path], audio_folder: Path, target: Path, codec: Codec, turn: int, controls: bool
+) -> TokenizeReport:
+    beats = _beats_of(audio_folder)
     groups = [files[k : k + FILES_PER_SHARD] for k in range(0, len(files), FILES_PER_SHARD)]
     if any(path.exists() for path in _paths(target, len(groups))):
         raise CorpusError(f"{target}: its shards come from other files; use a new folder")

@@ -11,9 +11,10 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from synthcorpus.corpus import CorpusConfig, PieceSource
 from synthcorpus.diverse.pieces import DiverseConfig
 from synthcorpus.diverse.speech import version
 from vampnet.audio.loudness import gain_to, measure
+from vampnet.errors import CorpusError, VampnetError
+from vampnet.storage import make_folder, whole_file, write_whole
 from vampnet.training.data.wave_dataset import DeviceWaves, WaveSet
 
 KINDS = ("validation", "diverse", "music")
@@ -60,14 +63,14 @@ def rendering(
 
     They stop once there are `hours` of audio to train on, or after `seconds`.
     """
-    audio.mkdir(parents=True, exist_ok=True)
+    make_folder(audio, CorpusError)
     context = multiprocessing.get_context("spawn")
     counters = {kind: context.Value("q", _next_number(audio, kind)) for kind in KINDS}
     there = sum(path.stat().st_size for kind in KINDS[1:] for path in pieces(audio, kind)) // BYTES_PER_SAMPLE
     counters[LEFT] = context.Value("q", int(hours * 3600 * CorpusConfig().sample_rate_hz) - there)
     until = time.time() + seconds
     workers: list[BaseProcess] = [
-        context.Process(target=_render, args=(worker, counters, str(audio), soundfont, until), daemon=True)
+        context.Process(target=say_error, args=(_render, worker, counters, str(audio), soundfont, until), daemon=True)
         for worker in range(n_workers)
     ]
     for process in workers:
@@ -82,6 +85,17 @@ def rendering(
 def _next_number(audio: Path, kind: str) -> int:
     there = pieces(audio, kind)
     return int(there[-1].stem.rpartition("-")[2]) + 1 if there else 0
+
+
+def say_error(work: Callable[..., None], *arguments: Any) -> None:
+    """Do the work of a process; an error that a user can mend is one line on stderr and exit code 2."""
+    try:
+        work(*arguments)
+    except VampnetError as error:
+        print(f"vampnet: error: {work.__name__.strip('_')}: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except KeyboardInterrupt:  # the first process says what it means
+        sys.exit(130)
 
 
 def _render(worker: int, counters: dict[str, Any], audio: str, soundfont: str | None, until: float) -> None:
@@ -102,7 +116,7 @@ def _render(worker: int, counters: dict[str, Any], audio: str, soundfont: str | 
             counters[kind].value += 1
         made, described = (diverse if kind == "diverse" else music).make(*_seed(kind), index)
         path = Path(audio) / f"{kind}-{index:06d}.npy"
-        beats_beside(path).write_text(json.dumps(described.get("beats", [])))
+        write_whole(beats_beside(path), json.dumps(described.get("beats", [])), CorpusError)
         _write(path, made, index)
         if kind != "validation":
             with counters[LEFT].get_lock():
@@ -116,9 +130,8 @@ def _seed(kind: str) -> tuple[str, int]:
 def _write(path: Path, made: np.ndarray, index: int) -> None:
     gain = gain_to(measure(made, CorpusConfig().sample_rate_hz))
     mono = (made[0], made[1], made.mean(axis=0))[index % 3] * np.float32(gain)  # as `data.waves.levelled_channel`
-    partial = path.with_suffix(".partial.npy")
-    np.save(partial, np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16))
-    os.replace(partial, path)
+    with whole_file(path, CorpusError) as temporary, open(temporary, "wb") as file:
+        np.save(file, np.round(np.clip(mono, -1, 1) * 32767).astype(np.int16))
 
 
 class GrowingWaves:

@@ -18,9 +18,10 @@ from typing import Any
 
 from vampnet.device import select_device
 from vampnet.errors import CorpusError, SettingsError
+from vampnet.storage import locked
 from vampnet.training.export import write_bundle
 from vampnet.training.session.config import SessionConfig
-from vampnet.training.session.rendering import rendering
+from vampnet.training.session.rendering import rendering, say_error
 from vampnet.training.session.stages import (
     FIRST_PER_WORKER,
     encode_pieces,
@@ -52,6 +53,11 @@ def session(work: Path, output: Path, recipes: Path, settings: SessionConfig, *,
     missing = [name for name in RECIPES if not (recipes / f"{name}.yaml").is_file()]
     if missing:
         raise SettingsError(f"{recipes}: holds no {', '.join(f'{name}.yaml' for name in missing)}")
+    with locked(work, SettingsError, "working folder"):
+        _session(work, output, recipes, settings, report)
+
+
+def _session(work: Path, output: Path, recipes: Path, settings: SessionConfig, report: Report) -> None:
     seconds, where = settings.seconds, str(select_device(settings.device))
     for_codec, for_models = seconds * settings.codec_share, seconds * (1 - settings.codec_share)
     began = time.monotonic()
@@ -82,7 +88,8 @@ def session(work: Path, output: Path, recipes: Path, settings: SessionConfig, *,
 def _start(stage: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
     """Start a stage in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=stage, args=arguments, name=stage.__name__, daemon=True)  # ends with this one
+    # A daemon ends with this process.
+    process = context.Process(target=say_error, args=(stage, *arguments), name=stage.__name__, daemon=True)
     process.start()
     return process
 

@@ -7,8 +7,6 @@ Folders in the session's own: `audio` (pieces), `codec-run`, `codec` (the codec 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -22,9 +20,10 @@ from vampnet.codec.chunked import BlockwiseCodec
 from vampnet.codec.magnitude import MagnitudeCodec
 from vampnet.errors import BundleError, CorpusError, SettingsError
 from vampnet.models.bundle import load_codec
+from vampnet.storage import make_folder, read_json
 from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.token_dataset import DeviceTokens, open_tokens
-from vampnet.training.data.token_shards import beat_frames, shard_header
+from vampnet.training.data.token_shards import beat_frames, read_header, shard_header, write_shard
 from vampnet.training.export import read_run
 from vampnet.training.masked_objective import MaskedObjective
 from vampnet.training.recipe import CodecRecipe, MaskedRecipe, Recipe, read_recipe, recipe_to_dict
@@ -95,16 +94,18 @@ def encode_pieces(work: Path, seconds: float, device: str) -> None:
 
 
 def _encode_new(codec: BlockwiseCodec, work: Path, split: str, found: Sequence[Path]) -> None:
-    folder = work / "tokens" / split
-    folder.mkdir(parents=True, exist_ok=True)
-    headers = [json.loads(path.read_text()) for path in sorted(folder.glob("shard-*.json"))]
-    done = {name for header in headers for name in header["names"]}
+    folder = make_folder(work / "tokens" / split, CorpusError)
+    done, number = set[str](), 0
+    # Shards come one after the other; one that is damaged is made again, with all after it.
+    while (header := read_header(folder, number, codec)) is not None:
+        done |= set(header["names"])
+        number += 1
     new = [path for path in found if path.name not in done]
     for k in range(0, len(new), PER_SHARD):
-        _write_shard(codec, folder / f"shard-{len(headers) + k // PER_SHARD:05d}", new[k : k + PER_SHARD])
+        _encode_shard(codec, folder, number + k // PER_SHARD, new[k : k + PER_SHARD])
 
 
-def _write_shard(codec: BlockwiseCodec, path: Path, files: Sequence[Path]) -> None:
+def _encode_shard(codec: BlockwiseCodec, folder: Path, number: int, files: Sequence[Path]) -> None:
     codes = encode_together(codec, [np.load(file) for file in files])
     starts = np.cumsum([0, *(len(codes_TC) for codes_TC in codes)]).tolist()
     entries: list[dict] = [
@@ -112,12 +113,9 @@ def _write_shard(codec: BlockwiseCodec, path: Path, files: Sequence[Path]) -> No
     ]
     for file, entry in zip(files, entries, strict=True):
         if beats_beside(file).exists():
-            entry["beats"] = beat_frames(json.loads(beats_beside(file).read_text()), codec)
+            entry["beats"] = beat_frames(read_json(beats_beside(file), CorpusError), codec)
     header = shard_header(codec, [f.name for f in files], entries, skipped=[])
-    path.with_suffix(".u16").write_bytes(np.concatenate(codes).astype("<u2").tobytes())
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(header))
-    os.replace(partial, path.with_suffix(".json"))  # a shard is there when its header is
+    write_shard(folder, number, header, codes)
 
 
 @torch.no_grad()
