@@ -281,7 +281,7 @@ def describe(piece: Piece) -> dict[str, Any]:
 
 
 def _is_whole(folder: Path, line: dict[str, Any]) -> bool:
-    """Whether a piece of the index is there as it was made; of corpora of version 0.1 no digest is known."""
+    """True if a piece of the index is there as it was made; of corpora of version 0.1 no digest is known."""
     path = folder / str(line.get("file"))
     if not ({"file", "index", "duration_s"} <= line.keys() and path.is_file()):
         return False

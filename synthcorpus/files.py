@@ -89,7 +89,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(handle: int, path: Path) -> bool:
-    """Whether this process now holds the lock of an open file, or the file system has none."""
+    """True if this process now holds the lock of an open file, or the file system has none."""
     if fcntl is None:
         return True
     try:

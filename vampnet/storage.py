@@ -34,6 +34,7 @@ MAX_JSON_BYTES = 1 << 24
 """Longest JSON file that is read unless a caller says otherwise."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HEX = "[0-9a-f]" * 12
 
 
@@ -102,6 +103,11 @@ def parse_json(data: bytes | str) -> Any:
         raise ValueError(f"{name} is no number of JSON")
 
     return json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def table_cell(value: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet takes for a formula: text that begins like one gets an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 def sha256_of_file(path: StrPath, kind: ErrorKind = StorageError) -> str:

@@ -21,6 +21,7 @@ import json
 import os
 import random
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -41,7 +42,7 @@ LIBRARY = "VAMPNET_FAILING_CALLS"
 """Environment variable: the compiled library, in processes that have loaded it."""
 OFF, ONCE, FROM_THEN_ON, DIE = range(4)
 COMPILER = shutil.which("cc")
-LEFT_OVER = ("*.tmp", "*.work", "*.old", "*.partial*", "*.part.*", "*.candidate-*")
+LEFT_OVER = ("*.tmp", "*.work/*", "*.old/*", "*.partial*", "*.part.*", "*.candidate-*")
 KEPT = ("*.lock", "*.vampnet-done", "*.vampnet/*", "*events.out.tfevents*", "*.run/*", "*/cache/*")
 """Files that a command keeps on the way to its outputs, for the next run."""
 GROWING = ("*index.jsonl", "*log.jsonl", "*skipped.txt")
@@ -199,16 +200,16 @@ class Laboratory:
         pid, until = process.pid, process.started + (fault.kill_after_s or LIMIT_S)
         status, text = None, b""
         while status is None:
+            left_s = max(until - time.monotonic(), 0.0)
+            select.select([process.said], [], [], min(left_s, 0.1))  # its end closes the pipe
             text += _available(process.said)
             found, code = os.waitpid(pid, os.WNOHANG)
             if found:
                 status = code
-            elif time.monotonic() > until:
+            elif not left_s:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
                 status = os.waitpid(pid, 0)[1]
-            else:
-                time.sleep(0.002)
         seconds = time.monotonic() - process.started
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)  # workers of a process that was killed

@@ -21,6 +21,7 @@ from vampnet.storage import (
     read_bytes,
     read_json,
     sha256_of_file,
+    table_cell,
     whole_file,
     whole_folder,
     write_whole,
@@ -153,3 +154,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         make_folder(tmp_path / "file" / "below", BundleError)
     with pytest.raises(KeyError), guarded(tmp_path):
         raise KeyError
+
+
+def test_cells_that_begin_a_formula_are_text() -> None:
+    assert [table_cell(value) for value in ("=1+1", "@x", "-a", "a=1", -1.5, "")] == [
+        "'=1+1",
+        "'@x",
+        "'-a",
+        "a=1",
+        -1.5,
+        "",
+    ]

@@ -46,6 +46,7 @@ __all__ = [
     "AudioReader",
     "AudioWriter",
     "Samples",
+    "changed",
     "output_coding",
     "probe",
     "read",
@@ -80,6 +81,11 @@ def write(
     return writer.warnings
 
 
+def changed(name: str) -> AudioError:
+    """The error about a file that changed while it was read."""
+    return AudioError(f"{name}: changed while it was read; run the same command again when it is finished")
+
+
 class AudioReader:
     """Reads a file in blocks: `with AudioReader(path) as reader: for block in reader: ...`.
 
@@ -103,6 +109,8 @@ class AudioReader:
         self._block_samples = block_samples
         self._done = 0
         self._checked = open_checked(path)
+        self.stamp = self._stamp_now()
+        """What changes when somebody writes to the file, or puts another one in its place."""
         self._warnings = list(self._checked.warnings)
         try:
             self._file = make_decoder(self._checked, self._name)
@@ -140,6 +148,7 @@ class AudioReader:
     def __iter__(self) -> Iterator[Samples]:
         while self._done < self.info.n_samples:
             yield self._next_block(self._block_samples)
+        self._check_unchanged()
 
     def skip(self, n_samples: int) -> None:
         """Leave out the next samples."""
@@ -191,13 +200,23 @@ class AudioReader:
         try:
             data = self._file.read(n_samples, dtype)
         except soundfile.LibsndfileError:
+            self._check_unchanged()
             raise AudioError(f"cannot read {self._name}: damaged or truncated after {self._at_s():.3f} s") from None
         if not len(data):
+            self._check_unchanged()
             raise AudioError(
                 f"cannot read {self._name}: damaged or truncated, it ends after {self._at_s():.3f} s"
                 f" of {self.info.duration_s:.3f} s"
             )
         return data
+
+    def _stamp_now(self) -> tuple[int, int, int]:
+        stat = os.fstat(self._checked.file.fileno())
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def _check_unchanged(self) -> None:
+        if self._stamp_now() != self.stamp:
+            raise changed(self._name)
 
     def _seek(self, sample: int) -> None:
         try:

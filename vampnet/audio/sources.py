@@ -9,7 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from vampnet.audio.files import BLOCK_SAMPLES, Audio, AudioInfo, AudioReader, Samples
+from vampnet.audio.files import BLOCK_SAMPLES, Audio, AudioInfo, AudioReader, Samples, changed
+from vampnet.audio.integrity import quoted
 
 log = logging.getLogger("vampnet")
 
@@ -51,7 +52,7 @@ class FileSource:
         self.path = path
         with AudioReader(path) as reader:
             self.info: AudioInfo = reader.info
-            self._scale = reader.scale
+            self._scale, self._stamp = reader.scale, reader.stamp
         for warning in self.info.warnings:
             log.warning("%s: %s", path, warning)
         self.sample_rate_hz, self.channels = self.info.sample_rate_hz, self.info.channels
@@ -60,6 +61,8 @@ class FileSource:
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
         """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""
         with AudioReader(self.path, exact=exact, scale=self._scale) as reader:
+            if reader.stamp != self._stamp:
+                raise changed(quoted(self.path))
             reader.skip(first)
             yield from reader
 

@@ -5,9 +5,10 @@ Axis letters: N channel, C codebook of the codec, K kept codebook, T frame, F ke
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -56,8 +57,29 @@ def choose_entropy(codec: Codec) -> str:
     return "adaptive" if codec.codebook_size <= MAX_VOCAB else "flat"
 
 
+def n_kept_of(header: Header, codec: Codec) -> int:
+    """Frames whose tokens are in the file."""
+    return -(-n_frames_of(header, codec) // header.period)
+
+
 def read_tokens(reader: VampReader, codec: Codec, progress: Callable[[int, int], None] | None = None) -> Tensor:
-    """The kept tokens of a file as int32 codes (N, K, F). Raises VampFileError, also for another codec's file.
+    """The kept tokens of a file as int32 codes (N, K, F), all at once; see `read_blocks`."""
+    header = reader.header
+    blocks = read_blocks(reader, codec, progress)
+    first = next(blocks)
+    codes_NKF = torch.empty(header.channels, header.codebooks, n_kept_of(header, codec), dtype=torch.int32)
+    start = 0
+    for block_NKF in itertools.chain([first], blocks):
+        codes_NKF[:, :, start : start + block_NKF.shape[2]] = block_NKF
+        start += block_NKF.shape[2]
+    return codes_NKF
+
+
+def read_blocks(
+    reader: VampReader, codec: Codec, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Tensor]:
+    """The kept tokens of a file, block by block, as int32 codes (N, K, F). Raises VampFileError, also for another
+    codec's file, and after the last block where the checksum of all tokens does not fit.
 
     `progress` is told (kept frames decoded, of all).
     """
@@ -66,13 +88,13 @@ def read_tokens(reader: VampReader, codec: Codec, progress: Callable[[int, int],
         raise reader.fail(f"made with codec {header.codec_id}, but the bundle has codec {codec.id}; choose its bundle")
     if header.codebooks > codec.n_codebooks:
         raise reader.fail(f"damaged: keeps {header.codebooks} codebooks, but its codec has {codec.n_codebooks}")
-    n_kept = -(-n_frames_of(header, codec) // header.period)
+    n_kept = n_kept_of(header, codec)
     per_frame, table_entries = header.channels * header.codebooks, header.codebooks * codec.codebook_size
     n_full, rest = divmod(n_kept, header.block_frames)
     static = header.entropy == "static"
     blocks = [(n_full, header.block_frames * per_frame), (int(rest > 0), rest * per_frame)]
     reader.expect([(int(static), table_entries), *blocks])
-    parts, crc = [], 0
+    crc = 0
     try:
         levels = None
         if static:
@@ -82,14 +104,13 @@ def read_tokens(reader: VampReader, codec: Codec, progress: Callable[[int, int],
             size = min(header.block_frames, n_kept - start)
             codes_FNK = coder.decode(reader.block(size * per_frame), size).astype("<u2")
             crc = zlib.crc32(codes_FNK.tobytes(), crc)
-            parts.append(codes_FNK)
             if progress is not None:
-                progress(sum(map(len, parts)), n_kept)
+                progress(start + size, n_kept)
+            yield torch.from_numpy(codes_FNK.astype(np.int32)).permute(1, 2, 0)
     except VampFileError as error:
         raise error if str(error).startswith("cannot read") else reader.fail(str(error)) from None
     if reader.end() != crc:
         raise reader.fail("damaged, or coded by another version of the range coder: its tokens' checksum does not fit")
-    return torch.from_numpy(np.concatenate(parts).astype(np.int32)).permute(1, 2, 0).contiguous()
 
 
 def kept_tokens(codes_NCT: Tensor, header: Header) -> Codes:

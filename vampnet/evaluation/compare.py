@@ -20,7 +20,7 @@ from vampnet.evaluation.metrics.paired import METRICS, Pair, PairMetric, find_me
 from vampnet.evaluation.metrics.sets import EXCERPT_S, EmbeddedSet, frechet_of, kernel_of
 from vampnet.evaluation.metrics.statistics import Interval
 from vampnet.models.bundle import load_codec
-from vampnet.storage import whole_file
+from vampnet.storage import table_cell, whole_file
 from vampnet.version import __version__
 
 SET_METRICS = ("fad", "kad")
@@ -198,7 +198,7 @@ def write_csv(path: str | os.PathLike[str], found: FolderComparison) -> None:
     with whole_file(path, AudioError) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(found.rows[0]))
         writer.writeheader()
-        writer.writerows(found.rows)
+        writer.writerows({name: table_cell(value) for name, value in row.items()} for row in found.rows)
 
 
 def _finite(value: Any) -> Any:

@@ -16,7 +16,7 @@ class Progress:
     """Progress of a job: stage, steps done, share of the whole."""
 
     stage: str
-    """Stage at work: load, encode, coarse, c2f, decode, write, code, uncode, files. The stages take turns."""
+    """Stage at work: load, encode, coarse, c2f, decode, write, code, files. The stages take turns."""
     done: int
     """Steps, frames or samples of this stage that are done."""
     total: int

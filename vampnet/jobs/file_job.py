@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vampnet.audio.files import Audio, AudioWriter
+from vampnet.audio.files import Audio, AudioWriter, changed
 from vampnet.audio.levels import check_levels
 from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
 from vampnet.compression.container import VampReader, open_vamp
-from vampnet.errors import AudioError
 from vampnet.generation.progress import Report
 from vampnet.generation.run import Run
 from vampnet.jobs.check import subtype_of
@@ -121,7 +120,7 @@ class FileJob:
         """Write finished variations to their outputs. Raises AudioError where an input has changed meanwhile."""
         request = self.request
         if self._stamp_inputs() != self._stamps:
-            raise AudioError(f"{request.input}: changed while it was read; run the same command again")
+            raise changed(request.input)
         if isinstance(request, LoopRequest) and request.join:
             variations = [_join(variations)]
         for variation in variations:

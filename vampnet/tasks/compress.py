@@ -8,6 +8,8 @@ a codec does. The result is a function of the file and the model alone, on one m
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,11 +27,12 @@ from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
 from vampnet.compression.config import CompressionConfig
 from vampnet.compression.container import Generation, Header, VampReader
-from vampnet.compression.tokens import block_frames_of, choose_entropy, n_frames_of, read_tokens, write_tokens
+from vampnet.compression.tokens import block_frames_of, choose_entropy, n_frames_of, read_blocks, write_tokens
 from vampnet.errors import SettingsError, VampFileError
 from vampnet.generation.config import SamplingConfig
+from vampnet.generation.decoding import DecodeStream
 from vampnet.generation.pipeline import Pipeline
-from vampnet.generation.progress import Progress, Report
+from vampnet.generation.progress import Clock, Progress, Report
 from vampnet.generation.run import Run
 from vampnet.generation.tokens import encode, tokens_of_codes
 from vampnet.prompts.parts import Codebooks, Periodic, Prompt
@@ -37,6 +40,10 @@ from vampnet.tasks.task import Session, Variation
 
 ENDING = ".vamp"
 DEFAULT = CompressionConfig()
+LONG_S = 2 * 3600
+"""Length times channels beyond which opening a file begins with a warning of its length, seconds."""
+
+log = logging.getLogger("vampnet")
 
 
 @dataclass(frozen=True)
@@ -114,17 +121,26 @@ def decompress(session: Session, reader: VampReader, *, any_model: bool = False)
 
 
 def decode_whole(reader: VampReader, codec: Codec, spool: Spool, report: Report | None = None) -> RestoredSource:
-    """The audio of a .vamp file that holds all tokens; nothing is generated, so a codec will do."""
+    """The audio of a .vamp file that holds all tokens; nothing is generated, so a codec will do.
+
+    It is read and decoded block by block: memory does not grow with its length.
+    """
     header = reader.header
-    kept_NKF = read_tokens(reader, codec, _staged(report, "uncode", 0.0, 0.7))
-    if header.period > 1 or header.codebooks < codec.n_codebooks:
+    if header.codec_id == codec.id and (header.period > 1 or header.codebooks < codec.n_codebooks):
         raise reader.fail("damaged: tokens are missing, but it does not say how to generate them")
-    tell = _staged(report, "decode", 0.7, 1.0)
-    for block in codec.decode_blocks(kept_NKF.long()):
-        spool.add(block.float().cpu().numpy())
-        if tell is not None:
-            tell(spool.n_samples // codec.hop, kept_NKF.shape[2])
+    _say_length(reader)
+    stream = DecodeStream(codec, spool, n_frames_of(header, codec), Clock())
+    for block_NCT in read_blocks(reader, codec, _staged(report, "decode", 0.0, 1.0)):
+        stream.add(block_NCT)
     return RestoredSource(spool, codec.sample_rate_hz, output_of(header))
+
+
+def _say_length(reader: VampReader) -> None:
+    """Say how long a long file's audio will be: a few bytes can ask for days of work."""
+    header = reader.header
+    if header.duration_s * header.channels > LONG_S:
+        hours = header.duration_s / 3600
+        log.warning("%s: says that it holds %.1f h of audio, channels: %d", reader.name, hours, header.channels)
 
 
 def output_of(header: Header) -> OutputFormat:
@@ -135,9 +151,14 @@ def output_of(header: Header) -> OutputFormat:
 def _spread_tokens(reader: VampReader, codec: Codec) -> Tensor:
     """Codes (channels, C, T), int32, with those that the file holds in their places; all of it is checked."""
     header = reader.header
-    kept_NKF = read_tokens(reader, codec)
+    _say_length(reader)
+    blocks, first = read_blocks(reader, codec), 0
+    begin_NKF = next(blocks)  # before the memory is taken
     codes_NCT = torch.zeros(header.channels, codec.n_codebooks, n_frames_of(header, codec), dtype=torch.int32)
-    codes_NCT[:, : header.codebooks, :: header.period] = kept_NKF
+    for block_NKF in itertools.chain([begin_NKF], blocks):
+        stop = first + block_NKF.shape[2] * header.period
+        codes_NCT[:, : header.codebooks, first : stop : header.period] = block_NKF
+        first = stop
     return codes_NCT
 
 

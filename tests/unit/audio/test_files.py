@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import soundfile
 from tests.support.audio_files import ENDINGS, LOSSLESS, RATE_HZ, failure, made, no_leftovers, rate_for, tone
 from vampnet.audio import files as audio
 from vampnet.audio.files import Audio, AudioInfo, AudioReader, AudioWriter
+from vampnet.audio.sources import FileSource
 from vampnet.errors import AudioError, VampnetError
 
 # Round trips
@@ -254,3 +256,21 @@ def test_permissions(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     assert "permission denied" in failure(path)
     with pytest.raises(AudioError, match="permission denied"):
         audio.write(tmp_path / "b.wav", Audio(tone(), RATE_HZ))
+
+
+@pytest.mark.parametrize("how", ["written to", "replaced"])
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, how: str) -> None:
+    audio.write(tmp_path / "a.wav", Audio(tone(150000), RATE_HZ))
+    source = FileSource(tmp_path / "a.wav")
+    blocks = source.blocks()
+    next(blocks)
+    audio.write(tmp_path / "b.wav", Audio(0.5 * tone(150000), RATE_HZ))
+    if how == "replaced":
+        (tmp_path / "b.wav").replace(tmp_path / "a.wav")
+        list(blocks)  # of the file that was opened: whole, as it was
+        blocks = source.blocks()
+    else:
+        time.sleep(0.02)  # times of files go in steps
+        (tmp_path / "a.wav").write_bytes((tmp_path / "b.wav").read_bytes())
+    with pytest.raises(AudioError, match=r"a\.wav.: changed while it was read"):
+        list(blocks)

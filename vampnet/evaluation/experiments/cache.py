@@ -27,7 +27,7 @@ from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate
 from vampnet.storage import cause, make_folder, whole_file
 
 _DAMAGE = (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and zip make of a damaged file."""
+"""Errors of NumPy and zip about a damaged file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from vampnet.audio.files import Samples, probe, resample
+from vampnet.audio.files import Samples, changed, probe, resample
 from vampnet.audio.folders import ENDINGS, audio_files_in
 from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
@@ -114,6 +114,8 @@ def read_excerpt(excerpt: EvaluationExcerpt, sample_rate_hz: int | None = None) 
             samples = file.read(n, dtype="float32", always_2d=True).mean(axis=1)[None]
     except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
         raise AudioError(f"{excerpt.path}: cannot be read any more ({error})") from None
+    if sha256_of(Path(excerpt.path))[:16] != excerpt.digest:  # under which results are kept
+        raise changed(excerpt.path)
     padded = np.pad(samples, ((0, 0), (0, n - samples.shape[1])))
     target_hz = sample_rate_hz or rate_hz
     return resample(padded, rate_hz, target_hz), target_hz

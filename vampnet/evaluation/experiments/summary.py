@@ -21,7 +21,7 @@ from vampnet.evaluation.experiments.findings import CodecFacts, judge
 from vampnet.evaluation.experiments.measures import METRICS
 from vampnet.evaluation.experiments.runner import RunResult
 from vampnet.evaluation.metrics.statistics import Interval
-from vampnet.storage import write_whole
+from vampnet.storage import table_cell, write_whole
 from vampnet.version import __version__
 
 LIBRARIES = ("torch", "numpy", "scipy", "librosa", "mir_eval", "soundfile")
@@ -144,7 +144,7 @@ def to_csv(data: dict[str, Any]) -> str:
     writer.writerow([*header, "paper_rate_bps", "kept_rate_bps", "seconds_per_excerpt"])
     for experiment in data["experiments"]:
         for row in experiment["conditions"]:
-            cells = [experiment["name"], row["name"], row["prompt"]]
+            cells = list(map(table_cell, (experiment["name"], row["name"], row["prompt"])))
             for metric in METRICS:
                 cells += [row["metrics"][metric.name][end] for end in ("value", "low", "high")]
             for found in row["sets"]:

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.analyse import ListeningAnalysis
@@ -19,12 +18,11 @@ from vampnet.evaluation.listening.design import ListeningTest
 from vampnet.evaluation.listening.figures import draw_abx, draw_mushra, draw_preference, require_plots
 from vampnet.evaluation.listening.mushra import ConditionScore, MushraAnalysis, Rating
 from vampnet.evaluation.listening.page import report_css
-from vampnet.storage import write_whole
+from vampnet.storage import table_cell, write_whole
 from vampnet.version import __version__
 
 Table = tuple[str, Sequence[str], list[list[str]]]
 """Heading, column names, rows."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _NOTES = {
     "mushra": "Mean over listeners of their mean scores, so that ratings of one listener count once. Intervals: 95 %, "
@@ -88,13 +86,8 @@ def answers_csv(analysis: ListeningAnalysis) -> str:
     rows = [dataclasses.asdict(answer) for answer in analysis.answers]
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: table_cell(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 def report_html(test: ListeningTest, analysis: ListeningAnalysis, refused: Sequence[str]) -> str:

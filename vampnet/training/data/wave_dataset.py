@@ -96,14 +96,21 @@ class DeviceWaves:
 def open_waves(folder: str | Path, sample_rate_hz: int) -> WaveSet:
     """Open the cache of a folder, or make it. Files that cannot be read are left out with a warning on stderr."""
     root, files = Path(folder), audio_files_in(folder)
-    stamp = "\n".join(f"{p.relative_to(root)} {sha256_of_file(p, CorpusError)}" for p in files)
-    key = hashlib.sha256(stamp.encode()).hexdigest()
+    key = _key(root, files)
     cache, index_path = root / f".waves-{sample_rate_hz}.i16", root / f".waves-{sample_rate_hz}.json"
     index = _read_index(index_path, cache, key)
     if index is None:
         index = {"key": key, **_write_cache(files, cache, sample_rate_hz)}
+        if _key(root, files) != key:
+            raise CorpusError(f"{root}: a file changed while it was read; run the same command again")
         write_whole(index_path, json.dumps(index), CorpusError)
     return WaveSet(np.memmap(cache, dtype=np.int16, mode="r"), np.asarray(index["starts"], dtype=np.int64))
+
+
+def _key(root: Path, files: list[Path]) -> str:
+    """Digest of the files' names and contents."""
+    stamp = "\n".join(f"{p.relative_to(root)} {sha256_of_file(p, CorpusError)}" for p in files)
+    return hashlib.sha256(stamp.encode()).hexdigest()
 
 
 def _read_index(path: Path, cache: Path, key: str) -> dict[str, Any] | None:
