@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -32,8 +34,11 @@ StrPath = str | os.PathLike[str]
 
 MAX_JSON_BYTES = 1 << 24
 """Longest JSON file that is read unless a caller says otherwise."""
+MAX_YAML_BYTES = 1 << 20
+"""Longest YAML file that is read."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
+_OS_ERROR = re.compile(r"\(os error (\d{1,5})\)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HEX = "[0-9a-f]" * 12
 
@@ -41,10 +46,14 @@ _HEX = "[0-9a-f]" * 12
 def cause(error: BaseException) -> str:
     """The cause of an error of the system or of a library, on one line; where the disk is full, what to do."""
     text = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+    code = error.errno if isinstance(error, OSError) else None
+    if told := _OS_ERROR.search(text):  # of a library written in Rust
+        code = int(told[1])
+        text = os.strerror(code)
     hint = ""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if code in _FULL:
         hint = "; free some disk space"
-    elif isinstance(error, OSError) and error.errno == errno.EMFILE:
+    elif code == errno.EMFILE:
         hint = "; allow more open files (ulimit -n), or do less at once"
     return text[:1].lower() + text[1:200] + hint
 
@@ -103,6 +112,46 @@ def parse_json(data: bytes | str) -> Any:
         raise ValueError(f"{name} is no number of JSON")
 
     return json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def read_text(path: StrPath, kind: ErrorKind = StorageError, most: int = MAX_JSON_BYTES) -> str:
+    """The text of a regular UTF-8 file of at most `most` bytes."""
+    try:
+        return read_bytes(path, kind, most).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise kind(f"cannot read {os.fspath(path)!r}: it is not a text file (UTF-8)") from None
+
+
+def parse_yaml(data: bytes) -> Any:
+    """Strict YAML: UTF-8, no key twice, no aliases, whose repetitions grow without end. Raises ValueError, of one line,
+    and RecursionError."""
+    import yaml
+
+    try:
+        return yaml.load(data.decode("utf-8-sig"), Loader=_strict_yaml())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(cause(error)) from None
+
+
+@functools.cache
+def _strict_yaml() -> Any:
+    import yaml
+
+    class StrictLoader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has an alias (*name); write the value out")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            mapping = super().construct_mapping(node, deep)
+            if len(mapping) < len(node.value):
+                raise yaml.YAMLError("a key comes twice")
+            return mapping
+
+    return StrictLoader
 
 
 def table_cell(value: Any) -> Any:

@@ -137,7 +137,11 @@ WRITERS = (
         ],
         is_slow=True,
     ),
-    Command("listen create", lambda i, o: ["listen", "create", f"{i}/listening/conditions", "-o", f"{o}/l"]),
+    Command(
+        "listen create",
+        lambda i, o: ["listen", "create", f"{i}/listening/conditions", "-o", f"{o}/l"],
+        settled="exists already",
+    ),
     Command(
         "listen analyse",
         lambda i, o: ["listen", "analyse", f"{i}/listening/test", f"{i}/listening/results", "-o", f"{o}/r.html"],

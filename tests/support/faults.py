@@ -60,7 +60,7 @@ class Fault:
     code: int = errno.ENOSPC
     kill_after_s: float = 0.0
     limits: tuple[tuple[int, int], ...] = ()
-    """Limits of the system (resource.RLIMIT_*) and their values."""
+    """Limits of the system (resource.RLIMIT_*) and their values; that of the address space counts from what is used."""
     stdout: str = ""
     """A file in place of standard output."""
     warnings: bool = False
@@ -235,6 +235,7 @@ class Laboratory:
             os.dup2(said, 2)
             os.chdir(self._root)
             for kind, value in fault.limits:
+                value += _address_space() if kind == resource.RLIMIT_AS else 0
                 resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
             self._library.failing_calls_arm(fault.mode, fault.number, fault.code, str(outputs).encode())
             if fault.warnings:
@@ -265,6 +266,11 @@ class _Process:
     told: int
     """Handle of its report about calls."""
     started: float
+
+
+def _address_space() -> int:
+    """Bytes of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _available(handle: int) -> bytes:
@@ -303,7 +309,7 @@ def check_left(outcome: Outcome, outputs: Path, whole: Whole, *, may_leave: bool
     if outcome.code == 0 and (odd := whole.differs(found)):
         return f"exit 0 after {outcome.call}, but {odd}"
     for name, data in found.items():
-        if any(fnmatch.fnmatch(name, pattern) for pattern in LEFT_OVER):
+        if ".vampnet/" not in name and any(fnmatch.fnmatch(name, pattern) for pattern in LEFT_OVER):
             if not may_leave:
                 return f"left over at {outcome.call}: {name}"
         elif name in whole.contents and name not in whole.varying and data != whole.contents[name]:
@@ -389,6 +395,7 @@ TRIALS: dict[str, tuple[str, Callable[..., list[Fault]]]] = {
     "kill": ("killed at random moments", _at_random),
     "size": ("limit of a file's size", _limited(resource.RLIMIT_FSIZE, 0, 100, 4000, 20000)),
     "handles": ("limit of open files", _limited(resource.RLIMIT_NOFILE, 7, 10, 14, 20, 30)),
+    "memory": ("no more memory than so much", _limited(resource.RLIMIT_AS, *(n << 20 for n in (0, 2, 20, 100)))),
     "stdout": ("full standard output", lambda whole, most, rng: [Fault(stdout="/dev/full")]),
     "warnings": ("warnings are errors", lambda whole, most, rng: [Fault(ONCE, warnings=True)]),
     "two": ("two at once", lambda whole, most, rng: []),

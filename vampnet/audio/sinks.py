@@ -54,10 +54,8 @@ class SoundfileSink:
         """Append samples (samples, channels)."""
         try:
             self._file.write(data)
-        except (soundfile.LibsndfileError, AssertionError):
+        finally:
             self._bytes.check()
-            raise
-        self._bytes.check()
 
     def close(self) -> None:
         """Finish the file and close it."""
@@ -69,7 +67,10 @@ class SoundfileSink:
 
 
 class _CheckedFile:
-    """A file that keeps its first error: libsndfile is told that nothing was written, and goes on or gives up."""
+    """A file that keeps its first error for `check`, and from then on takes all that comes and writes nothing.
+
+    Libraries in C are told of no error: libsndfile says no cause, and FFmpeg's muxer can crash.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "w+b")  # noqa: SIM115  (closed by the sink)
@@ -81,16 +82,16 @@ class _CheckedFile:
             raise self._error
 
     def write(self, data: bytes) -> int:
-        return self._guarded(lambda: self._file.write(data), 0)
+        return self._guarded(lambda: self._file.write(data), len(data))
 
     def read(self, n_bytes: int) -> bytes:
         return self._guarded(lambda: self._file.read(n_bytes), b"")
 
     def seek(self, place: int, whence: int = 0) -> int:
-        return self._guarded(lambda: self._file.seek(place, whence), -1)
+        return self._guarded(lambda: self._file.seek(place, whence), place)
 
     def tell(self) -> int:
-        return self._guarded(self._file.tell, -1)
+        return self._guarded(self._file.tell, 0)
 
     def flush(self) -> None:
         self._guarded(self._file.flush, None)
@@ -152,7 +153,13 @@ class FfmpegSink:
             raise ValueError(f"{channels} channels")
         self._n_samples, self._rate_hz, self._layout = 0, sample_rate_hz, _LAYOUTS[channels]
         self._held: list[Any] = []
-        self._container = av.open(str(path), "w", format="ipod", options={"movie_timescale": str(sample_rate_hz)})
+        self._bytes: Any = _CheckedFile(path)
+        try:
+            options = {"movie_timescale": str(sample_rate_hz)}
+            self._container = av.open(self._bytes, "w", format="ipod", options=options)
+        except BaseException:
+            self._bytes.close()
+            raise
         try:
             self._container.metadata.update({name: tags[name] for name in TAG_NAMES if name in tags})
             self._stream: Any = self._container.add_stream(subtype.lower(), rate=sample_rate_hz, layout=self._layout)
@@ -163,6 +170,7 @@ class FfmpegSink:
             self._stream.codec_context.open()
         except BaseException:
             self._container.close()
+            self._bytes.close()
             raise
 
     def write(self, data: NDArray[Any]) -> None:
@@ -177,6 +185,7 @@ class FfmpegSink:
         frame.sample_rate, frame.pts = self._rate_hz, self._n_samples
         self._n_samples += len(data)
         self._mux(self._stream.encode(frame))
+        self._bytes.check()
 
     def close(self) -> None:
         """Finish the file and close it."""
@@ -185,6 +194,8 @@ class FfmpegSink:
                 self._finish()
         finally:
             self._container.close()
+            self._bytes.close()
+        self._bytes.check()
 
     def _mux(self, packets: list[Any]) -> None:
         """Hand packets on, but keep the last one back: its duration may have to be shortened."""

@@ -13,8 +13,8 @@ from statistics import linear_regression
 
 from vampnet.audio.clock import parse_clock
 from vampnet.config import check
-from vampnet.errors import AudioError, SettingsError
-from vampnet.storage import cause
+from vampnet.errors import AudioError, SettingsError, StorageError
+from vampnet.storage import read_bytes
 
 TRACKERS = ("learned", "librosa")
 """Names of beat trackers, the default first."""
@@ -95,10 +95,10 @@ def read_events(path: str | Path) -> Events:
     Raises AudioError naming the file and the line or entry.
     """
     try:
-        text = _decode(Path(path).read_bytes())
+        text = _decode(read_bytes(path))
         beats, downbeats = _json(text) if text.lstrip().startswith(("[", "{")) else _lines(text)
-    except OSError as error:
-        raise AudioError(f"cannot read the beats in '{path}': {cause(error)}") from None
+    except StorageError as error:
+        raise AudioError(f"cannot read the beats in '{path}': {str(error).rpartition(': ')[2]}") from None
     except (ValueError, RecursionError) as error:
         raise AudioError(f"cannot read the beats in '{path}': {error}") from None
     if not beats:

@@ -141,6 +141,9 @@ class FileJob:
                 variation.kept_s,
             )
 
+        if len(self.runs) > 1 and self.model.runs_at_once == 1:  # in turns: open files do not grow with variations
+            self.space.files.close()
+
     def finish(self) -> JobResult:
         """The result, once all outputs are written; the journal and parts of outputs go."""
         self.journal.remove()

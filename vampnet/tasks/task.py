@@ -165,6 +165,8 @@ class Workspace(contextlib.ExitStack):
         self._tokens: dict[int, TokenStream] = {}
         self._events: dict[int, EventFinder] = {}
         self._shared: dict[str, object] = {}
+        self.files = self.enter_context(contextlib.ExitStack())
+        """Temporary files; closing it lets go of those so far."""
         self.facts: dict[str, Any] = {}
         """Facts that tasks find, for the job's result: tempo, bars, lengths."""
 
@@ -174,7 +176,7 @@ class Workspace(contextlib.ExitStack):
 
     def spool(self, channels: int) -> Spool:
         """A temporary file for decoded audio."""
-        return self.enter_context(Spool(channels, folder=self.folder))
+        return self.files.enter_context(Spool(channels, folder=self.folder))
 
     def tokens(self, source: Source) -> TokenStream:
         """The tokens of a source, encoded on demand, once for all variations."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from vampnet.models.bundle import find_bundle, load_bundle, load_codec, save_bun
 from vampnet.models.conditioning import Conditioning
 from vampnet.models.config import ConditioningConfig
 from vampnet.models.transformer import MaskedTransformer
+from vampnet.storage import read_json, read_text
 from vampnet.torch_files import read_checkpoint
 from vampnet.training.recipe import CodecRecipe, ConditioningRecipe, MaskedRecipe, Recipe, parse_recipe
 
@@ -92,7 +92,7 @@ def _codec_of(source: str | Path) -> tuple[MagnitudeCodec, dict[str, Any]]:
         return codec, {"decoder_steps" if recipe.learn == "decoder" else "codec_steps": steps}
     loaded = load_codec(source)
     assert isinstance(loaded, MagnitudeCodec)
-    config = json.loads((find_bundle(source) / "config.json").read_text())
+    config = read_json(find_bundle(source) / "config.json", BundleError)
     known = {name: n for name, n in config.get("about", {}).items() if name in ("codec_steps", "decoder_steps")}
     return loaded, known
 
@@ -130,5 +130,5 @@ def write_bundle(
         about |= facts
     if surprise_limit is not None:
         about["surprise_limit"] = surprise_limit
-    text = Path(card).read_text() if card is not None else ""
+    text = read_text(card, BundleError) if card is not None else ""
     save_bundle(folder, codec_module, models["coarse"], models["c2f"], storage, text, about, overwrite, heard)

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vampnet.codec.config import MagnitudeConfig
 from vampnet.config import check, from_dict
 from vampnet.errors import SettingsError
 from vampnet.models.config import ModelConfig
-from vampnet.storage import cause, read_bytes
+from vampnet.storage import MAX_YAML_BYTES, cause, parse_yaml, read_bytes
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,6 @@ class ConditioningRecipe:
 
 
 Recipe = CodecRecipe | MaskedRecipe | ConditioningRecipe
-MAX_RECIPE_BYTES = 1 << 20
 SHIPPED = Path(__file__).parent / "recipes"
 """Recipes that come with the package."""
 RECIPES: dict[str, type] = {"codec": CodecRecipe, "masked": MaskedRecipe, "conditioning": ConditioningRecipe}
@@ -243,26 +240,9 @@ def read_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
 def load_yaml(path: str | Path) -> Any:
     """Plain data of a YAML file without repeated keys and aliases. Raises SettingsError naming the file."""
     try:
-        return yaml.load(read_bytes(path, SettingsError, MAX_RECIPE_BYTES).decode("utf-8"), Loader=_StrictLoader)
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not valid YAML (not UTF-8: {error.reason} at byte {error.start})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return parse_yaml(read_bytes(path, SettingsError, MAX_YAML_BYTES))
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not valid YAML ({cause(error)})") from None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without keys that come twice and without aliases, whose repetitions grow without end."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name); write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            raise yaml.YAMLError("a key comes twice")
-        return mapping
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:

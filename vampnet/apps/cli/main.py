@@ -24,7 +24,8 @@ from vampnet.storage import cause
 from vampnet.version import __version__
 
 _NO_MEMORY = "not enough memory; try fewer --variations, or a shorter input"
-_ALLOCATION = ("allocate memory", "out of memory")
+_ALLOCATION = ("allocate memory", "out of memory", "could not create a primitive")
+"""What PyTorch and oneDNN say where memory lacks."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,12 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:
         _complete()
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(help_text())
-        return 0 if words else 2
-    if words[0] in ("-V", "--version"):
-        print(f"vampnet {__version__}")
-        return 0
     return _run(words)
 
 
@@ -60,6 +55,12 @@ def _run(words: list[str]) -> int:
 
 def _run_command(words: list[str]) -> int:
     try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(help_text(), flush=True)
+            return 0 if words else 2
+        if words[0] in ("-V", "--version"):
+            print(f"vampnet {__version__}", flush=True)
+            return 0
         command = _find(words[0])
         refuse_removed(command.name, words[1:])
         options = command.make_parser().parse_args(words[1:])

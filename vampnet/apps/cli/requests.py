@@ -10,6 +10,7 @@ from vampnet.errors import PromptError, SettingsError, VampnetError
 from vampnet.jobs.flags import GROUPS, Flag, flags_of, name_flags
 from vampnet.jobs.request import Request, check_prompt, request_from_json
 from vampnet.prompts.presets import PRESETS
+from vampnet.storage import MAX_YAML_BYTES, cause, parse_yaml, read_bytes
 from vampnet.tasks.defaults import CONTINUE_S
 
 _PROMPTS = ("prompt", "theme")
@@ -86,17 +87,16 @@ def request_data(options: CommandOptions, command: str) -> dict[str, Any]:
 
 
 def _read_config(path: str, command: str) -> dict[str, Any]:
-    import yaml
-
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            data = yaml.safe_load(file)
-    except UnicodeDecodeError:
-        raise SettingsError(f"--config {path}: not a text file; it must hold settings such as 'prompt: vary'") from None
-    except (OSError, RecursionError) as error:
-        raise SettingsError(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--config {path}: not YAML ({' '.join(str(error).split())})") from None
+        data = parse_yaml(read_bytes(path, SettingsError, MAX_YAML_BYTES))
+    except SettingsError as error:
+        raise SettingsError(f"--config {path}: cannot be read ({str(error).rpartition(': ')[2]})") from None
+    except (ValueError, RecursionError) as error:
+        if "not UTF-8" in str(error):
+            raise SettingsError(
+                f"--config {path}: not a text file; it must hold settings such as 'prompt: vary'"
+            ) from None
+        raise SettingsError(f"--config {path}: not YAML ({cause(error)})") from None
     if not isinstance(data, dict):
         raise SettingsError(f"--config {path}: must hold settings such as 'prompt: periodic(7)'")
     task = data.pop("task", command)

@@ -19,10 +19,13 @@ from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
 from vampnet.errors import AudioError, CorpusError
 from vampnet.models.weights import sha256_of
+from vampnet.storage import read_text
 
 SILENT = 1e-3
 """Peak amplitude below which an excerpt counts as silent and is left out (-60 dBFS)."""
 INDEX = "index.jsonl"
+MAX_LIST_BYTES = 1 << 30
+"""Longest list of training music."""
 PIECE_KEYS, ARTIST_KEYS = ("piece", "title"), ("artist", "composer")
 """Keys in a line of an index for the piece and its artist."""
 
@@ -159,7 +162,7 @@ def _marks_of_training(path: Path) -> dict[str, int]:
         raise CorpusError(f"{path}: no such list or folder of training music")
     if path.suffix == ".jsonl":
         return {m: k for k, line in enumerate(_index(path).values()) for m in _index_marks(line)}
-    rows = [row.strip() for row in path.read_text(encoding="utf-8").splitlines() if row.strip()]
+    rows = [row.strip() for row in read_text(path, CorpusError, MAX_LIST_BYTES).splitlines() if row.strip()]
     return {_mark_of_row(row): k for k, row in enumerate(rows)}
 
 
@@ -187,9 +190,9 @@ def _index(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines() if text.strip()]
+        lines = [json.loads(text) for text in read_text(path, CorpusError, MAX_LIST_BYTES).splitlines() if text.strip()]
         return {line["file"]: line for line in lines}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorpusError(f"{path}: not an index of music ({type(error).__name__}: {error})") from None
 
 

@@ -25,13 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vampnet.config import check, from_dict
 from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.parts import Codebooks, Intersection, Periodic, Prompt
+from vampnet.storage import MAX_YAML_BYTES, cause, parse_yaml, read_bytes
 
 KINDS = ("vamp", "codec", "noise", "opus")
 VIEWS = ("steps", "prompts", "rates", "sampler")
@@ -153,12 +152,14 @@ def find_experiment(name: str) -> Experiment:
     """An experiment that comes with the package, or a YAML file. Raises SettingsError for anything wrong with it."""
     path = RECIPES / f"{name}.yaml" if name in list_shipped() else Path(name)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
+        data = parse_yaml(read_bytes(path, SettingsError, MAX_YAML_BYTES))
+    except SettingsError:
+        if path.exists():
+            raise
         known = ", ".join(list_shipped())
         raise SettingsError(f"{name}: no such experiment; give a YAML file or one of {known}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not valid YAML ({cause(error)})") from None
     return parse_experiment(data, str(path))
 
 

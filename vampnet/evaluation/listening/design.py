@@ -12,15 +12,15 @@ Stimuli and trials have ids that say nothing about the condition. The page knows
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from vampnet.audio.integrity import quoted, reason
+from vampnet.audio.integrity import quoted
 from vampnet.config import check
 from vampnet.errors import ListeningError, SettingsError
+from vampnet.storage import cause, parse_json, read_bytes
 
 FORMAT = "vampnet-listening-test"
 RESULT_FORMAT = "vampnet-listening-result"
@@ -30,6 +30,8 @@ REFERENCE = "reference"
 ANCHORS_HZ = {"anchor35": 3500.0, "anchor70": 7000.0}
 MAX_STIMULI = 12
 """In one MUSHRA trial, as BS.1534-3 advises; the page has a key for each."""
+MAX_TEST_BYTES = 1 << 26
+"""Longest test.json that is read."""
 
 _QUESTIONS = {
     "mushra": "How good is each compared with the reference?",
@@ -193,11 +195,13 @@ def load_test(folder: str | Path) -> ListeningTest:
     """The test of a folder that `vampnet listen create` made. Raises ListeningError."""
     path = Path(folder) / "test.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ListeningError(f"{folder}: no listening test in it; `vampnet listen create` makes one") from None
-    except (OSError, ValueError) as error:
-        raise ListeningError(f"cannot read {quoted(path)}: {reason(error)}") from None
+        data = parse_json(read_bytes(path, ListeningError, MAX_TEST_BYTES))
+    except ListeningError:
+        if not path.exists():
+            raise ListeningError(f"{folder}: no listening test in it; `vampnet listen create` makes one") from None
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ListeningError(f"cannot read {quoted(path)}: {cause(error)}") from None
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
         raise ListeningError(f"{path}: not a listening test of version {VERSION}")
     try:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from vampnet.errors import ListeningError
 from vampnet.evaluation.listening.design import RESULT_FORMAT, VERSION, ListeningTest, Trial
+from vampnet.storage import read_bytes
 
 MAX_RESULT_BYTES = 1 << 20
 MAX_PARTICIPANT = 64
@@ -128,14 +129,14 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for file in sorted(path.glob("*.json")):
             if file.name != "test.json":
-                yield file.name, file.read_bytes()
+                yield file.name, read_bytes(file, ListeningError, MAX_RESULT_BYTES)
         return
     if not path.is_file():
         raise ListeningError(f"{path}: no such file or folder; name a database, a folder of results, or a result")
     with path.open("rb") as file:
         head = file.read(16)
     if not head.startswith(b"SQLite format 3"):
-        yield path.name, path.read_bytes()
+        yield path.name, read_bytes(path, ListeningError, MAX_RESULT_BYTES)
         return
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
