@@ -140,7 +140,6 @@ class FileJob:
                 command_of(self._single(variation.number), path),
                 variation.kept_s,
             )
-
         if len(self.runs) > 1 and self.model.runs_at_once == 1:  # in turns: open files do not grow with variations
             self.space.files.close()
 

@@ -272,8 +272,8 @@ def parse_changes(words: Mapping[str, str]) -> dict[str, Any]:
     changes = {}
     for name, text in words.items():
         try:
-            changes[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            changes[name] = parse_yaml(text.encode())
+        except (ValueError, RecursionError):
             raise SettingsError(f"--{name} is {text!r}, which is no number or word") from None
         if isinstance(changes[name], str):  # YAML takes 2e-4 for a text
             with contextlib.suppress(ValueError):
