@@ -45,8 +45,10 @@ COMPILER = shutil.which("cc")
 LEFT_OVER = ("*.tmp", "*.work/*", "*.old/*", "*.partial*", "*.part.*", "*.candidate-*")
 KEPT = ("*.lock", "*.vampnet-done", "*.vampnet/*", "*events.out.tfevents*", "*.run/*", "*/cache/*")
 """Files that a command keeps on the way to its outputs, for the next run."""
-GROWING = ("*index.jsonl", "*log.jsonl", "*skipped.txt")
-"""Files that are appended to line by line."""
+GROWING = ("*log.jsonl",)
+"""Files that are appended to line by line: a run that goes on after a kill says some lines again."""
+PARTS = ("*index.jsonl", "*skipped.txt")
+"""Files that hold less until all is done."""
 LIMIT_S = 300
 
 
@@ -100,7 +102,8 @@ class Whole:
         if found.keys() != self.contents.keys():
             odd = sorted(found.keys() ^ self.contents.keys())
             return f"{odd[:4]} missing or left over"
-        changed = [n for n, data in found.items() if n not in self.varying and data != self.contents[n]]
+        fixed = [n for n in found if n not in self.varying and not any(fnmatch.fnmatch(n, p) for p in GROWING)]
+        changed = [n for n in fixed if found[n] != self.contents[n]]
         return f"{changed[:4]} have other bytes" if changed else ""
 
 
@@ -313,7 +316,7 @@ def check_left(outcome: Outcome, outputs: Path, whole: Whole, *, may_leave: bool
             if not may_leave:
                 return f"left over at {outcome.call}: {name}"
         elif name in whole.contents and name not in whole.varying and data != whole.contents[name]:
-            if not any(fnmatch.fnmatch(name, pattern) for pattern in (*GROWING, *KEPT)):
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in (*GROWING, *PARTS, *KEPT)):
                 return f"half-written at {outcome.call}: {name}"
         elif name not in whole.contents and not any(fnmatch.fnmatch(name, pattern) for pattern in KEPT):
             return f"unknown at {outcome.call}: {name}"

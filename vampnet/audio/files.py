@@ -110,7 +110,7 @@ class AudioReader:
         self._done = 0
         self._checked = open_checked(path)
         self.stamp = self._stamp_now()
-        """What changes when somebody writes to the file, or puts another one in its place."""
+        """Inode, size and time of the file: others when somebody writes to it, or puts another one in its place."""
         self._warnings = list(self._checked.warnings)
         try:
             self._file = make_decoder(self._checked, self._name)

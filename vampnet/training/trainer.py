@@ -24,6 +24,7 @@ from vampnet.errors import SettingsError, require
 from vampnet.seeds import step_seed
 from vampnet.storage import cause, guarded, locked, make_folder, whole_file
 from vampnet.torch_files import read_checkpoint
+from vampnet.training.curves import Curves, mend_log
 from vampnet.training.muon import Muon
 from vampnet.training.recipe import TrainerConfig
 
@@ -152,7 +153,7 @@ class Trainer:
         self._begun = time.monotonic()
         self.optimizers = optimizers_for(self.task.module, self.settings)
         self.average = self._new_average()
-        self.writer = _writer(self.folder) if self.fabric.is_global_zero else None
+        self.writer = Curves(self.folder) if self.fabric.is_global_zero else None
 
     def _new_average(self) -> AveragedModel:
         device = self.fabric.device
@@ -167,6 +168,7 @@ class Trainer:
         """
         hold = locked(self.folder, SettingsError, "run folder") if self.fabric.is_global_zero else nullcontext()
         with hold:
+            mend_log(self.folder / "log.jsonl")
             return self._train()
 
     def _train(self) -> dict[str, float]:
@@ -262,7 +264,7 @@ class Trainer:
             self._look(figures[self.monitor], module)
         if self.writer is not None:
             for name, (samples, rate_hz) in self.task.audio(module).items():
-                self.writer.add_audio(name, samples.unsqueeze(0), self.step, sample_rate=rate_hz)
+                self.writer.add_audio(name, samples.unsqueeze(0), self.step, rate_hz)
         return figures
 
     def _log(self, scalars: dict[str, float]) -> None:
@@ -341,10 +343,3 @@ def _fabric(settings: TrainerConfig, device: str, devices: int) -> Any:
         precision = "bf16-mixed" if inference_dtype(chosen) == torch.bfloat16 else "32-true"
     strategy = "ddp" if devices > 1 else "auto"
     return Fabric(accelerator=chosen.type, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
-
-
-def _writer(folder: Path) -> Any:
-    require("tensorboard", "training logs")
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder))
