@@ -18,7 +18,7 @@ _NUMBERS = itertools.count()
 
 
 class Curves:
-    """An event file of TensorBoard, appended to at every `flush`. No thread writes it, so a full disk ends the run with a
+    """An event file of TensorBoard, appended to at every `flush`. No thread writes it: a full disk ends the run with a
     line that says so."""
 
     def __init__(self, folder: Path) -> None:
