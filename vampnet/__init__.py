@@ -16,6 +16,7 @@ Public names; `help(vampnet.NAME)` says more:
     Variation                     what a task gives: .audio, .save(path), .codes, .seed, .kept_share; plays in notebooks
     Audio                         samples (channels, n) with their rate
     choose                        the variations that follow a recording's beats, chords, rhythm or melody best
+    reshape                       a recording at another pitch and speed
     SamplingConfig                steps, temperatures, seed
     CompressionConfig             which tokens a .vamp file keeps
     Prompt, parse_prompt          which tokens are kept; text such as "periodic(7) & codebooks(3)"
@@ -39,6 +40,7 @@ from vampnet.version import __version__ as __version__
 if TYPE_CHECKING:
     from vampnet.apps.client import Client as Client
     from vampnet.audio.files import Audio as Audio
+    from vampnet.audio.reshaping import reshape as reshape
     from vampnet.beats.events import (
         Events as Events,
         TrackerConfig as TrackerConfig,
@@ -100,6 +102,7 @@ _MODULES = {
     "Variation": "vampnet.tasks.task",
     "choose": "vampnet.tasks.choosing",
     "load": "vampnet.tasks.model",
+    "reshape": "vampnet.audio.reshaping",
     "parse_prompt": "vampnet.prompts.grammar",
 }
 

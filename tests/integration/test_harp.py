@@ -74,6 +74,8 @@ def test_empty_seed_takes_a_new_one_each_time(harp: HarpDriver) -> None:
         ("fill a passage", {"task": "inpaint", "regions": [[0.1, 0.3]]}),
         ("go on after the end", {"task": "outpaint", "after_s": 2.0}),
         ("stretch", {"task": "stretch", "factor": 1.5}),
+        ("drums from tapping", {"task": "tap"}),
+        ("lead from humming", {"task": "hum"}),
     ],
 )
 def test_tasks_become_requests(server: tuple[str, Service], task: str, sent: dict) -> None:
@@ -86,6 +88,16 @@ def test_tasks_become_requests(server: tuple[str, Service], task: str, sent: dic
     request = httpx2.get(f"{server[0]}/api/v1/jobs/{job_id}").json()["request"]
     assert {key: request.get(key) for key in sent} == sent
     assert request["sampling"]["seed"] == 1
+    driver.close()
+
+
+def test_candidates_follow_if_asked(server: tuple[str, Service]) -> None:
+    driver = HarpDriver(server[0])
+    values = driver.values(driver.upload("a.wav", WAV), Follow="beats, chords", **{"Best of": 3.0})
+    job_id = driver.start("process", values)
+    driver.wait("process", job_id)
+    request = httpx2.get(f"{server[0]}/api/v1/jobs/{job_id}").json()["request"]
+    assert request["steering"] == {"follow": "beats, chords", "best_of": 3}
     driver.close()
 
 

@@ -50,6 +50,19 @@ class HumConfig:
             object.__setattr__(self, "key", key_text(*parse_key(self.key)))
 
 
+@dataclass(frozen=True)
+class ReshapeConfig:
+    """Another pitch and tempo of the input, before anything is generated."""
+
+    transpose: int = setting(0, low=-24, high=24)
+    """Semitones that the input is moved by first, -24 to 24."""
+    tempo: float | None = setting(None, low=20.0, high=400.0)
+    """Tempo that the input is brought to first, 20 to 400 beats per minute; its own is tracked, or given as bpm."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 FOLLOWED: dict[str, tuple[str, ...]] = {
     "beats": ("beat_phase", "bar_phase", "tempo_bpm", "metre"),
     "rhythm": ("onset_low", "onset_high"),

@@ -77,7 +77,7 @@ def read_midi(path: str | os.PathLike[str]) -> MidiScore:
     except AudioError:
         raise
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise AudioError(f"cannot read '{path}' as MIDI: {error or 'it ends too early'}") from None
+        raise AudioError(f"cannot read '{path}' as MIDI: {str(error) or 'it is none, or ends too early'}") from None
     if not notes:
         raise AudioError(f"cannot read '{path}': it has no notes")
     duration_s = max(note.end_s for note in notes)

@@ -26,7 +26,8 @@ from vampnet.controls.signals import Controls
 from vampnet.controls.sketching import sketch
 from vampnet.generation.config import variation_seed
 from vampnet.jobs.flags import command_of
-from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, steering_of
+from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, VampRequest, steering_of
+from vampnet.jobs.reshaped import reshape_input
 from vampnet.jobs.result import JobResult
 from vampnet.jobs.task_runs import find_beats
 from vampnet.tasks.defaults import NEW_S
@@ -96,7 +97,10 @@ def followed_audio(request: Request) -> Audio:
         return _whole(ThemedSource(source, first, n_before, last, n_after))
     audio = read(request.input)
     if isinstance(request, LoopRequest) and request.bars:
-        return cut_bars(audio, events_of(audio, find_beats(request.beats, MemorySource(audio))), request.bars)
+        audio = cut_bars(audio, events_of(audio, find_beats(request.beats, MemorySource(audio))), request.bars)
+    if isinstance(request, VampRequest | LoopRequest):
+        known = None if getattr(request, "bars", 0) else find_beats(request.beats, MemorySource(audio))
+        audio, _ = reshape_input(audio, request.reshape, known)
     return audio
 
 

@@ -122,16 +122,18 @@ def _check_steering(request: Request, plot: Path | None) -> None:
     n_candidates, n_wanted = steering.n_candidates, len(request.numbers)
     if is_sketch_alone(request):
         raise SettingsError(
-            "follow and best_of choose among what the model makes; with a sketch alone it makes nothing"
+            "a sketch alone leaves nothing to choose among: the model makes nothing; leave `best_of` and `follow` out"
         )
     joined = isinstance(request, LoopRequest) and request.join
     if request.variation or plot is not None or joined:
         what = "variation" if request.variation else "join" if joined else "plot"
         raise SettingsError(
-            f"{what} cannot be combined with follow or best_of: which candidate is kept is not known before"
+            f"{what} cannot be combined with `follow` or `best_of`: which candidate is kept is not known before"
         )
     if n_candidates < n_wanted:
-        raise SettingsError(f"best_of is {n_candidates}, but {n_wanted} variations are to be kept; make best_of larger")
+        raise SettingsError(
+            f"best_of is {n_candidates}, but {n_wanted} variations are to be kept; make `best_of` larger"
+        )
     file, _ = steering.split()
     if file:
         check_controls_file(file)

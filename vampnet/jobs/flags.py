@@ -34,6 +34,7 @@ GROUPS = {
     "hum": "Lead",
     "variations": "Variations",
     "beats": "Beats",
+    "reshape": "Input",
     "steering": "Choosing",
     "compression": "Compression",
     "sampling": "Sampling",

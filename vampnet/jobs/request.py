@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from vampnet.beats.config import BeatsConfig
 from vampnet.compression.config import CompressionConfig
 from vampnet.config import check_settings, from_dict, json_schema, nearest, setting
-from vampnet.controls.config import HumConfig, SteeringConfig, TapConfig
+from vampnet.controls.config import HumConfig, ReshapeConfig, SteeringConfig, TapConfig
 from vampnet.controls.words import ControlWords
 from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.config import MAX_VARIATIONS, SamplingConfig
@@ -101,6 +101,8 @@ class VampRequest(Request):
     """Beats: given, or how to track them."""
     steering: SteeringConfig = SteeringConfig()
     """Choice among several candidates."""
+    reshape: ReshapeConfig = ReshapeConfig()
+    """Pitch and tempo, to which the input is brought first."""
     compat: str = setting("", choices=("", "reference"))
     """'reference' prepares and cuts audio as the authors' code does."""
 
@@ -223,6 +225,8 @@ class LoopRequest(Request):
     """Beats: given, or how to track them."""
     steering: SteeringConfig = SteeringConfig()
     """Choice among several candidates."""
+    reshape: ReshapeConfig = ReshapeConfig()
+    """Pitch and tempo, to which the input is brought first."""
     join: bool = False
     """Write all variations into one file, one after the other."""
     loop_points: bool = False

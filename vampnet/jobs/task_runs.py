@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vampnet.audio.files import read
+import numpy as np
+
+from vampnet.audio.files import Audio, read
 from vampnet.audio.sources import MemorySource, Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
 from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
+from vampnet.controls.config import ReshapeConfig
 from vampnet.controls.sketching import sketch_drums, sketch_lead
 from vampnet.generation.run import Run
 from vampnet.jobs.request import (
@@ -23,6 +26,7 @@ from vampnet.jobs.request import (
     TelephoneRequest,
     VampRequest,
 )
+from vampnet.jobs.reshaped import reshape_input
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
 from vampnet.tasks.generate import generate, generate_like
@@ -45,7 +49,8 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
         return _generate(session, request, output)
     assert source is not None
     if isinstance(request, VampRequest):
-        return vamp(session, source, parse_prompt(request.prompt), find_beats(request.beats, source))
+        found, beats = session.workspace.once("reshaped", lambda: _reshaped(request, source))
+        return vamp(session, found, parse_prompt(request.prompt), beats)
     if isinstance(request, InpaintRequest):
         beats = find_beats(request.beats, source)
         kept, theme = parse_prompt(request.prompt), parse_prompt(request.theme)
@@ -69,9 +74,21 @@ def run_loop(space: Workspace, request: LoopRequest) -> Run[list[Variation]]:
         events = events_of(audio, beats)
         space.note_tempo(events)
         audio, beats = cut_bars(audio, events, request.bars), None
+    audio, beats = reshape_input(audio, request.reshape, beats, loops=True)
+    if request.bars:
         space.facts["bar_s"] = round(audio.duration_s / request.bars, 6)
     space.facts["loop_s"] = round(audio.duration_s, 6)
     return loop(space, audio, request.numbers, parse_prompt(request.prompt), beats)
+
+
+def _reshaped(request: VampRequest, source: Source) -> tuple[Source, Events | TrackerConfig | None]:
+    """The input of a vamp at the pitch and tempo that are asked for, and its beats."""
+    beats = find_beats(request.beats, source)
+    if request.reshape == ReshapeConfig():
+        return source, beats
+    audio = Audio(np.concatenate(list(source.blocks()), axis=1), source.sample_rate_hz)
+    audio, beats = reshape_input(audio, request.reshape, beats)
+    return MemorySource(audio), beats
 
 
 def find_beats(config: BeatsConfig, source: Source) -> Events | TrackerConfig | None:

@@ -13,8 +13,9 @@ from typing import Any
 from vampnet.errors import SettingsError
 from vampnet.tasks.defaults import DEFAULT_PROMPT
 
-VARY, LOOP, FILL, EXTEND, STRETCH = TASKS = (
-    "vary", "vary as a loop", "fill a passage", "go on after the end", "stretch",
+VARY, LOOP, FILL, EXTEND, STRETCH, TAP, HUM = TASKS = (
+    "vary", "vary as a loop", "fill a passage", "go on after the end", "stretch", "drums from tapping",
+    "lead from humming",
 )  # fmt: skip
 BEATS = "beats(after=75ms)"
 
@@ -48,6 +49,11 @@ INPUTS: tuple[dict[str, Any], ...] = (
     _slider("From (s)", 0, 600, 0.01, 0, "Fill a passage: where it begins."),
     _slider("To (s)", 0, 600, 0.01, 2, "Fill a passage: where it ends."),
     _slider("Seconds to add", 0.5, 60, 0.5, 8, "Go on after the end: how long."),
+    {
+        "type": "text_box", "label": "Follow", "value": "",
+        "info": "Beats, rhythm, chords or melody: of several candidates the one that follows them best is kept.",
+    },
+    _slider("Best of", 2, 16, 1, 4, "Follow: how many candidates; each takes as long as one without."),
     _slider("Stretch", 1, 4, 0.05, 1.5, "Stretch: times the length."),
     {
         "type": "text_box", "label": "Seed", "value": "",
@@ -81,12 +87,16 @@ def request_data(values: Any) -> tuple[str, dict[str, Any]]:
             "seed": _seed(_text(named, "Seed")),
         }
     }
+    if (follow := _text(named, "Follow")) and task in (VARY, LOOP, FILL, EXTEND):
+        data["steering"] = {"follow": follow, "best_of": _whole(named, "Best of")}
     if task in (VARY, LOOP):
         data |= {"task": "vamp" if task == VARY else "loop", "prompt": keep}
     elif task == FILL:
         data |= {"task": "inpaint", "regions": [[_number(named, "From (s)"), _number(named, "To (s)")]]}
     elif task == EXTEND:
         data |= {"task": "outpaint", "after_s": _number(named, "Seconds to add")}
+    elif task in (TAP, HUM):
+        data |= {"task": "tap" if task == TAP else "hum"}
     else:
         data |= {"task": "stretch", "factor": _number(named, "Stretch")}
     return _track(named["Input"]), data

@@ -2,6 +2,7 @@
 
     /vamp id path key value ...                /loop, /stretch, /telephone, /continue, /outpaint: likewise
     /inpaint id path start end key value ...   one region, in seconds
+    /tap, /hum id path key value ...           drums or a lead instead of what is tapped or hummed
     /generate id output key value ...          no input: the path names the output
 
 Keys are the fields of the request's JSON, those of nested settings flat: `prompt`, `variations`, `steps`, `seed`,
@@ -26,7 +27,7 @@ from vampnet.errors import AudioError, SettingsError
 from vampnet.jobs.request import REQUESTS, Request, request_from_json
 from vampnet.models.adapter_header import parse_adapter
 
-TASKS = ("vamp", "loop", "inpaint", "outpaint", "continue", "generate", "stretch", "telephone")
+TASKS = ("vamp", "loop", "inpaint", "outpaint", "continue", "generate", "stretch", "telephone", "tap", "hum")
 """Tasks that a patch can ask for."""
 MAX_ARGUMENTS = 64
 MAX_TEXT = 1000
