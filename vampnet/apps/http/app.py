@@ -80,7 +80,7 @@ def _error(request: Request, status: int, sentence: str, headers: dict[str, str]
 
 async def _answer_user_error(request: Request, error: Exception) -> JSONResponse:
     status = _STATUS.get(type(error), 422)  # type: ignore[call-overload]
-    return _error(request, status, str(error), {"Retry-After": "5"} if status == 429 else None)
+    return _error(request, status, str(error).splitlines()[0], {"Retry-After": "5"} if status == 429 else None)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -112,9 +112,9 @@ def _check_size(service: Service, request: Request) -> None:
             f"variations is {request.variations}, but this server makes at most {config.max_variations}"
         )
     steering = steering_of(request)
-    if steering.is_on and steering.n_candidates > config.max_variations:
+    if steering.best_of > config.max_variations:
         raise SettingsError(
-            f"steering.best_of is {steering.n_candidates}, but this server makes at most {config.max_variations}"
+            f"steering.best_of is {steering.best_of}, but this server makes at most {config.max_variations}"
         )
     if request.needs_input and not request.input:
         raise SettingsError("input is missing: send a file as `audio`, or name an upload as file:ID")
@@ -176,6 +176,8 @@ def resolve_files(service: Service, request: Request, owner: str, upload: Path |
             changes["file"] = str(_allowed(service, beats.file, "beats.file"))
         fields["beats"] = dataclasses.replace(beats, **changes)
     steering = steering_of(request)
+    if steering.is_on and steering.n_candidates > service.config.max_variations:  # not stated: as many as there may be
+        steering = fields["steering"] = dataclasses.replace(steering, best_of=service.config.max_variations)
     if followed := steering.split()[0]:
         path = find_audio(service, followed, owner, "steering.follow")
         fields["steering"] = dataclasses.replace(steering, follow=f"{path}:{','.join(steering.split()[1])}")
