@@ -7,10 +7,11 @@ text. A link to an MP3 file becomes a player.
 
 from __future__ import annotations
 
+import html
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -34,6 +35,9 @@ ROOMS = (
     *("codec", "prompts", "beats", "audio"),
 )
 _LINK = re.compile(r"(?P<mark>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+
+_BAR_IN_CODE = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
+"""Code with an escaped bar, as tables need it on GitHub; the site would show the backslash."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -68,7 +72,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f'<audio controls preload="none" src="{relative}" title="{link["text"]}"></audio>'
         return f"{link['mark']}[{link['text']}]({relative}{'#' + anchor if anchor else ''})"
 
-    return _outside_code(markdown, lambda text: _LINK.sub(mended, text))
+    return _outside_code(markdown, lambda text: _BAR_IN_CODE.sub(_as_html, _LINK.sub(mended, text)))
+
+
+def _as_html(code: re.Match[str]) -> str:
+    """Code with bars as HTML."""
+    return f"<code>{html.escape(code[1]).replace(chr(92) + '|', '&#124;')}</code>"
 
 
 def _place_of(path: Path) -> str | None:
@@ -80,14 +89,18 @@ def _place_of(path: Path) -> str | None:
     return OUTSIDE.get(path.relative_to(ROOT).as_posix()) if ROOT in path.parents else None
 
 
-def _outside_code(markdown: str, change: Any) -> str:
-    """Change the lines of a page that are not code."""
-    lines, fenced = [], False
+def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
+    """Change the text of a page that is not code; a link may go over the end of a line."""
+    parts: list[tuple[bool, list[str]]] = []
+    fenced = False
     for line in markdown.split("\n"):
         fence = line.lstrip().startswith("```")
         fenced ^= fence
-        lines.append(line if fenced or fence or line.startswith("    ") else change(line))
-    return "\n".join(lines)
+        is_code = fenced or fence or line.startswith("    ")
+        if not parts or parts[-1][0] != is_code:
+            parts.append((is_code, []))
+        parts[-1][1].append(line)
+    return "\n".join("\n".join(lines) if is_code else change("\n".join(lines)) for is_code, lines in parts)
 
 
 def _command_line() -> str:
