@@ -72,6 +72,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 EXTRAS = {
+    "datasets": "hub",
     "fastapi": "studio",
     "httpx2": "studio",
     "lightning_fabric": "train",
@@ -79,7 +80,9 @@ EXTRAS = {
     "mir_eval": "eval",
     "openvino": "openvino",
     "peft": "train",
+    "pyarrow": "corpora",
     "pythonosc": "live",
+    "ray": "ray",
     "rich": "live",
     "rtmidi": "live",
     "rtmixer": "live",

@@ -42,6 +42,7 @@ from vampnet.prompts.masks import mask_codes, periodic_keep
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
 from vampnet.training.masked_objective import MaskedObjective, draw_fixed_rate_keep, draw_keep, masked_loss
 from vampnet.training.recipe import MaskedRecipe, TrainerConfig, recipe_to_dict
+from vampnet.training.share import BatchShare
 from vampnet.training.trainer import Trainer
 
 CROP_FRAMES = 576
@@ -103,12 +104,12 @@ class WeightedTask(MaskedObjective):
     def validate(self, module: nn.Module) -> dict[str, float]:
         return {}
 
-    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+    def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
         if not self.weights:
-            return super().loss(module, step, rank)
+            return super().loss(module, step, share)
         loop, config = self.recipe.loop, self.recipe.model
-        codes_BCT = self._codes(self.train, (loop.seed, step, rank), loop.batch_size)
-        generator = torch.Generator().manual_seed(hash((loop.seed, step, rank, 1)) % 2**63)
+        codes_BCT = self._codes(self.train, (loop.seed, step, 0), loop.batch_size)
+        generator = torch.Generator().manual_seed(hash((loop.seed, step, 0, 1)) % 2**63)
         keep_BCT = draw_keep(codes_BCT.shape, 0, generator)
         logits_NV = module(mask_codes(codes_BCT, keep_BCT, config.mask_token), ~keep_BCT)
         mask_CBT = ~keep_BCT.transpose(0, 1)

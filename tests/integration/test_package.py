@@ -38,8 +38,19 @@ CORE = {
     "yaml",
 }
 EXTRAS = {
-    *("av", "fastapi", "gradio", "lightning", "lightning_fabric", "lightning_utilities", "matplotlib"),
-    *("mir_eval", "music21", "openvino", "peft", "pythonosc", "pytorch_lightning", "ray", "sounddevice", "starlette"),
+    *("av", "datasets", "fastapi", "gradio", "lightning", "lightning_fabric", "lightning_utilities", "matplotlib"),
+    *(
+        "mir_eval",
+        "music21",
+        "openvino",
+        "peft",
+        "pyarrow",
+        "pythonosc",
+        "pytorch_lightning",
+        "ray",
+        "sounddevice",
+        "starlette",
+    ),
     *("tensorboard", "tinysoundfont", "transformers", "uvicorn"),
 }
 

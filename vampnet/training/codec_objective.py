@@ -26,6 +26,7 @@ from vampnet.training.codec_losses import WEIGHTS, Reconstruction
 from vampnet.training.data.wave_dataset import Waves, WaveSet
 from vampnet.training.discriminators import GridDiscriminator, judge
 from vampnet.training.recipe import CodecRecipe
+from vampnet.training.share import BatchShare
 
 GROUPS = (1, 4, 8, 14)
 """Numbers of leading codebooks at which validation measures."""
@@ -167,9 +168,9 @@ class CodecObjective:
             last.bias.zero_()
         print(f"variance kept by the linear path: {kept:.3f}", flush=True)
 
-    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+    def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
         """Scalars of one batch; "loss" is minimised, the others are logged."""
-        audio_BS, levels_B, n = self._batch(step, rank), None, self.recipe.codec.n_codebooks
+        audio_BS, levels_B, n = self._batch(step, share.first), None, self.recipe.codec.n_codebooks
         if self.quantizing:
             dropped_B = torch.rand(len(audio_BS)) < self.recipe.quantizer_dropout
             levels_B = torch.where(dropped_B, torch.randint(1, n + 1, (len(audio_BS),)), n).to(audio_BS.device)

@@ -21,8 +21,9 @@ from vampnet.models.transformer import MaskedTransformer
 from vampnet.seeds import step_seed
 from vampnet.training.control_dropout import drop_controls
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
-from vampnet.training.masked_objective import draw_keep, masked_loss
+from vampnet.training.masked_objective import draw_keep, masked_loss, weighted
 from vampnet.training.recipe import ConditioningRecipe
+from vampnet.training.share import BatchShare
 
 VALIDATED = {"beats": ("beats",), "chords": ("chords",), "rhythm": ("rhythm",), "all": tuple(GROUPS)}
 """Groups that validation lets the network hear, by name; "nothing" comes beside them."""
@@ -84,17 +85,17 @@ class ConditioningObjective:
         """Nothing to prepare."""
         return False
 
-    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+    def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
         """Scalars of one batch; "loss" is minimised, the others are logged."""
         loop, recipe, config = self.recipe.loop, self.recipe, self.module.network.config
         device = next(module.parameters()).device
-        generator = torch.Generator().manual_seed(step_seed(loop.seed, step, rank, "masks"))
+        generator = torch.Generator().manual_seed(step_seed(loop.seed, step, 0, "masks"))
         codes, beats, controls = [], [], []
         n_other = int(torch.binomial(torch.tensor(float(loop.batch_size)), torch.tensor(recipe.more_share), generator))
         n_other = n_other if len(self.sets) > 1 else 0
         for data, size in zip(self.sets, (loop.batch_size - n_other, n_other), strict=False):
             if size:
-                place = (loop.seed, step, rank), size, recipe.crop_frames
+                place = (loop.seed, step, 0), size, recipe.crop_frames
                 codes.append(data.batch(*place)[:, : config.n_codebooks])
                 beats += data.batch_beats(*place)
                 controls += data.batch_controls(*place)
@@ -103,10 +104,10 @@ class ConditioningObjective:
         features_BTI = drop_controls(features_BTI, self.module.conditioning.config, generator)
         keep_BCT = draw_keep(codes_BCT.shape, 0, generator, recipe.prompted_share, beats, recipe.mask_schedule)
         loss, _, hit_N = masked_loss(
-            lambda masked_BCT, chosen_BPT: module(masked_BCT, chosen_BPT, features_BTI.to(device)),
-            codes_BCT.to(device), keep_BCT, 0, config.mask_token,
+            lambda masked_BCT, chosen_BPT: module(masked_BCT, chosen_BPT, share.of(features_BTI).to(device)),
+            share.of(codes_BCT).to(device), share.of(keep_BCT), 0, config.mask_token,
         )  # fmt: skip
-        return {"loss": loss, "accuracy": hit_N.float().mean()}
+        return weighted(loss, hit_N, share.weight(keep_BCT))
 
     def end_step(self, step: int) -> None:
         """Nothing to update: all weights are trained by gradients."""

@@ -24,6 +24,7 @@ from vampnet.training.data.token_dataset import DeviceTokens, TokenSet, open_tok
 from vampnet.training.initialization import begin_as_neighbours
 from vampnet.training.prompt_masks import draw_prompt_keep
 from vampnet.training.recipe import MaskedRecipe
+from vampnet.training.share import BatchShare
 
 VALIDATION_RATES = (0.2, 0.5, 0.8)
 """Shares of the predicted tokens that validation masks."""
@@ -83,6 +84,13 @@ def masked_loss(
     return nats_N.mean(), nats_N.detach(), logits_NV.detach().argmax(-1) == target_N
 
 
+def weighted(loss: Tensor, hit_N: Tensor, weight: float) -> dict[str, Tensor]:
+    """Loss and accuracy of a share of a batch, so that their means over all shares are those of the batch."""
+    if weight != 1.0:
+        loss = loss.nan_to_num() * weight  # a share may have no masked token
+    return {"loss": loss, "accuracy": hit_N.float().mean().nan_to_num() * weight}
+
+
 class MaskedObjective:
     """Objective of a masked recipe: cross-entropy of masked tokens."""
 
@@ -126,23 +134,27 @@ class MaskedObjective:
         """Nothing to prepare: the weights are never set anew."""
         return False
 
-    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
+    def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
         """Scalars of one batch; "loss" is minimised, the others are logged."""
         config, loop = self.recipe.model, self.recipe.loop
         device = next(module.parameters()).device
         if device.type == "cuda" and isinstance(self.train, TokenSet):
             self.train = self.train.on(device)
-        seed, share, data = (loop.seed, step, rank), self.recipe.prompted_share, self.train
+        seed, prompted, data = (loop.seed, step, 0), self.recipe.prompted_share, self.train
         codes_BCT = self._codes(data, seed, loop.batch_size)
-        beats = data.batch_beats(seed, loop.batch_size, self.recipe.crop_frames) if share else ()
-        generator = torch.Generator().manual_seed(step_seed(loop.seed, step, rank, "masks"))
+        beats = data.batch_beats(seed, loop.batch_size, self.recipe.crop_frames) if prompted else ()
+        generator = torch.Generator().manual_seed(step_seed(loop.seed, step, 0, "masks"))
         schedule = self.recipe.mask_schedule
-        keep_BCT = draw_keep(codes_BCT.shape, config.n_conditioning_codebooks, generator, share, beats, schedule)
+        keep_BCT = draw_keep(codes_BCT.shape, config.n_conditioning_codebooks, generator, prompted, beats, schedule)
         loss, _, hit_N = masked_loss(
-            module, codes_BCT.to(device), keep_BCT, config.n_conditioning_codebooks, config.mask_token,
+            module,
+            share.of(codes_BCT).to(device),
+            share.of(keep_BCT),
+            config.n_conditioning_codebooks,
+            config.mask_token,
             self.recipe.label_smoothing,
-        )  # fmt: skip
-        return {"loss": loss, "accuracy": hit_N.float().mean()}
+        )
+        return weighted(loss, hit_N, share.weight(keep_BCT))
 
     def end_step(self, step: int) -> None:
         """Nothing to update: all weights are trained by gradients."""

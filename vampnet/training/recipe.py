@@ -23,7 +23,9 @@ class TrainerConfig:
     steps: int = 10000
     """Optimiser steps."""
     batch_size: int = 8
-    """Items per step and device."""
+    """Items per step, shared by all devices (of a codec: items per step and device)."""
+    accumulate: int = 1
+    """Passes that a step's items are taken in, so that large batches need less memory; masked models alone."""
     optimizer: str = "adamw"
     """"adamw"; or "muon": Muon for the matrices of the layers, AdamW for all else, at the same rate."""
     learning_rate: float = 1e-3
@@ -61,6 +63,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         check("loop.steps", self.steps, 1, 10**9)
         check("loop.batch_size", self.batch_size, 1, 10**6)
+        check("loop.accumulate", self.accumulate, 1, 10**6)
         check("loop.learning_rate", self.learning_rate, 0.0, 10.0)
         check("loop.ema_decay", self.ema_decay, 0.0, 1.0)
         check("loop.seconds", self.seconds, 0.0, 1e9)
@@ -108,6 +111,8 @@ class CodecRecipe:
     """Crops get a random gain of up to this, either way, dB."""
 
     def __post_init__(self) -> None:
+        if self.loop.accumulate > 1:
+            raise SettingsError(f"loop.accumulate is {self.loop.accumulate}, but must be 1 for a codec")
         if self.learn not in ("all", "decoder"):
             raise SettingsError(f"learn is {self.learn!r}; known: all, decoder")
         check("adversarial_weight", self.adversarial_weight, 0.0, 1000.0)

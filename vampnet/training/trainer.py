@@ -1,7 +1,8 @@
 """The training loop that the codec and the masked models share, on Lightning Fabric.
 
-A batch, its masks and its dropout depend on (seed, step, rank) and on nothing else, so a run that is killed and
-resumed takes the same steps as one that is not.
+A batch and its masks depend on (seed, step) and on nothing else, dropout on the process as well. So a run that is
+killed and resumed takes the same steps as one that is not, and several processes, which share each batch among them,
+take the steps of one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from vampnet.torch_files import read_checkpoint
 from vampnet.training.curves import Curves, mend_log
 from vampnet.training.muon import Muon
 from vampnet.training.recipe import TrainerConfig
+from vampnet.training.share import BatchShare, launched_ranks
 
 
 class Objective(Protocol):
@@ -45,8 +47,8 @@ class Objective(Protocol):
         """Prepare a step; True when the weights were set anew, so that their average (EMA) must restart."""
         ...
 
-    def loss(self, module: nn.Module, step: int, rank: int) -> dict[str, Tensor]:
-        """Scalars of one batch, "loss" among them, which is minimised."""
+    def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
+        """Scalars of a share of one batch, "loss" among them, which is minimised."""
         ...
 
     def end_step(self, step: int) -> None:
@@ -59,7 +61,7 @@ class Objective(Protocol):
 
     @property
     def work(self) -> dict[str, float]:
-        """Work of one step on one device, in units that the log gives per second, such as "tokens"."""
+        """Work of one step, in units that the log gives per second, such as "tokens"."""
         ...
 
     def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
@@ -182,12 +184,12 @@ class Trainer:
         if self.monitor and self.first is None:
             figures = self.validate()
         window_started, window_step = started, self.step
-        while not self.finished and not self.stalled and time.monotonic() - started < self.stop_after_s:
+        while self._goes_on(started):
             scalars = self._one_step(module, optimizers)
             if self.step % self.settings.log_every == 0:
                 now = time.monotonic()
                 rate = (self.step - window_step) / (now - window_started)
-                per_s = {f"{name}_per_s": amount * rate * self.devices for name, amount in self.task.work.items()}
+                per_s = {f"{name}_per_s": amount * rate for name, amount in self.task.work.items()}
                 self._log({**scalars, "steps_per_s": rate, **per_s, "elapsed_s": self._since_begun()})
                 window_started, window_step = now, self.step
             if self.step % self.settings.validate_every == 0:
@@ -199,6 +201,14 @@ class Trainer:
             figures = self.validate()
         self.save()
         return figures
+
+    def _goes_on(self, started: float) -> bool:
+        """True if there is another step; all processes hear what the first one says, whose clock counts."""
+        more = not self.finished and not self.stalled and time.monotonic() - started < self.stop_after_s
+        return self._agreed(more)
+
+    def _agreed(self, value: Any) -> Any:
+        return self.fabric.broadcast(value) if self.fabric.world_size > 1 else value
 
     @property
     def finished(self) -> bool:
@@ -230,11 +240,11 @@ class Trainer:
         if self.task.begin_step(self.step):
             self.average = self._new_average()
         module.train()
-        rate = learning_rate(self.settings, self.step, self._since_begun())
+        elapsed_s = self._agreed(self._since_begun()) if self.settings.seconds else 0.0
+        rate = learning_rate(self.settings, self.step, elapsed_s)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate * group.get("rate_factor", 1.0)
-        scalars = self.task.loss(module, self.step, self.fabric.global_rank)
-        self.fabric.backward(scalars["loss"])
+        scalars = self._backward(module)
         norms = [
             self.fabric.clip_gradients(module, o, max_norm=self.settings.grad_clip, error_if_nonfinite=False)
             for o in optimizers
@@ -249,11 +259,27 @@ class Trainer:
         self.step += 1
         if self.step % self.settings.log_every:
             return {}
+        if self.fabric.world_size > 1:
+            scalars = {name: self.fabric.all_reduce(value, reduce_op="mean") for name, value in scalars.items()}
         return {
-            **{name: float(value.detach()) for name, value in scalars.items()},
+            **{name: float(value) for name, value in scalars.items()},
             "grad_norm": float(norm),
             "rate": rate,
         }
+
+    def _backward(self, module: Any) -> dict[str, Tensor]:
+        """Gradients of this process's share of the batch, in `accumulate` passes; the scalars, not yet averaged."""
+        fabric, parts, total = self.fabric, self.settings.accumulate, dict[str, Tensor]()
+        for part in range(parts):
+            share = BatchShare(fabric.global_rank + fabric.world_size * part, fabric.world_size * parts)
+            alone = part < parts - 1 and fabric.world_size > 1
+            with fabric.no_backward_sync(module, enabled=True) if alone else nullcontext():
+                scalars = self.task.loss(module, self.step, share)
+                fabric.backward(scalars["loss"] if parts == 1 else scalars["loss"] / parts)
+            for name, value in scalars.items():
+                value = value.detach() if parts == 1 else value.detach() / parts
+                total[name] = total[name] + value if name in total else value
+        return total
 
     def validate(self) -> dict[str, float]:
         """Figures of the averaged weights on validation data."""
@@ -341,5 +367,12 @@ def _fabric(settings: TrainerConfig, device: str, devices: int) -> Any:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if inference_dtype(chosen) == torch.bfloat16 else "32-true"
-    strategy = "ddp" if devices > 1 else "auto"
-    return Fabric(accelerator=chosen.type, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
+    devices, machines = launched_ranks() or (devices, 1)
+    if devices * machines * settings.accumulate > settings.batch_size:
+        raise SettingsError(
+            f"loop.batch_size is {settings.batch_size}, but {devices * machines} processes share each batch in "
+            f"{settings.accumulate} passes; make it larger, or take fewer"
+        )
+    strategy = "ddp" if devices * machines > 1 else "auto"
+    chosen_type: Any = chosen.type
+    return Fabric(accelerator=chosen_type, devices=devices, num_nodes=machines, precision=precision, strategy=strategy)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from vampnet.training.codec_objective import CodecObjective
 from vampnet.training.data.wave_dataset import open_waves
 from vampnet.training.export import codec_of_run
 from vampnet.training.recipe import CodecRecipe, read_recipe
+from vampnet.training.share import BatchShare
 from vampnet.training.train import train
 
 RATE = 44100
@@ -107,7 +108,7 @@ def test_training_begins_with_the_components_and_resumes_to_the_same_weights(tmp
     assert isinstance(without, CodecRecipe)
     waves = open_waves(tmp_path / "audio", RATE)
     task = CodecObjective(without, waves, waves)
-    assert losses(tmp_path / "whole")[0] < 0.5 * task.loss(task.module, 0, 0)["loss"].item()
+    assert losses(tmp_path / "whole")[0] < 0.5 * task.loss(task.module, 0, BatchShare())["loss"].item()
 
 
 def test_the_decoder_alone_can_learn_on_top_of_the_components(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from vampnet.training.recipe import (
     read_recipe,
     recipe_to_dict,
 )
+from vampnet.training.share import BatchShare
 from vampnet.training.train import make_objective, train
 from vampnet.training.trainer import learning_rate
 
@@ -213,7 +214,7 @@ def test_the_mask_schedule_is_that_of_the_recipe(folder: Path, tmp_path: Path) -
     recipe = read_recipe(masked_recipe(folder, tmp_path / "recipe.yaml"))
     assert isinstance(recipe, MaskedRecipe)
     tasks = [make_objective(dataclasses.replace(recipe, mask_schedule=schedule)) for schedule in ("cosine", "uniform")]
-    cosine, uniform = (task.loss(task.module, 0, 0)["loss"] for task in tasks)
+    cosine, uniform = (task.loss(task.module, 0, BatchShare())["loss"] for task in tasks)
     assert cosine != uniform  # the same weights, crops and random numbers, other masks
     with pytest.raises(SettingsError, match="mask_schedule is 'linear'; known: cosine, uniform"):
         dataclasses.replace(recipe, mask_schedule="linear")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 from typing import Any
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
@@ -55,7 +56,7 @@ def train_options(parser: CommandParser) -> None:
     parser.add_argument("--steps", type=int, default=None, help="steps in all, instead of the recipe's")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop cleanly after so many minutes")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--devices", type=int, default=1, help="devices to train on together")
+    parser.add_argument("--devices", type=int, default=1, help="devices to train on together (torchrun brings its own)")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     parser.add_argument("--start-from", type=str, default=None, help="finished run whose weights a new run begins with")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of resuming")
@@ -85,5 +86,7 @@ def run_train(options: CommandOptions) -> None:
         start_from=options.start_from,
         changes={**changes_from(options), **{name: options[name] for name in _PATHS if options[name] is not None}},
     )
+    if os.environ.get("RANK", "0") != "0":  # one of several that torchrun started: the first one tells
+        return
     for name, value in figures.items():
         print(f"{name}: {value:.4f}")

@@ -31,7 +31,7 @@ _COMPONENTS = {
 
 def add_queue(router: APIRouter, harp: HarpCalls) -> None:
     """Add the routes to a router."""
-    sessions = _Sessions(harp)
+    sessions = _ClientSessions(harp)
 
     @router.get("/config")
     async def config(request: Request) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def add_queue(router: APIRouter, harp: HarpCalls) -> None:
         return {"success": True}
 
 
-class _Session:
+class _ClientSession:
     """Calls of one client that are not told yet."""
 
     def __init__(self) -> None:
@@ -80,16 +80,16 @@ class _Session:
             watch.cancel()
 
 
-class _Sessions:
+class _ClientSessions:
     """Sessions by owner and name, the oldest forgotten when there are too many."""
 
     def __init__(self, harp: HarpCalls) -> None:
         self._harp = harp
-        self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, str], _ClientSession] = OrderedDict()
 
     def watch(self, request: Request, key: tuple[str, str], event_id: str) -> None:
         """Tell a session's stream how a call goes."""
-        session = self._sessions.setdefault(key, _Session())
+        session = self._sessions.setdefault(key, _ClientSession())
         task = asyncio.ensure_future(self._tell(request, session, event_id))
         session.watches.add(task)
         while len(self._sessions) > _MOST_SESSIONS:
@@ -111,7 +111,7 @@ class _Sessions:
                 if self._sessions.get(key) is session:
                     del self._sessions[key]
 
-    async def _tell(self, request: Request, session: _Session, event_id: str) -> None:
+    async def _tell(self, request: Request, session: _ClientSession, event_id: str) -> None:
         """Put the messages of one call into its session."""
         put = session.messages.put_nowait
         try:

@@ -10,10 +10,13 @@ beats have changed, is made again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +26,13 @@ import torch
 from tqdm import tqdm
 
 from synthcorpus.corpus import INDEX_NAME, read_lines
-from vampnet.audio.folders import audio_files_in
 from vampnet.codec.base import Codec
 from vampnet.controls.signals import Controls
 from vampnet.errors import AudioError, CorpusError
+from vampnet.models.bundle import load_codec
 from vampnet.storage import locked, sha256_of_file, whole_file, write_whole
+from vampnet.training.data.duplicates import DuplicateIndex
+from vampnet.training.data.recordings import CorpusRecording, find_recordings
 from vampnet.training.data.shard_controls import control_path, describe_facts, hear_controls, pack_signals
 from vampnet.training.data.shard_header import CONTROLS_FORMAT, check_shard_data, read_shard_header
 from vampnet.training.data.wave_dataset import levelled_channel
@@ -50,6 +55,35 @@ class TokenizeReport:
     """Speed of this run; 0 when all was there already."""
 
 
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard that is to be there: made now, or found made from the same files."""
+
+    target: str
+    """Folder of the shards."""
+    number: int
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    """Files of the recordings."""
+    beats: dict[str, list[float]]
+    """Beats of the recordings that have known ones, seconds."""
+    turn: int
+    controls: bool
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """Outcome of a shard."""
+
+    n_frames: int
+    is_new: bool
+    skipped: tuple[str, ...]
+
+
+RunTasks = Callable[[Iterable[ShardTask]], Iterator[ShardReport]]
+"""Makes the shards of tasks, in their order: here, in a pool of processes, or on a cluster."""
+
+
 def tokenize_folder(
     audio_folder: str | Path, token_folder: str | Path, codec: Codec, turn: int = 0, controls: bool = False
 ) -> TokenizeReport:
@@ -62,42 +96,140 @@ def tokenize_folder(
     listed in the report and in `skipped.txt`. Raises CorpusError when the folder holds no audio, when the shards there
     come from another codec or from files of other names, and when a file changes while it is read.
     """
-    files = audio_files_in(audio_folder)
+    return tokenize(audio_folder, token_folder, codec, turn=turn, controls=controls)
+
+
+def tokenize(
+    source: str | Path,
+    token_folder: str | Path,
+    codec: Codec,
+    *,
+    turn: int = 0,
+    controls: bool = False,
+    deduplicate: bool = False,
+    run: RunTasks | None = None,
+) -> TokenizeReport:
+    """Encode the recordings of any source that `recordings.py` knows, as `tokenize_folder` does those of a folder.
+
+    With `deduplicate` recordings that repeat an earlier one, by their bytes or by their sound, are left out.
+    `run` makes the shards; without it this process does, with `codec`.
+    """
     with locked(token_folder, CorpusError, "folder of tokens"):
-        return _tokenize(files, Path(audio_folder), Path(token_folder), codec, turn, controls)
+        return _tokenize(source, Path(token_folder), codec, turn, controls, deduplicate, run)
 
 
 def _tokenize(
-    files: Sequence[Path], audio_folder: Path, target: Path, codec: Codec, turn: int, controls: bool
+    source: str | Path,
+    target: Path,
+    codec: Codec,
+    turn: int,
+    controls: bool,
+    deduplicate: bool,
+    run: RunTasks | None,
 ) -> TokenizeReport:
-    beats = _beats_of(audio_folder)
-    groups = [files[k : k + FILES_PER_SHARD] for k in range(0, len(files), FILES_PER_SHARD)]
-    if any(path.exists() for path in _paths(target, len(groups))):
+    beats = _beats_of(Path(source)) if Path(source).is_dir() else {}
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="vampnet-recordings-") as scratch,
+        tqdm(desc="encoding", unit="file") as bar,
+    ):
+        plan = _ShardPlan(target, find_recordings(source, Path(scratch)), beats, turn, controls, deduplicate)
+        reports = (run or (lambda tasks: (make_shard(task, codec, bar.update) for task in tasks)))(plan.tasks())
+        done_frames, total_frames, skipped = 0, 0, list[str]()
+        for report, task in zip(reports, plan, strict=False):
+            bar.update(len(task.names) if run or not report.is_new else 0)
+            total_frames += report.n_frames
+            done_frames += report.n_frames * report.is_new
+            skipped += report.skipped
+    if any(path.exists() for path in _paths(target, plan.n_tasks)):
         raise CorpusError(f"{target}: its shards come from other files; use a new folder")
-    done_s, total_frames, skipped, started = 0.0, 0, [], time.monotonic()
-    with tqdm(total=len(files), desc="encoding", unit="file") as bar:
-        for number, group in enumerate(groups):
-            names = [str(p.relative_to(audio_folder)) for p in group]
-            sources = {name: sha256_of_file(path, CorpusError) for name, path in zip(names, group, strict=True)}
-            made_from = {
-                "files": sources,
-                "beats": {name: beats[name] for name in names if name in beats},
-                "turn": turn,
-                **({"controls": True} if controls else {}),  # shards without them are described as they always were
-            }
-            header = _existing(target, number, names, made_from, codec)
-            if header is None:
-                header = _write_shard(target, number, group, made_from, codec, bar)
-                done_s += header["n_frames"] / codec.frames_per_s
-            else:
-                bar.update(len(group))
-            total_frames += header["n_frames"]
-            skipped += header["skipped"]
+    skipped = plan.repeated + skipped
     write_whole(target / "skipped.txt", "".join(f"{line}\n" for line in skipped), CorpusError)
     if total_frames == 0:
-        raise CorpusError(f"{audio_folder}: none of its {len(files)} audio files can be read")
-    speed = done_s / max(time.monotonic() - started, 1e-9)
-    return TokenizeReport(len(files) - len(skipped), total_frames / codec.frames_per_s, tuple(skipped), speed)
+        raise CorpusError(f"{source}: none of its {plan.n_recordings} audio files can be read")
+    speed = done_frames / codec.frames_per_s / max(time.monotonic() - started, 1e-9)
+    n_files = plan.n_recordings - len(skipped)
+    return TokenizeReport(n_files, total_frames / codec.frames_per_s, tuple(skipped), speed)
+
+
+class _ShardPlan:
+    """Tasks of a corpus, made as they are asked for; iterated, the same tasks once their shards are there."""
+
+    def __init__(
+        self,
+        target: Path,
+        recordings: Iterator[CorpusRecording],
+        beats: dict[str, list[float]],
+        turn: int,
+        controls: bool,
+        deduplicate: bool,
+    ) -> None:
+        self._target, self._recordings, self._beats, self._turn, self._controls = (
+            target, recordings, beats, turn, controls,
+        )  # fmt: skip
+        self._index = DuplicateIndex() if deduplicate else None
+        self._waiting: deque[tuple[ShardTask, list[CorpusRecording]]] = deque()
+        self.n_tasks, self.n_recordings = 0, 0
+        self.repeated: list[str] = []
+
+    def tasks(self) -> Iterator[ShardTask]:
+        """The tasks, one per shard."""
+        while group := list(itertools.islice(self._new_ones(), FILES_PER_SHARD)):
+            names = tuple(one.name for one in group)
+            beats = {name: self._beats[name] for name in names if name in self._beats}
+            paths = tuple(str(one.path.absolute()) for one in group)
+            task = ShardTask(str(self._target), self.n_tasks, names, paths, beats, self._turn, self._controls)
+            self._waiting.append((task, group))
+            self.n_tasks += 1
+            yield task
+
+    def __iter__(self) -> Iterator[ShardTask]:
+        while self._waiting:
+            task, group = self._waiting.popleft()
+            for one in group:
+                if one.is_temporary:
+                    one.path.unlink(missing_ok=True)
+            yield task
+
+    def _new_ones(self) -> Iterator[CorpusRecording]:
+        """Recordings that are not left out."""
+        for one in self._recordings:
+            self.n_recordings += 1
+            reason = "" if self._index is None else self._index.find(one)
+            if reason:
+                self.repeated.append(reason)
+                if one.is_temporary:
+                    one.path.unlink(missing_ok=True)
+            else:
+                yield one
+
+
+def make_shard(task: ShardTask, codec: Codec, advance: Callable[[], object] = lambda: None) -> ShardReport:
+    """Make the shard of a task, unless it is there, made from the same bytes. Raises CorpusError."""
+    files = [Path(path) for path in task.paths]
+    made_from = {
+        "files": {name: sha256_of_file(path, CorpusError) for name, path in zip(task.names, files, strict=True)},
+        "beats": task.beats,
+        "turn": task.turn,
+        **({"controls": True} if task.controls else {}),  # shards without them are described as they always were
+    }
+    header = _existing(Path(task.target), task.number, list(task.names), made_from, codec)
+    is_new = header is None
+    if header is None:
+        header = _write_shard(Path(task.target), task.number, files, made_from, codec, advance)
+    return ShardReport(header["n_frames"], is_new, tuple(header["skipped"]))
+
+
+class ShardMaker:
+    """Makes shards with the codec of a bundle, which it loads once: what the processes of a pool or cluster run."""
+
+    def __init__(self, bundle: str) -> None:
+        torch.set_num_threads(1)
+        self._codec = load_codec(bundle)
+
+    def __call__(self, task: ShardTask) -> ShardReport:
+        """Make one shard."""
+        return make_shard(task, self._codec)
 
 
 def _paths(target: Path, number: int) -> tuple[Path, Path]:
@@ -162,12 +294,17 @@ def shard_header(codec: Codec, names: Sequence[str], entries: Sequence[dict], sk
 
 
 def _write_shard(
-    target: Path, number: int, files: Sequence[Path], made_from: dict[str, Any], codec: Codec, bar: tqdm
+    target: Path,
+    number: int,
+    files: Sequence[Path],
+    made_from: dict[str, Any],
+    codec: Codec,
+    advance: Callable[[], object],
 ) -> dict:
     entries, skipped, codes_TC, controls, n_frames = [], [], [], [], 0
     turn, beats, digests = made_from["turn"], made_from["beats"], made_from["files"]
     for k, (name, path) in enumerate(zip(digests, files, strict=True)):
-        bar.update()
+        advance()
         try:
             mono = levelled_channel(path, number * FILES_PER_SHARD + k + turn, codec.sample_rate_hz)
         except AudioError as error:
