@@ -29,7 +29,7 @@ class LiveConfig:
     """How far ahead is rendered, 0.02 to 5 s: more is safer, less reacts sooner."""
     latency_ms: float = setting(0.0, low=-500.0, high=2000.0)
     """Way of a sound from output to input beyond what the device knows of (--calibrate measures it), ms."""
-    hang: float = setting(30.0, low=1.0, high=3600.0)
+    hang: float = setting(120.0, low=1.0, high=3600.0)
     """A model that shows no sign of life for so long is replaced, seconds."""
 
     def __post_init__(self) -> None:

@@ -42,10 +42,10 @@ class ProcessConfig:
     channels: int = 2
     max_samples: int = 120 * 48000
     """Longest turn."""
-    hang_s: float = 30.0
+    hang_s: float = 120.0
     """Without a sign of life for so long while it works, it is replaced."""
-    load_s: float = 180.0
-    """Loading the model may take so long."""
+    load_s: float = 1800.0
+    """Loading the model may take so long; it may have to be fetched first."""
     threads: int = 0
     """Threads of the networks; 0: one less than there are cores."""
     niceness: int = 5

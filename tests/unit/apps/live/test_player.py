@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +14,18 @@ from tests.support.looper import FADE, RATE, noise
 from vampnet.apps.live.calibration import measure_latency
 from vampnet.apps.live.commands import make_command, parse_command
 from vampnet.apps.live.config import LiveConfig, SessionFiles
-from vampnet.apps.live.devices import SimulatedDevice
+from vampnet.apps.live.devices import SimulatedDevice, portaudio
 from vampnet.apps.live.display import DeviceState, mask_text, state_lines
 from vampnet.apps.live.keyboard import Keyboard
 from vampnet.apps.live.looper import Looper, LooperConfig
 from vampnet.apps.live.making import MakerStatus
-from vampnet.apps.live.performance import Performance
+from vampnet.apps.live.performance import Performance, PerformanceRecord, replay
 from vampnet.apps.live.player import BLOCK, Player
 from vampnet.apps.live.session import LiveSession
-from vampnet.audio.files import read, write
+from vampnet.apps.live.simulation import InputBlocks
+from vampnet.audio.files import AudioReader, read, write
 from vampnet.audio.samples import Audio
-from vampnet.errors import AudioError, VampnetError
+from vampnet.errors import AudioError, DependencyError, VampnetError
 
 AHEAD = 2000
 
@@ -135,7 +137,12 @@ def test_a_session_from_start_to_end(tmp_path: Path) -> None:
         loops=(tmp_path / "turn.wav",), write=tmp_path / "out.wav", record=tmp_path / "show.json",
         sets=tmp_path / "sets",
     )  # fmt: skip
-    session = LiveSession(LiveConfig(channels=1, ahead=0.1), files, None, open_device=lambda _: PacedDevice(RATE, 1))
+    session = LiveSession(
+        LiveConfig(channels=1, ahead=0.1),
+        files,
+        None,
+        open_device=lambda _: PacedDevice(RATE, 1, latency=50, hears_itself=0.2),
+    )
     shown: list[list[str]] = []
 
     def show(lines: list[str]) -> None:
@@ -156,3 +163,19 @@ def test_a_session_from_start_to_end(tmp_path: Path) -> None:
     assert (tmp_path / "show.json").exists() and read(tmp_path / "show.input.wav").n_samples > 4000
     with pytest.raises(VampnetError):
         session.give(parse_command("learn nonsense"))
+    again: list[np.ndarray] = []
+    with AudioReader(tmp_path / "show.input.wav") as reader:
+        record = PerformanceRecord.load(tmp_path / "show.json")
+        assert not replay(record, InputBlocks(reader, 1).take, lambda request: None, again.append)  # type: ignore[arg-type, return-value]
+    assert np.array_equal(np.concatenate(again, axis=1), read(tmp_path / "out.wav").samples)
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(DependencyError, match="extra `live`"):
+        portaudio()
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "sounddevice")
+    with pytest.raises(DependencyError, match="apt install libportaudio2"):
+        portaudio()
