@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 
 from tests.support.server import ended_job, running_server
 from tests.support.wav_bytes import wav_bytes
 from vampnet.apps.http.config import ServerConfig
 from vampnet.apps.http.service import Service
-from vampnet.jobs.data_folder import ExpiryConfig, expire
+from vampnet.generation.token_file import TokenFacts, write_tokens
+from vampnet.jobs.data_folder import ExpiryConfig, expire, tokens_path
 
 WAV = wav_bytes(0.5)
 VAMP = {"task": "vamp", "prompt": "periodic(5)", "sampling": {"steps": 2, "seed": 3}}
@@ -169,3 +171,30 @@ def test_projects_outlive_a_restart(tmp_path: Path) -> None:
     with running_server(config) as (address, _), httpx2.Client(base_url=address) as http:
         assert http.get("/api/v1/projects").json()["projects"][0]["id"] == project["id"]
         assert http.get(f"/api/v1/projects/{project['id']}").json()["takes"] == [take]
+
+
+def test_an_earlier_output_is_gone_on_from_by_its_tokens(http: httpx2.Client, server: tuple[str, Service]) -> None:
+    project = new_project(http, "Tokens")
+    first = make_take(http, project)
+    service = server[1]
+    output = Path(service.table.get(first["job"]).outputs[0])
+    assert service.table.get(first["job"]).work["output"] == {"tokens": True}
+    facts = TokenFacts("0" * 16, 44100, 4410, 1.0, False)
+    write_tokens(tokens_path(output), np.zeros((1, 14, 6), np.int32), facts)  # what a real worker would leave there
+    region = {"task": "inpaint", "regions": [[0, None]]}
+    for fields, wants in (({}, True), ({"task": "loop", "bars": 1}, False), (region, True)):
+        data = {**VAMP, "input": f"job:{first['job']}/1", **fields}
+        data.pop("prompt", None)
+        job = http.post("/api/v1/jobs", json=data).json()
+        work = service.table.get(job["id"]).work
+        assert work.get("tokens") == (str(tokens_path(output)) if wants else None), fields
+        assert work["output"] == {"tokens": True} and "output" not in job["request"]
+    plain = http.post("/api/v1/jobs", json={**VAMP, **region, "input": project["input"]})
+    assert "output" not in service.table.get(plain.json()["id"]).work
+    refused = http.post("/api/v1/jobs", json={**VAMP, "input": project["input"], "tokens": "/etc/passwd"})
+    assert refused.status_code == 422 and "takes no such path" in refused.json()["error"]
+    exported = http.get(f"/api/v1/projects/{project['id']}/export").content
+    assert f"jobs/{first['job']}/{output.name}.tokens" in zipfile.ZipFile(io.BytesIO(exported)).namelist()
+    copy = http.post("/api/v1/projects/import", files={"file": ("one.zip", exported)}).json()
+    copied = Path(service.table.get(copy["takes"][0]["job"]).outputs[0])
+    assert tokens_path(copied).read_bytes() == tokens_path(output).read_bytes()

@@ -57,14 +57,19 @@ class RestoredSource:
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
         """Blocks (channels, n) from sample `first` on, float32."""
-        if self._gain is None:
-            self._gain = self._measured_gain()
-        gain, repeats = self._gain, self.channels // self._spool.channels
+        gain, repeats = np.float32(self.level), self.channels // self._spool.channels
         place = 0
         for block in limited((block * gain for block in self._at_rate()), self.sample_rate_hz):
             if place + block.shape[1] > first:
                 yield np.repeat(block[:, max(first - place, 0) :], repeats, axis=0)
             place += block.shape[1]
+
+    @property
+    def level(self) -> float:
+        """Factor from decoded audio to this, before its peaks are limited."""
+        if self._gain is None:
+            self._gain = self._measured_gain()
+        return float(self._gain)
 
     def close(self) -> None:
         """Give the spool's file back, where nobody will read the source any more."""

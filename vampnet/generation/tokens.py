@@ -61,14 +61,28 @@ def tokens_of(source: Source, codec: Codec, n_readers: int = 1) -> TokenStream:
     lufs, peak = meter.integrated_lufs, meter.level.peak
     gain = min(gain_to(lufs), 1.0 / peak) if peak > 0 else 1.0
     n_codec = resampled_length(source.n_samples, source.sample_rate_hz, codec.sample_rate_hz)
+    if (known := getattr(source, "codes_NCT", None)) is not None:  # a vampnet.generation.coded.CodedSource
+        output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples, source.gain, lufs, meter=meter)  # type: ignore[attr-defined]
+        assert known is not None
+        return tokens_of_codes(source.linear_codes(codec).int(), output, n_readers)  # type: ignore[attr-defined]
 
     def encode() -> Iterator[Tensor]:
-        resampled = resample_blocks(source.blocks(), source.sample_rate_hz, codec.sample_rate_hz, n_codec)
-        levelled = (torch.from_numpy(np.ascontiguousarray(block)) * gain for block in resampled)
-        return (part.to("cpu", torch.int32) for part in codec.encode_blocks(levelled))
+        return _encoded(source, codec, gain, n_codec)
 
     output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples, gain, lufs, meter=meter)
     return TokenStream(samples_to_frames(n_codec, codec.hop), source.channels, encode, output, n_readers)
+
+
+def _encoded(source: Source, codec: Codec, gain: float, n_codec: int) -> Iterator[Tensor]:
+    resampled = resample_blocks(source.blocks(), source.sample_rate_hz, codec.sample_rate_hz, n_codec)
+    levelled = (torch.from_numpy(np.ascontiguousarray(block)) * gain for block in resampled)
+    return (part.to("cpu", torch.int32) for part in codec.encode_blocks(levelled))
+
+
+def encode_at(source: Source, codec: Codec, gain: float) -> Tensor:
+    """Codes (N, C, T), int32, of a source that is brought to the codec's level by a given factor."""
+    n_codec = resampled_length(source.n_samples, source.sample_rate_hz, codec.sample_rate_hz)
+    return torch.cat(list(_encoded(source, codec, gain, n_codec)), dim=2)
 
 
 def tokens_of_codes(codes_BCT: Tensor, output: OutputFormat, n_readers: int = 1) -> TokenStream:

@@ -25,6 +25,7 @@ from vampnet.controls.reading import read_controls
 from vampnet.controls.signals import Controls
 from vampnet.controls.sketching import sketch
 from vampnet.generation.config import variation_seed
+from vampnet.jobs.data_folder import tokens_path
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, VampRequest, steering_of
 from vampnet.jobs.reshaped import reshape_input
@@ -50,6 +51,8 @@ def choose_outputs(request: Request, outputs: Sequence[Path], run: RunJob) -> Jo
         kept = []
         for number, (output, (place, _)) in enumerate(zip(outputs, ranked, strict=False), 1):
             os.replace(made[place], output)
+            if tokens_path(made[place]).exists():
+                os.replace(tokens_path(made[place]), tokens_path(output))
             single = dataclasses.replace(plain, variation=place + 1)
             old = result.outputs[place]
             kept.append(
@@ -58,6 +61,7 @@ def choose_outputs(request: Request, outputs: Sequence[Path], run: RunJob) -> Jo
     finally:
         for path in made:
             path.unlink(missing_ok=True)
+            tokens_path(path).unlink(missing_ok=True)
     facts = {"candidates": [describe_agreement(result, place, agreement) for place, agreement in ranked]}
     warnings = result.warnings
     if all(agreement.is_empty for _, agreement in ranked):

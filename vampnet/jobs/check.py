@@ -9,8 +9,10 @@ from pathlib import Path
 from vampnet.audio.files import AudioInfo, AudioWriter, output_coding as coding_of, probe
 from vampnet.beats.events import read_events
 from vampnet.compression.container import read_header
+from vampnet.controls.config import ReshapeConfig
 from vampnet.controls.reading import check_controls_file
 from vampnet.errors import AudioError, PromptError, SettingsError, VampFileError, require
+from vampnet.generation.token_file import read_token_facts
 from vampnet.jobs.request import (
     CompressRequest,
     DecompressRequest,
@@ -98,6 +100,8 @@ def _check_input(request: Request) -> AudioInfo | None:
     if not request.input:
         raise SettingsError(f"input: {request.task} needs an audio file")
     info = probe(request.input)
+    if request.tokens:
+        _check_tokens(request, info)
     if isinstance(request, InpaintRequest):
         for start_s, end_s in request.regions:
             if start_s >= info.duration_s:
@@ -114,6 +118,23 @@ def _check_input(request: Request) -> AudioInfo | None:
         except PromptError as error:
             raise PromptError(f"prompt: {error}") from None
     return info
+
+
+def _check_tokens(request: Request, info: AudioInfo) -> None:
+    """Raise for tokens that are not those of the input, or that a task cannot go on from."""
+    if isinstance(request, (CompressRequest, TapRequest, HumRequest)) or getattr(request, "compat", ""):
+        raise SettingsError(f"tokens: {request.task} always reads the sound of its input; leave the tokens out")
+    if getattr(request, "bars", 0) or getattr(request, "reshape", ReshapeConfig()) != ReshapeConfig():
+        raise SettingsError(
+            "tokens are those of the input as it is, of which `bars` would cut some out, and a new pitch or tempo leave "
+            "none; leave the tokens out"
+        )
+    facts = read_token_facts(request.tokens)
+    if (facts.sample_rate_hz, facts.n_samples) != (info.sample_rate_hz, info.n_samples):
+        raise SettingsError(
+            f"tokens: {Path(request.tokens).name} belongs to {facts.n_samples} samples at {facts.sample_rate_hz} Hz, "
+            f"but the input has {info.n_samples} at {info.sample_rate_hz} Hz; name the tokens that lie beside the input"
+        )
 
 
 def _check_steering(request: Request, plot: Path | None) -> None:

@@ -128,6 +128,12 @@ def expire(folder: DataFolder, table: JobTable, config: ExpiryConfig, *, now: fl
     return gone
 
 
+def tokens_path(output: str | Path) -> Path:
+    """Where the tokens of an output are kept: song.wav -> song.wav.tokens."""
+    path = Path(output)
+    return path.with_name(f"{path.name}.tokens")
+
+
 def harmless_name(name: str, default: str = "audio") -> str:
     """A file name without folders, control characters and anything that a shell or header could mistake."""
     name = unicodedata.normalize("NFC", name.replace("\\", "/")).rsplit("/", 1)[-1]

@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from vampnet.audio.files import Audio, AudioWriter, changed
+from vampnet.audio.files import Audio, AudioWriter, changed, probe
 from vampnet.audio.levels import check_levels
 from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.config import BeatsConfig
 from vampnet.compression.container import VampReader, open_vamp
+from vampnet.generation.coded import CodedSource, code_source, level_of, read_coded
 from vampnet.generation.progress import Report
 from vampnet.generation.run import Run
+from vampnet.generation.token_file import TokenFacts, write_tokens
 from vampnet.jobs.check import subtype_of
+from vampnet.jobs.data_folder import tokens_path
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.journal import WindowJournal, part_path
 from vampnet.jobs.request import (
@@ -85,6 +88,7 @@ class FileJob:
                 if request.seed is not None:
                     sampling = dataclasses.replace(sampling, seed=request.seed)
                 self.space.sampling = sampling
+            self.space.keeps_tokens = request.output.tokens
             self._stamps = self._stamp_inputs()
             self.source = _open_source(request)
             self.facts = self._collect_facts()
@@ -131,6 +135,8 @@ class FileJob:
                 turn = sound.n_samples // (len(request.numbers) if request.join else 1)
             with self.space.clock.stage("decode"):
                 self._write(path, sound, loop_turn=turn)
+            if request.output.tokens:
+                self._write_tokens(path, variation)
             self.written[place] = JobOutput(
                 str(path),
                 variation.seed,
@@ -142,6 +148,16 @@ class FileJob:
             )
         if len(self.runs) > 1 and self.model.runs_at_once == 1:  # in turns: open files do not grow with variations
             self.space.files.close()
+
+    def _write_tokens(self, path: Path, variation: Variation) -> None:
+        """Keep the tokens of an output beside it, where the task made all of them."""
+        codes_NCT, sound = variation.codes_NCT, variation.sound
+        level = variation.level if variation.level is not None else level_of(sound)
+        if codes_NCT is None or level is None:
+            return
+        is_loop, written = isinstance(self.request, LoopRequest), probe(path)  # Opus, for one, changes the rate
+        facts = TokenFacts(self.model.codec.id, written.sample_rate_hz, written.n_samples, 1 / level, is_loop)
+        write_tokens(tokens_path(path), codes_NCT.cpu().numpy(), facts)
 
     def finish(self) -> JobResult:
         """The result, once all outputs are written; the journal and parts of outputs go."""
@@ -214,9 +230,10 @@ class FileJob:
         request = request_to_json(dataclasses.replace(self.request, domain_warning=True))
         files = {name: getattr(self.request, name, "") for name in ("input", "like")}
         files["beats file"] = getattr(self.request, "beats", BeatsConfig()).file
+        files["tokens"] = self.request.tokens
         digests = {name: sha256_of_file(path) for name, path in files.items() if path}
         # Of the choice of a model its weights count, whatever they are called and wherever they lie.
-        apart = ("input", "like", "sampling", "beats", "model")
+        apart = ("input", "like", "tokens", "sampling", "beats", "model")
         settings = {key: value for key, value in request.items() if key not in apart}
         nested = {f"{key} {k}": v for key in ("sampling", "beats") for k, v in request.get(key, {}).items()}
         nested.pop("beats file", None)
@@ -244,7 +261,7 @@ class FileJob:
         """The runs of the task: one per variation, or one for all of a loop."""
         request = self.request
         if isinstance(request, LoopRequest):
-            return [run_loop(self.space, request)]
+            return [run_loop(self.space, request, self._known())]
         return [_as_list(self._run(session)) for session in self.sessions]
 
     def _run(self, session: Session) -> Run[Variation]:
@@ -252,7 +269,26 @@ class FileJob:
             assert self._reader is not None
             return decompress(session, self._reader, any_model=self.request.any_model)
         output = self.outputs[self.request.numbers.index(session.number)]
-        return run_task(session, self.request, self.source, output)
+        return self._run_coded(session, output)
+
+    def _run_coded(self, session: Session, output: Path) -> Run[Variation]:
+        """A task on the input with its tokens, where they are known or wanted, else on its sound."""
+        source: Source | None = self._known() or self.source
+        if source is self.source and self.request.output.tokens and isinstance(
+            self.request, (InpaintRequest, OutpaintRequest)
+        ):  # fmt: skip
+            assert self.source is not None
+            sound = self.source
+            with self.space.clock.stage("encode"):
+                source = self.space.once("coded input", lambda: code_source(sound, self.model.codec))
+        return (yield from run_task(session, self.request, source, output))
+
+    def _known(self) -> CodedSource | None:
+        """The input with the tokens that the request names; None where it names none."""
+        if not self.request.tokens or self.source is None:
+            return None
+        source = self.source
+        return self.space.once("known tokens", lambda: read_coded(self.request.tokens, source, self.model.codec))
 
 
 def _open_source(request: Request) -> FileSource | None:

@@ -42,11 +42,14 @@ GROUPS = {
     "output": "Output",
 }
 """Titles of groups of flags, in the order of the help."""
-_SHARED = {"variations": "variations", "variation": "variations", "domain_warning": "model"}
+_SHARED = {"variations": "variations", "variation": "variations", "domain_warning": "model", "tokens": "output"}
 """Groups of the fields that all tasks have."""
 _WITHOUT_FLAG: dict[str, tuple[str, ...]] = {
-    "compress": ("variations", "variation", "output", "domain_warning"),
-    "decompress": ("sampling", "domain_warning"),
+    "generate": ("tokens",),
+    "tap": ("tokens",),
+    "hum": ("tokens",),
+    "compress": ("tokens", "variations", "variation", "output", "domain_warning"),
+    "decompress": ("tokens", "sampling", "domain_warning"),
     "continue": ("before_s",),
 }
 """Fields, or objects of fields, that change nothing in a command, or that it does not let one choose."""
@@ -56,7 +59,7 @@ _HELP = {
     "--no-domain-warning": "Do not warn when the recording is out of the model's domain.",
 }
 """Help where the field's docstring is about its JSON, or says the opposite of the flag."""
-_METAVARS = {"region": "A:B", "lora": "FILE[:STRENGTH]", "beats": "FILE", "like": "FILE"}
+_METAVARS = {"region": "A:B", "lora": "FILE[:STRENGTH]", "beats": "FILE", "like": "FILE", "tokens": "FILE"}
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,17 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vampnet.audio.files import Audio, read
 from vampnet.audio.sources import FileSource, MemorySource, Source
-from vampnet.audio.units import resampled_length, samples_to_frames, seconds_to_samples
+from vampnet.audio.units import seconds_to_samples
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig
+from vampnet.controls.config import ReshapeConfig
 from vampnet.errors import SettingsError
+from vampnet.generation.coded import CodedSource, count_frames
 from vampnet.jobs.request import (
     CompressRequest,
     DecompressRequest,
@@ -27,6 +30,7 @@ from vampnet.jobs.request import (
     TapRequest,
     TelephoneRequest,
 )
+from vampnet.jobs.reshaped import reshape_input
 from vampnet.jobs.task_runs import find_beats, run_task
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.compress import kept_prompt
@@ -142,29 +146,40 @@ def _mask(request: Request, session: MaskRecorder, grid: CodecGrid) -> tuple[Ten
     if isinstance(request, LoopRequest):
         return _of_loop(request, session, source, grid), 0.0
     if isinstance(request, CompressRequest):
-        n_codec = resampled_length(source.n_samples, source.sample_rate_hz, grid.sample_rate_hz)
         prompt = kept_prompt(request.compression.codebooks, request.compression.period)
-        return session.keep(prompt, samples_to_frames(n_codec, grid.hop)), 0.0
+        return session.keep(prompt, count_frames(source, grid)), 0.0
     if isinstance(request, TelephoneRequest):
         request = replace(request, rounds=1)  # later rounds hear what nobody has heard yet
-    made = finish(run_task(session, request, source))
+    known: Source = source
+    if isinstance(request, (InpaintRequest, OutpaintRequest)) and (request.tokens or request.output.tokens):
+        blank_NCT = torch.zeros(1, grid.n_codebooks, count_frames(source, grid), dtype=torch.int32)
+        known = CodedSource(source, blank_NCT, 1.0)  # where the frames of excerpts lie is all that counts here
+    made = finish(run_task(session, request, known))
     if isinstance(request, InpaintRequest):
         return whole_mask(made, session.masks, region_spans(request.regions, source)), 0.0
     if isinstance(request, OutpaintRequest):
-        n_before, n_after = (seconds_to_samples(s, source.sample_rate_hz) for s in (request.before_s, request.after_s))
+        n_after = seconds_to_samples(request.after_s, source.sample_rate_hz)
+        n_before = made.sound.n_samples - source.n_samples - n_after
         end = n_before + source.n_samples
         spans = [span for span in ((end, end + n_after), (0, n_before)) if span[1] > span[0]]
-        return whole_mask(made, session.masks, spans), -request.before_s
+        return whole_mask(made, session.masks, spans), -n_before / source.sample_rate_hz
     return made.keep_CT, 0.0
 
 
 def _of_loop(request: LoopRequest, session: MaskRecorder, source: FileSource, grid: CodecGrid) -> Tensor:
     beats = find_beats(request.beats, source)
+    if request.reshape != ReshapeConfig() and not request.bars:
+        audio, given = reshape_input(read(request.input), request.reshape, beats, loops=True)
+        prompt, finder = parse_prompt(request.prompt), EventFinder(MemorySource(audio), given)
+        return session.keep(prompt, turn_frames(audio, grid), finder)
     if not request.bars:
         n_frames = turn_frames(source, grid)
         parse_prompt(request.prompt).check_fits(source.n_samples / source.sample_rate_hz)
         return session.keep(parse_prompt(request.prompt), n_frames, session.events(source, beats))
     audio, finder = _cut(request.input, _stamp(request.input), request.bars, beats)
+    if request.reshape != ReshapeConfig():
+        audio, _ = reshape_input(audio, request.reshape, None, loops=True)
+        finder = EventFinder(MemorySource(audio), None)
     parse_prompt(request.prompt).check_fits(audio.duration_s)
     return session.keep(parse_prompt(request.prompt), turn_frames(audio, grid), finder)
 
@@ -196,7 +211,7 @@ def _bars_of(path: str, stamp: tuple[int, ...], at_end: bool) -> Theme:
 
 
 def _is_input(source: Source, request: Request) -> bool:
-    return isinstance(source, FileSource) and str(source.path) == request.input
+    return isinstance(source, FileSource | CodedSource) and str(source.path) == request.input
 
 
 def _stamp(path: str) -> tuple[int, ...]:

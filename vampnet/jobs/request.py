@@ -45,6 +45,8 @@ class OutputConfig:
     """Container: wav, flac, ogg, opus, mp3, aiff; by default that of the output's name, or of the input."""
     subtype: str = ""
     """Coding of the samples, such as PCM_16, PCM_24 or FLOAT; by default that of the input."""
+    tokens: bool = setting(False, flag="keep-tokens")
+    """Keep an output's tokens beside it (OUT.tokens), to go on from; new audio then lies on the input's token grid."""
 
     def __post_init__(self) -> None:
         check_settings(self, "output.")
@@ -59,6 +61,8 @@ class Request:
 
     input: str = setting("", flag="-")
     """Path of the input; - is standard input. Empty where the audio is handed over beside the request."""
+    tokens: str = ""
+    """Tokens of the input that an earlier job kept (IN.tokens): it is not encoded, so what is kept stays as it is."""
     variations: int = setting(1, low=1, high=MAX_VARIATIONS)
     """Number of variations, 1 to 1000; variation k is drawn with seed + k - 1."""
     variation: int = setting(0, low=0, high=MAX_VARIATIONS)
@@ -355,10 +359,7 @@ def check_prompt(text: str) -> None:
 
 
 def request_from_json(data: Any, where: str = "request") -> Request:
-    """The request that a JSON object (parsed) stands for; `continue` with `seconds` is an outpaint.
-
-    Raises SettingsError or PromptError naming the field.
-    """
+    """The request of a JSON object (parsed); `continue` is an outpaint. Raises SettingsError, PromptError."""
     if not isinstance(data, dict):
         raise SettingsError(f"{where}: expected an object, found {type(data).__name__}")
     fields = dict(data)

@@ -13,6 +13,7 @@ from vampnet.beats.config import BeatsConfig
 from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events
 from vampnet.controls.config import ReshapeConfig
 from vampnet.controls.sketching import sketch_drums, sketch_lead
+from vampnet.generation.coded import CodedSource
 from vampnet.generation.run import Run
 from vampnet.jobs.request import (
     GenerateRequest,
@@ -31,7 +32,7 @@ from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
-from vampnet.tasks.loop import cut_bars, events_of, loop
+from vampnet.tasks.loop import cut_bars, events_of, loop, turn_frames
 from vampnet.tasks.outpaint import outpaint
 from vampnet.tasks.sketched import keep_sketch, reimagine, sketch_words, take_sketch
 from vampnet.tasks.stretch import stretch
@@ -66,8 +67,8 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
     return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
 
 
-def run_loop(space: Workspace, request: LoopRequest) -> Run[list[Variation]]:
-    """All variations of a loop."""
+def run_loop(space: Workspace, request: LoopRequest, known: CodedSource | None = None) -> Run[list[Variation]]:
+    """All variations of a loop; `known` is its input where its tokens are known."""
     audio = read(request.input)
     beats = find_beats(request.beats, MemorySource(audio))
     if request.bars:
@@ -78,7 +79,8 @@ def run_loop(space: Workspace, request: LoopRequest) -> Run[list[Variation]]:
     if request.bars:
         space.facts["bar_s"] = round(audio.duration_s / request.bars, 6)
     space.facts["loop_s"] = round(audio.duration_s, 6)
-    return loop(space, audio, request.numbers, parse_prompt(request.prompt), beats)
+    codes_NCT = None if known is None else known.loop_codes(turn_frames(audio, space.model.codec)).int()
+    return loop(space, audio, request.numbers, parse_prompt(request.prompt), beats, codes_NCT=codes_NCT)
 
 
 def _reshaped(request: VampRequest, source: Source) -> tuple[Source, Events | TrackerConfig | None]:

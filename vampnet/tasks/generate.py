@@ -9,10 +9,11 @@ from torch import Tensor
 
 from vampnet.audio.files import Audio
 from vampnet.audio.output_format import OutputFormat
-from vampnet.audio.sources import RepeatedSource
+from vampnet.audio.sources import RepeatedSource, Source
 from vampnet.audio.units import samples_to_frames, seconds_to_samples
 from vampnet.codec.chunked import BLOCK_FRAMES
 from vampnet.config import check
+from vampnet.generation.coded import CodedSource, level_of
 from vampnet.generation.run import Run
 from vampnet.generation.tokens import TokenStream
 from vampnet.prompts.parts import Nothing, Prompt
@@ -47,11 +48,14 @@ def generate(session: Session, seconds: float, theme: Prompt = Nothing(), prompt
     session.limit(0.0, OPENING_S / seconds)
     opening = yield from _generate_from_nothing(session, OPENING_S, prompt)
     session.limit(OPENING_S / seconds, 1.0)
-    source = session.spooled(opening.sound)
+    source: Source = session.spooled(opening.sound)
+    level = level_of(opening.sound)
+    if session.workspace.keeps_tokens and opening.codes_NCT is not None and level is not None:
+        source = CodedSource(source, opening.codes_NCT, 1 / level)
     session.draft = lambda: source
     rest_seed = stream_seed(session.seed, "rest")
     whole = yield from outpaint(session, source, 0.0, seconds - OPENING_S, theme, seed=rest_seed)
-    return session.variation(whole.sound, torch.zeros_like(whole.keep_CT))
+    return session.variation(whole.sound, torch.zeros_like(whole.keep_CT), whole.codes_NCT, level=whole.level)
 
 
 def _generate_from_nothing(session: Session, seconds: float, prompt: Prompt) -> Run[Variation]:

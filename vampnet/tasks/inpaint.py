@@ -48,27 +48,34 @@ def inpaint(
     context, fade = seconds_to_samples(CONTEXT_S, rate_hz), seconds_to_samples(CROSSFADE_S, rate_hz)
     prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     spans, events = region_spans(regions, source), session.events(source, beats)
+    grid = session.output_grid(source)
     goes_on = isinstance(prompt, Nothing) and not isinstance(theme, Nothing)
     session.draft = lambda: _beginning(splice, spans[0][0])
     for number, (start, stop) in enumerate(spans):
         session.span(number, len(spans))
         first, last = max(start - context, 0), min(stop + context, source.n_samples)
+        first = first if grid is None else grid.align(first)
         seed = session.seed if number == 0 else stream_seed(session.seed, "region", number)
         bars = session.region_theme(splice, (start, stop), beats) if goes_on else None
         shown = splice if bars is None else _with_bars(session, splice, bars)
         if bars is not None:
             session.workspace.note_tempo(bars.theme.found)
-        tokens = session.excerpt_tokens(Slice(shown, first, last))
+        excerpt = Slice(shown, first, last)
+        tokens = session.grid_tokens(grid, excerpt)
         keep_CT = keep_outside(session.model, tokens.n_frames, (start - first, stop - first), last - first, rate_hz)
+        if grid is not None and bars is not None:
+            tokens = session.grid_tokens(grid, excerpt, ~keep_CT[0])
         start_frame = round(first / rate_hz * session.model.codec.frames_per_s)
         kept, find = (prompt, None) if bars is None else (theme, bars.events)
         keep_CT |= session.keep(kept, tokens.n_frames, events, find=find, start_frame=start_frame, seed=seed)
         # The level is left alone: what is kept comes out as loud as it went in.
         made = yield from session.generate(tokens.with_output(tokens.output.untouched()), keep_CT, seed=seed)
+        if grid is not None:
+            grid.put(first, made.codes_NCT)
         splice.overlays.append(_overlay(session, made, (start, stop), first, fade, source.n_samples))
         reached = spans[number + 1][0] if number + 1 < len(spans) else source.n_samples
         session.draft = lambda reached=reached: _beginning(splice, reached)
-    return session.variation(splice, keep_of_spans(session.model, splice, spans))
+    return session.grid_variation(splice, keep_of_spans(session.model, splice, spans), grid, source)
 
 
 def _with_bars(session: Session, splice: Splice, bars: RegionTheme) -> Splice:

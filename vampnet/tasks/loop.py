@@ -99,9 +99,10 @@ def loop(
         session, keep_CT, codes = made[number]
         with workspace.clock.stage("decode"):
             samples = _resample_turn(_decode_turn(model, codes), audio.n_samples)
-            samples = samples * np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs))
+            level = np.float32(gain_to(measure(samples, audio.sample_rate_hz), lufs))
+            samples = samples * level
             sound = MemorySource(Audio(limit_loop(samples, audio.sample_rate_hz), audio.sample_rate_hz))
-        variations.append(session.variation(sound, keep_CT, codes))
+        variations.append(session.variation(sound, keep_CT, codes, level=float(level)))
     return variations
 
 

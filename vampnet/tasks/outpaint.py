@@ -9,6 +9,7 @@ from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
 from vampnet.controls.extraction import ExtractionConfig, extract_controls
 from vampnet.errors import SettingsError
+from vampnet.generation.coded import OutputGrid
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.seeds import stream_seed
@@ -37,6 +38,8 @@ def outpaint(
     n_before, n_after = (seconds_to_samples(s, rate_hz) for s in (before_s, after_s))
     if n_before + n_after == 0:
         raise SettingsError("nothing to do: give seconds to add before or after the audio")
+    grid = session.output_grid(source, n_before, n_after)
+    n_before = n_before if grid is None else grid.n_before
     splice, known = Splice(source, n_before, n_after), min(seconds_to_samples(CONTEXT_S, rate_hz), source.n_samples)
     # The crossfades lie in the input's first and last samples, where both are known.
     fade = min(seconds_to_samples(CROSSFADE_S, rate_hz), source.n_samples // 2)
@@ -44,23 +47,23 @@ def outpaint(
     end, n_parts = n_before + source.n_samples, bool(n_before) + bool(n_after)
     if n_after:
         session.span(0, n_parts)
-        excerpt = Slice(shown, end - known, splice.n_samples)
+        context = known if grid is None else end - max(grid.align(end - known), n_before)
+        excerpt = Slice(shown, end - context, splice.n_samples)
         if not n_before:
             session.draft = lambda: source
         made = yield from _extend(
-            session, excerpt, (known, known + n_after), end - known, theme, own, None if n_before else (source, fade)
+            session, excerpt, (context, context + n_after), theme, own, None if n_before else (source, fade), grid
         )
-        new = session.spooled(made.sound, known - fade, known + n_after)
+        new = session.spooled(made.sound, context - fade, context + n_after)
         splice.overlays.append(Overlay(end - fade, splice.n_samples, new.spool, fade_in=fade))
     if n_before:
         session.span(n_parts - 1, n_parts)
         excerpt = Slice(shown, 0, n_before + known)
-        made = yield from _extend(session, excerpt, (0, n_before), 0, theme, stream_seed(own, "before"), None)
+        made = yield from _extend(session, excerpt, (0, n_before), theme, stream_seed(own, "before"), None, grid)
         new = session.spooled(made.sound, 0, n_before + fade)
         splice.overlays.append(Overlay(0, n_before + fade, new.spool, fade_out=fade))
-    return session.variation(
-        splice, keep_of_spans(session.model, splice, [(0, n_before), (end, splice.n_samples)]), seed=own
-    )
+    keep_CT = keep_of_spans(session.model, splice, [(0, n_before), (end, splice.n_samples)])
+    return session.grid_variation(splice, keep_CT, grid, source, seed=own)
 
 
 def _themed(
@@ -91,18 +94,22 @@ def _extend(
     session: Session,
     excerpt: Slice,
     span: Span,
-    first: int,
     theme: Prompt,
     seed: int,
     known: tuple[Source, int] | None,
+    grid: OutputGrid | None,
 ) -> Run[Variation]:
-    """Generate a span of an excerpt that begins with sample `first` of what the models see.
+    """Generate a span of an excerpt of what the models see.
 
     `known`: the source that the result goes on from and the length of the crossfade, where they begin the output.
     """
     rate_hz, shown = excerpt.sample_rate_hz, excerpt.source
-    tokens = session.excerpt_tokens(excerpt)
+    tokens, first = session.grid_tokens(grid, excerpt), excerpt.first
     keep_CT = keep_outside(session.model, tokens.n_frames, span, excerpt.n_samples, rate_hz, touching=False)
+    if grid is not None:
+        keep_CT |= grid.known(first, tokens.n_frames)
+        if isinstance(shown, ThemedSource):
+            tokens = session.grid_tokens(grid, excerpt, ~keep_CT[0])
     if isinstance(shown, ThemedSource):
         start_frame = round(first / rate_hz * session.model.codec.frames_per_s)
         keep_CT |= session.keep(theme, tokens.n_frames, find=shown.events, start_frame=start_frame, seed=seed)
@@ -118,4 +125,7 @@ def _extend(
         return beginning
 
     output = tokens.output.untouched()
-    return (yield from session.generate(tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None))
+    made = yield from session.generate(tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None)
+    if grid is not None:
+        grid.put(first, made.codes_NCT)
+    return made

@@ -17,10 +17,11 @@ from torch import Tensor
 from vampnet.audio.files import BLOCK_SAMPLES, Samples
 from vampnet.audio.output_format import OutputFormat
 from vampnet.audio.sources import Source
-from vampnet.audio.units import resampled_length, samples_to_frames
+from vampnet.audio.splice import Slice
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.errors import PromptError
+from vampnet.generation.coded import OutputGrid, count_frames
 from vampnet.generation.config import SamplingConfig
 from vampnet.generation.run import Run
 from vampnet.generation.tokens import TokenStream
@@ -140,6 +141,10 @@ class MaskRecorder(Session):
         self._first = getattr(source, "first", 0)
         return count_tokens(source, self.model.codec)
 
+    def grid_tokens(self, grid: OutputGrid | None, excerpt: Slice, fresh_T: Tensor | None = None) -> TokenStream:
+        """A token stream of an excerpt's length; on a grid, too, nothing is encoded."""
+        return self.excerpt_tokens(excerpt)
+
     def generate(
         self,
         tokens: TokenStream,
@@ -164,9 +169,8 @@ class MaskRecorder(Session):
 
 def count_tokens(source: Source, codec: TokenGrid) -> TokenStream:
     """A token stream of a source that has a length and an output format, and no tokens."""
-    n_codec = resampled_length(source.n_samples, source.sample_rate_hz, codec.sample_rate_hz)
     output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples)
-    return TokenStream(samples_to_frames(n_codec, codec.hop), source.channels, lambda: iter(()), output)
+    return TokenStream(count_frames(source, codec), source.channels, lambda: iter(()), output)
 
 
 def whole_mask(made: Variation, masks: Sequence[RecordedMask], spans: Sequence[tuple[int, int]]) -> Tensor:

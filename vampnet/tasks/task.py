@@ -22,16 +22,18 @@ from torch import Tensor
 from vampnet.audio.files import Audio, write
 from vampnet.audio.output_format import OutputFormat, RestoredSource
 from vampnet.audio.sources import MemorySource, Source
+from vampnet.audio.splice import Slice
 from vampnet.audio.spool import Spool, SpoolSource
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig, tempo_of
 from vampnet.errors import Cancelled
+from vampnet.generation.coded import CodedSource, OutputGrid
 from vampnet.generation.config import SamplingConfig, variation_seed
 from vampnet.generation.decoding import DecodeStream
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.progress import Clock, Progress, Report
 from vampnet.generation.run import Run
-from vampnet.generation.tokens import TokenStream, tokens_of_codes
+from vampnet.generation.tokens import TokenStream, encode_at, tokens_of_codes
 from vampnet.generation.windows import Plan, count_steps, generate_codes
 from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.masks import kept_runs
@@ -58,11 +60,14 @@ class Variation:
     keep_CT: Tensor
     """bool, True where the input's tokens were kept; its frames begin with the sound."""
     codes_NCT: Tensor | None = None
-    """Its tokens, int32, one item per channel; None where the task does not make all of them (inpaint, outpaint)."""
+    """Its tokens, int32, one item per channel; None where the task does not make all of them: inpaint and outpaint do
+    so only of a source whose tokens are known."""
     number: int = 1
     """Number among the job's variations, from 1."""
     frames_per_s: float = 0.0
     """Token frames per second."""
+    level: float | None = None
+    """Factor from what the codec decodes from the tokens to the sound; None where the sound is not all of that."""
 
     @functools.cached_property
     def audio(self) -> Audio:
@@ -98,7 +103,13 @@ class Variation:
     def in_memory(self) -> Variation:
         """The same with its audio in memory, so that it outlives its job."""
         return Variation(
-            MemorySource(self.audio), self.seed, self.keep_CT, self.codes_NCT, self.number, self.frames_per_s
+            MemorySource(self.audio),
+            self.seed,
+            self.keep_CT,
+            self.codes_NCT,
+            self.number,
+            self.frames_per_s,
+            self.level,
         )
 
     def __repr__(self) -> str:
@@ -167,6 +178,8 @@ class Workspace(contextlib.ExitStack):
         self._shared: dict[str, object] = {}
         self.files = self.enter_context(contextlib.ExitStack())
         """Temporary files; closing it lets go of those so far."""
+        self.keeps_tokens = False
+        """Whether all tokens of outputs are wanted: what is made from nothing then goes on from its own tokens."""
         self.facts: dict[str, Any] = {}
         """Facts that tasks find, for the job's result: tempo, bars, lengths."""
 
@@ -244,6 +257,25 @@ class Session:
         with self.workspace.clock.stage("encode"):
             return self.model.tokens(source)
 
+    def output_grid(self, source: Source, n_before: int = 0, n_after: int = 0) -> OutputGrid | None:
+        """The tokens of an output around or within a source whose tokens are known; None for another source."""
+        if not isinstance(source, CodedSource):
+            return None
+        return OutputGrid(source, self.model.codec, n_before, n_after)
+
+    def grid_tokens(self, grid: OutputGrid | None, excerpt: Slice, fresh_T: Tensor | None = None) -> TokenStream:
+        """The tokens of an excerpt: those of the grid, and where `fresh_T` is True those of the excerpt's own sound.
+
+        Without a grid, all are those of its sound.
+        """
+        if grid is None:
+            return self.excerpt_tokens(excerpt)
+        heard_NCT = None
+        if fresh_T is not None:
+            with self.workspace.clock.stage("encode"):
+                heard_NCT = encode_at(excerpt, self.model.codec, grid.gain)
+        return grid.tokens(excerpt, excerpt.first, heard_NCT, fresh_T)
+
     def events(self, source: Source, beats: Events | TrackerConfig | None = None) -> EventFinder:
         """Beats, downbeats and onsets of a source: those given, or tracked on first use."""
         return self.workspace.events(source, beats)
@@ -307,6 +339,14 @@ class Session:
         sound = RestoredSource(spool, model.codec.sample_rate_hz, tokens.output)
         return self.variation(sound, keep_CT, decoder.codes(), seed=drawn)
 
+    def grid_variation(
+        self, sound: Source, keep_CT: Tensor, grid: OutputGrid | None, source: Source, *, seed: int | None = None
+    ) -> Variation:
+        """A finished variation that was made within or around a source, with all its tokens where they are known."""
+        if grid is None or not isinstance(source, CodedSource):
+            return self.variation(sound, keep_CT, seed=seed)
+        return self.variation(sound, keep_CT, grid.codes_NCT, seed=seed, level=1 / source.gain)
+
     def generate_codes(self, codes_NCT: Tensor, keep_CT: Tensor, *, seed: int) -> Run[Tensor]:
         """New codes, int32 (channels, C, T), of known ones, not decoded."""
         codec, n_frames, parts = self.model.codec, codes_NCT.shape[2], list[Tensor]()
@@ -317,11 +357,17 @@ class Session:
         return torch.cat(parts, dim=2)
 
     def variation(
-        self, sound: Source, keep_CT: Tensor, codes_NCT: Tensor | None = None, *, seed: int | None = None
+        self,
+        sound: Source,
+        keep_CT: Tensor,
+        codes_NCT: Tensor | None = None,
+        *,
+        seed: int | None = None,
+        level: float | None = None,
     ) -> Variation:
         """A finished variation of this session."""
         own = self.seed if seed is None else seed
-        return Variation(sound, own, keep_CT, codes_NCT, self.number, self.model.codec.frames_per_s)
+        return Variation(sound, own, keep_CT, codes_NCT, self.number, self.model.codec.frames_per_s, level)
 
     def spooled(self, sound: Source, first: int = 0, stop: int | None = None) -> SpoolSource:
         """Samples `first` to `stop` - 1 of a source, on disk, for reading from anywhere."""

@@ -9,6 +9,7 @@ from vampnet.audio.units import samples_to_seconds
 from vampnet.beats.events import Events, TrackerConfig
 from vampnet.config import check
 from vampnet.errors import SettingsError
+from vampnet.generation.coded import level_of
 from vampnet.generation.config import variation_seed
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
@@ -29,6 +30,7 @@ def telephone(
     rounds = int(rounds)
     prompt.check_fits(samples_to_seconds(source.n_samples, source.sample_rate_hz))
     made: Variation | None = None
+    level: float | None = None
     for number in range(rounds):
         session.span(number, rounds)
         tokens = session.tokens(source) if number == 0 else session.excerpt_tokens(source)
@@ -37,10 +39,11 @@ def telephone(
         keep_CT = session.keep(prompt, tokens.n_frames, events, seed=seed)
         made = yield from session.generate(tokens, keep_CT, seed=seed)
         before, source = source, session.spooled(made.sound)
+        level = level_of(made.sound)
         if isinstance(made.sound, RestoredSource):
             made.sound.close()
         if isinstance(before, SpoolSource) and number:
             before.spool.close()
         session.draft = lambda source=source: source
     assert made is not None
-    return session.variation(source, made.keep_CT, made.codes_NCT)
+    return session.variation(source, made.keep_CT, made.codes_NCT, level=level)

@@ -230,7 +230,7 @@ async def _submit(
             into = None if project is None else service.projects.get(project, owner)
             if into is None and parent is not None:
                 raise SettingsError("parent is a take of a project; name the project too")
-            job = make_job(service, data, owner=owner, upload=upload, idempotency=key)
+            job = make_job(service, data, owner=owner, upload=upload, idempotency=key, goes_on=into is not None)
             if into is not None:
                 service.projects.expect(job.id, into, parent)
             row, kept = submit(service, job)

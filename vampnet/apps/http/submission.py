@@ -16,15 +16,21 @@ from typing import Any
 
 from vampnet.apps.http.probe import check_work
 from vampnet.apps.http.service import Service
+from vampnet.controls.config import ReshapeConfig
 from vampnet.errors import JobError, SettingsError, VampnetError
 from vampnet.generation.config import variation_seed
-from vampnet.jobs.data_folder import harmless_name
+from vampnet.jobs.data_folder import harmless_name, tokens_path
 from vampnet.jobs.request import (
     CompressRequest,
     DecompressRequest,
     GenerateRequest,
+    InpaintRequest,
+    LoopRequest,
     OutpaintRequest,
     Request,
+    StretchRequest,
+    TelephoneRequest,
+    VampRequest,
     request_from_json,
     request_to_json,
     steering_of,
@@ -43,18 +49,16 @@ class Conflict(JobError):
 
 def make_job(
     service: Service, data: Any, *, owner: str, client: str = "api", upload: Path | None = None,
-    idempotency: str | None = None,
+    idempotency: str | None = None, goes_on: bool = False,
 ) -> NewJob:  # fmt: skip
     """The job of a request (JSON data), checked. Raises VampnetError naming what is wrong.
 
-    `upload`: audio that came with it.
+    `upload`: audio that came with it; `goes_on`: other jobs will go on from its outputs, so all their tokens are kept.
     """
     data = _with_upload(data, upload)
     request = request_from_json(data)
     _check_size(service, request)
-    work = dataclasses.replace(
-        request, **resolve_files(service, request, owner, upload), model=choose_model(service, request)
-    )
+    work = resolve(service, request, owner, upload, goes_on)
     job_id = new_id()
     if not isinstance(work, DecompressRequest):
         _check_audio(service, work)
@@ -72,6 +76,42 @@ def make_job(
         model=json.dumps([dataclasses.asdict(work.model), getattr(work, "compat", "")]),
         idempotency=idempotency,
     )
+
+
+def resolve(service: Service, request: Request, owner: str, upload: Path | None, goes_on: bool) -> Request:
+    """A request as a worker runs it: with this machine's paths, the server's model, and tokens where they are kept.
+
+    An output of an earlier job is gone on from by its tokens, not by its sound. Raises SettingsError, Conflict.
+    """
+    work = dataclasses.replace(
+        request, **resolve_files(service, request, owner, upload), model=choose_model(service, request)
+    )
+    if request.tokens:
+        return dataclasses.replace(work, tokens=str(_allowed(service, request.tokens, "tokens")))
+    changes: dict[str, Any] = {}
+    if tokens := _kept_tokens(service, request, work, owner):
+        changes["tokens"] = tokens
+    if isinstance(request, _WHOLE) or (isinstance(request, _WITHIN) and (goes_on or tokens)):
+        changes["output"] = dataclasses.replace(request.output, tokens=True)
+    return dataclasses.replace(work, **changes)
+
+
+_WHOLE = (VampRequest, LoopRequest, StretchRequest, TelephoneRequest, GenerateRequest)
+"""Tasks that make all tokens of their outputs anyway, so that it costs nothing to keep them."""
+_WITHIN = (InpaintRequest, OutpaintRequest)
+"""Tasks that encode all of their input, not only what lies near the new music, where tokens are kept."""
+
+
+def _kept_tokens(service: Service, request: Request, work: Request, owner: str) -> str:
+    """Tokens of the output that a request names as its input; empty where there are none that it could go on from."""
+    match = _JOB_OUTPUT.fullmatch(request.input)
+    as_it_is = not getattr(request, "bars", 0) and getattr(request, "reshape", ReshapeConfig()) == ReshapeConfig()
+    goes_on = isinstance(request, (*_WHOLE, *_WITHIN)) and not getattr(request, "compat", "")
+    if match is None or not as_it_is or not goes_on:
+        return ""
+    made_with = own_job(service, match[1], owner).work.get("model", {}).get("bundle", "default")
+    path = tokens_path(work.input)
+    return str(path) if path.is_file() and made_with == work.model.bundle else ""
 
 
 def submit(service: Service, job: NewJob) -> tuple[JobRow, bool]:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from vampnet.apps.http.service import Service
 from vampnet.apps.http.uploads import store_upload
 from vampnet.errors import JobError, VampnetError
-from vampnet.jobs.data_folder import harmless_name
+from vampnet.jobs.data_folder import harmless_name, tokens_path
 from vampnet.jobs.projects import ProjectRow
 from vampnet.jobs.request import request_from_json
 from vampnet.jobs.table import UnknownJob, new_id
@@ -81,11 +81,6 @@ def export_project(service: Service, project: ProjectRow) -> Path:
         }  # fmt: skip
         archive.writestr("project.json", json.dumps(described, indent=1))
     return Path(name)
-
-
-def tokens_path(output: Path) -> Path:
-    """Where the tokens of an output lie."""
-    return output.with_name(f"{output.name}.tokens")
 
 
 def import_project(service: Service, file: BinaryIO, owner: str) -> ProjectRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vampnet.apps.http.routes import errors, owner_of
 from vampnet.apps.http.service import Service
-from vampnet.apps.http.submission import choose_model, resolve_files, without_folders
+from vampnet.apps.http.submission import resolve, without_folders
 from vampnet.apps.studio.ear import preview_mask
 from vampnet.apps.studio.prompt_views import ParsedView, PromptsView, list_prompts, parse_view
 from vampnet.apps.studio.sound_routes import WORKING, WorkingView
@@ -37,7 +36,7 @@ class PreviewRequest(BaseModel):
     file: str = Field("", max_length=1000, examples=["file:7d1c0fd6b9b94a7a8f3e2a11"])
     """The input, `file:ID` or `job:ID/N`, where the request does not name it."""
     request: dict[str, Any] = Field(examples=[{"task": "vamp", "prompt": "periodic(7)"}])
-    """The request as it would be submitted."""
+    """The request as it would be submitted for a project."""
     from_s: _Seconds | None = None
     """Give the mask from here on alone, seconds of the input."""
     to_s: _Seconds | None = None
@@ -100,9 +99,7 @@ def _preview(service: Service, body: PreviewRequest, owner: str) -> Any:
     request = request_from_json(data)
     if request.needs_input and not request.input:
         raise SettingsError("file is missing: name an upload as file:ID, or an output as job:ID/N")
-    work = dataclasses.replace(
-        request, **resolve_files(service, request, owner, None), model=choose_model(service, request)
-    )
+    work = resolve(service, request, owner, None, goes_on=True)
     window_s = None if body.from_s is None and body.to_s is None else (body.from_s or 0.0, body.to_s)
     heard = None
     if work.input:
