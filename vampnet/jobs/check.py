@@ -126,8 +126,8 @@ def _check_tokens(request: Request, info: AudioInfo) -> None:
         raise SettingsError(f"tokens: {request.task} always reads the sound of its input; leave the tokens out")
     if getattr(request, "bars", 0) or getattr(request, "reshape", ReshapeConfig()) != ReshapeConfig():
         raise SettingsError(
-            "tokens are those of the input as it is, of which `bars` would cut some out, and a new pitch or tempo leave "
-            "none; leave the tokens out"
+            "tokens are those of the input as it is, not of bars cut out of it or of another pitch or tempo; leave the "
+            "tokens out"
         )
     facts = read_token_facts(request.tokens)
     if (facts.sample_rate_hz, facts.n_samples) != (info.sample_rate_hz, info.n_samples):
