@@ -26,7 +26,7 @@ MAX_TOKENS = 1 << 31
 
 @dataclass(frozen=True)
 class TokenFacts:
-    """What a token file says of its tokens."""
+    """Facts that a token file states of its tokens."""
 
     codec_id: str
     """Id of the codec whose tokens they are."""
@@ -61,7 +61,7 @@ def write_tokens(path: Path, codes_NCT: NDArray[Any], facts: TokenFacts) -> None
 
 
 def read_token_facts(path: str | Path) -> TokenFacts:
-    """What a token file says of its tokens. Raises VampFileError."""
+    """Facts that a token file states of its tokens. Raises VampFileError."""
     return _read(path, with_codes=False)[0]
 
 
