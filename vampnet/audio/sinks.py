@@ -97,9 +97,10 @@ class _CheckedFile:
         self._guarded(self._file.flush, None)
 
     def close(self) -> None:
-        self._guarded(self._file.close, None)
-        if not self._file.closed:  # closing writes what is held first, and begins anew where that fails
-            self._guarded(self._file.raw.close, None)
+        try:
+            self._file.close()  # writes what is held first
+        except OSError as error:
+            self._error = self._error or error
 
     def _guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
         if self._error is not None:
