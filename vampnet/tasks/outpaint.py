@@ -76,7 +76,7 @@ def _themed(
     last_bars = session.theme(source, at_end=True) if n_after else None
     bars = last_bars or first_bars
     assert bars is not None
-    session.workspace.once("tempo and key", lambda: _note_bars(session, bars))
+    session.workspace.note_once("tempo and key", lambda: _note_bars(session, bars))
     return ThemedSource(source, first_bars, n_before, last_bars, n_after)
 
 

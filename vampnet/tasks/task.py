@@ -212,6 +212,10 @@ class Workspace(contextlib.ExitStack):
             self._shared[name] = make()
         return self._shared[name]  # type: ignore[return-value]
 
+    def note_once(self, name: str, note: Callable[[], object]) -> None:
+        """Note facts for the job's result, once for all variations."""
+        self.once(name, note)
+
     def note_tempo(self, found: Events) -> None:
         """Note tempo and bars that a task found, for the job's result."""
         if (bpm := tempo_of(found)) is not None:

@@ -78,7 +78,7 @@ def drag(page: Any, start_s: float, end_s: float, y: float = 80) -> None:
 
 
 def wait_for_takes(page: Any, n: int) -> None:
-    page.wait_for_function(f"document.querySelectorAll('[data-take]').length >= {n}")
+    page.wait_for_function(f"document.querySelectorAll('[data-take]').length >= {n}", timeout=180_000)
 
 
 def set_edit(page: Any, **values: Any) -> None:
