@@ -88,7 +88,8 @@ def embedded_ids() -> tuple[str, str]:
 
 def of_another_model(model: str, ids: tuple[str, str]) -> bool:
     """Whether figures "of MODEL" are of another model than the embedded one (`ids`)."""
-    return model not in (ids[0], f"codec {ids[1]}") and not model.startswith("none")
+    named = model.partition(" (")[0]
+    return named not in (ids[0], f"codec {ids[1]}", "none")
 
 
 def list_pages() -> None:

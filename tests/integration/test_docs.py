@@ -29,6 +29,7 @@ def test_pages_of_another_model_than_the_embedded_one_say_so() -> None:
     ("model", "foreign"),
     [
         ("9fd8bbaf316b43de", False),
+        ("9fd8bbaf316b43de (in some parts)", False),
         ("codec 581658c713e89107", False),
         ("none (random weights)", False),
         ("44280a88b225e099", True),
