@@ -198,3 +198,18 @@ def test_an_earlier_output_is_gone_on_from_by_its_tokens(http: httpx2.Client, se
     copy = http.post("/api/v1/projects/import", files={"file": ("one.zip", exported)}).json()
     copied = Path(service.table.get(copy["takes"][0]["job"]).outputs[0])
     assert tokens_path(copied).read_bytes() == tokens_path(output).read_bytes()
+
+
+def test_models_and_adapters_of_the_server(http: httpx2.Client, server: tuple[str, Service]) -> None:
+    assert http.get("/api/v1/models").json() == {"models": [{"name": "default", "is_default": True}]}
+    assert http.get("/api/v1/loras").json() == {"loras": []}
+    file = server[1].folder.loras / "jazz.safetensors"
+    file.write_bytes(b"adapter")
+    assert [lora["name"] for lora in http.get("/api/v1/loras").json()["loras"]] == ["jazz"]
+    source = http.post("/api/v1/files", files={"audio": ("loop.wav", WAV)}).json()["id"]
+    for text, is_known in (("jazz", True), ("jazz:0.5", True), ("rock", False), ("../jobs", False)):
+        answer = http.post("/api/v1/jobs", json={**VAMP, "input": f"file:{source}", "model": {"lora": [text]}})
+        assert (answer.status_code == 202) == is_known, answer.text
+        if is_known:
+            work = server[1].table.get(answer.json()["id"]).work
+            assert work["model"]["lora"] == [text.replace("jazz", str(file))]

@@ -195,8 +195,14 @@ def choose_model(service: Service, request: Request) -> Any:
 def _adapter(service: Service, text: str) -> str:
     name, colon, strength = text.rpartition(":")
     if colon and re.fullmatch(r"-?[0-9.]+", strength):
-        return f"{_allowed(service, name, 'model.lora')}:{strength}"
-    return str(_allowed(service, text, "model.lora"))
+        return f"{_lora_file(service, name)}:{strength}"
+    return str(_lora_file(service, text))
+
+
+def _lora_file(service: Service, name: str) -> Path:
+    """An adapter of the server's by its name, or one below the allowed root."""
+    known = {path.stem: path for path in service.folder.loras.glob("*.safetensors") if path.is_file()}
+    return known.get(name.removesuffix(".safetensors")) or _allowed(service, name, "model.lora")
 
 
 def resolve_files(service: Service, request: Request, owner: str, upload: Path | None) -> dict[str, Any]:

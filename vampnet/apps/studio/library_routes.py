@@ -1,4 +1,4 @@
-"""Routes for what the server has to offer: examples to begin with."""
+"""Routes for what the server has to offer: examples to begin with, models, adapters."""
 
 from __future__ import annotations
 
@@ -27,6 +27,35 @@ class ExamplesView(BaseModel):
     examples: list[ExampleView]
 
 
+class ModelView(BaseModel):
+    """A model that requests may name in `model.bundle`."""
+
+    name: str
+    is_default: bool
+    """True for the one that is used where a request names none."""
+
+
+class ModelsView(BaseModel):
+    """All models of the server."""
+
+    models: list[ModelView]
+
+
+class LoraView(BaseModel):
+    """An adapter that requests may name in `model.lora`, as NAME or NAME:STRENGTH."""
+
+    name: str
+    bytes: int
+    created_at: float
+    """Unix seconds."""
+
+
+class LorasView(BaseModel):
+    """All adapters of the server, the newest first."""
+
+    loras: list[LoraView]
+
+
 EXAMPLES = (
     ExampleView(name="loop", title="Eight bars of a band, made by the composer that comes with it", seconds=16.0),
 )
@@ -49,5 +78,21 @@ def make_library_router(service: Service) -> APIRouter:
             raise UnknownFile(f"there is no example {name[:40]!r}")
         with (Path(__file__).parent / "examples" / f"{name}.flac").open("rb") as content:
             return file_view(store_upload(service, f"{name}.flac", content, owner_of(request)))
+
+    @router.get("/api/v1/models", responses=errors())
+    def models() -> ModelsView:
+        """Models that requests may name."""
+        names = dict.fromkeys((service.config.bundle, *service.config.allowed_model))
+        found = [ModelView(name=name, is_default=name == service.config.bundle) for name in names]
+        return ModelsView(models=found)
+
+    @router.get("/api/v1/loras", responses=errors())
+    def loras() -> LorasView:
+        """Adapters that requests may name: the files NAME.safetensors in the folder `loras` of the server's data."""
+        found = []
+        for path in service.folder.loras.glob("*.safetensors"):
+            facts = path.stat()
+            found.append(LoraView(name=path.stem, bytes=facts.st_size, created_at=facts.st_mtime))
+        return LorasView(loras=sorted(found, key=lambda lora: -lora.created_at))
 
     return router

@@ -39,7 +39,7 @@ class NewProject(BaseModel):
 
 
 class ProjectChange(BaseModel):
-    """What is to be changed of a project; what is left out stays."""
+    """Changes of a project; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
     name: _Name = ""
@@ -57,7 +57,7 @@ class NewTake(BaseModel):
 
 
 class TakeChange(BaseModel):
-    """What is to be changed of a take; what is left out stays."""
+    """Changes of a take; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
     name: _Name = ""
