@@ -78,6 +78,8 @@ EXTRAS = {
     "lightning_fabric": "train",
     "matplotlib": "plot",
     "mir_eval": "eval",
+    "pyarrow": "eval",
+    "visqol": "eval",
     "openvino": "openvino",
     "peft": "train",
     "pyarrow": "corpora",

@@ -34,6 +34,7 @@ from vampnet.evaluation.experiments.conditions import opus_missing, through_opus
 from vampnet.evaluation.metrics.distances import si_sdr, stft_distance
 from vampnet.evaluation.metrics.harmony import Chroma, chroma_of, chroma_similarity
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
+from vampnet.evaluation.metrics.perception import visqol
 from vampnet.evaluation.metrics.rhythm import beat_f_measure
 from vampnet.evaluation.metrics.statistics import Interval, bootstrap_mean
 from vampnet.models.bundle import load_codec
@@ -48,6 +49,7 @@ MEASURES = {
     "STFT": "multi-resolution STFT distance (spectral convergence + log magnitude); lower is better",
     "SI-SDR": "dB; higher is better. Compares waveforms, so phases that are made up cost all of it",
     "chroma": "correlation of pitch classes frame by frame, 1 is alike, unrelated music about 0",
+    "ViSQOL": "mean opinion score in audio mode, 1 to 4.73; higher is better",
     "onsets": "F-measure of onsets within 50 ms; higher is better",
     "kbit/s": "measured; of codes: bits per code x codebooks x frames per second",
 }
@@ -99,6 +101,7 @@ def compare(decoded_S: Samples, heard: Heard, rate_hz: int, bits: float) -> dict
         "STFT": float(stft_distance(*pair)),
         "SI-SDR": float(si_sdr(*pair)),
         "chroma": chroma_similarity(chroma_of(decoded_S[None], rate_hz), heard.chroma),
+        "ViSQOL": visqol(decoded_S[None], heard.audio_S[None], rate_hz),
         "onsets": beat_f_measure(_onsets_s(decoded_S, rate_hz), heard.onsets_s, ONSET_WINDOW_S),
         "kbit/s": bits * rate_hz / len(decoded_S) / 1000,
     }

@@ -81,6 +81,8 @@ COMMANDS = (
     Command("import-reference", "train", "Bundle the VampNet authors' checkpoints.", "cli.import_reference"),
     Command("info", "measure", "Describe a recording, a .vamp file, an adapter or a bundle.", "cli.info"),
     Command("controls", "measure", "Detect tempo, key, chords, beats and melody.", "cli.controls"),
+    Command("embed", "measure", "Write files as vectors of a model's layer, one table (Parquet).", "cli.embed"),
+    Command("similar", "measure", "Find the files of such a table that sound like a recording.", "cli.similar"),
     Command("distance", "measure", "Compare audio with other audio: mel, FAD, KAD, beats, chroma, ...", "cli.distance"),
     Command("evaluate", "measure", "Run the paper's experiments on a model, with verdicts.", "cli.evaluate"),
     Command("listen", "measure", "Make, serve and analyse listening tests.", "cli.listen"),

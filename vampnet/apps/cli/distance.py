@@ -22,8 +22,8 @@ def distance_options(parser: CommandParser) -> None:
         action="append",
         default=None,
         metavar="NAME",
-        help="repeatable; of sets: fad, kad; of pairs (files of the same name): mel, stft, si-sdr, waveform, loudness, "
-        "beats, tempo, onsets, chroma, key, ...; `vampnet guide metrics` explains all (default: mel and fad)",
+        help="repeatable; of sets: fad, kad; of pairs (files of the same name): mel, stft, visqol, si-sdr, waveform, "
+        "loudness, beats, tempo, chroma, key, ...; `vampnet guide metrics` explains all (default: mel and fad)",
     )
     parser.add_argument(
         "--embedding",

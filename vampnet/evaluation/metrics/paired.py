@@ -16,7 +16,7 @@ from vampnet.audio.mel import mel_distance
 from vampnet.beats.events import Events
 from vampnet.codec.base import Codec
 from vampnet.errors import AudioError, SettingsError
-from vampnet.evaluation.metrics import distances, harmony, rhythm
+from vampnet.evaluation.metrics import distances, harmony, perception, rhythm
 from vampnet.evaluation.metrics.statistics import Interval, bootstrap_mean
 
 MIN_SAMPLES = 2048
@@ -122,6 +122,10 @@ def _key(pair: Pair) -> float:
     return harmony.key_agreement(output, reference)
 
 
+def _visqol(pair: Pair) -> float:
+    return perception.visqol(pair.evaluated, pair.reference, pair.sample_rate_hz)
+
+
 def _tokens(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Pair], float]:
     return lambda pair: float(function(*pair.codes).mean())
 
@@ -137,6 +141,7 @@ METRICS = {
         PairMetric("stft-convergence", "ratio", "lower", _waveform(distances.spectral_convergence)),
         PairMetric("stft-log-magnitude", "nats", "lower", _waveform(distances.stft_log_magnitude)),
         PairMetric("waveform", "amplitude", "lower", _waveform(distances.waveform_l1)),
+        PairMetric("visqol", "MOS", "higher", _visqol),
         PairMetric("si-sdr", "dB", "higher", _waveform(distances.si_sdr)),
         PairMetric("loudness", "LU", "0", _rated(distances.loudness_difference)),
         PairMetric("beats", "F-measure", "higher", _beats),
