@@ -159,7 +159,7 @@ def probe(pieces: list[dict[str, Any]], n_train: int, feature: str, task: str) -
     if task == "instruments":
         return probe_instruments(arrays, labels, n_train, fit, penalty)
     targets = np.concatenate([np.atleast_1d(label) for label in labels[:n_train]])
-    predict = fit(targets, LogisticRegression(C=penalty, max_iter=300))
+    predict = fit(targets, LogisticRegression(C=penalty, max_iter=150))
     found = []
     for x, label in zip(arrays[n_train:], labels[n_train:], strict=True):
         wanted = np.atleast_1d(label)
@@ -179,7 +179,7 @@ def probe_instruments(
     columns = []
     for name in [name for name in names if 0.2 <= shares[name] <= 0.8]:
         targets = np.array([name in label for label in labels[:n_train]])
-        predict = fit(targets, LogisticRegression(C=penalty, max_iter=300, class_weight="balanced"))
+        predict = fit(targets, LogisticRegression(C=penalty, max_iter=150, class_weight="balanced"))
         wanted = np.array([name in label for label in labels[n_train:]])
         right = np.array([predict(x)[0] for x in arrays[n_train:]]) == wanted
         columns.append(np.where(wanted, right / max(wanted.mean(), 1e-9), right / max((~wanted).mean(), 1e-9)) / 2)
@@ -205,7 +205,7 @@ def plot(scores: dict[str, dict[str, Any]], n_layers: int, path: Path) -> None:
 
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes: Any = figure.subplots(2, 3, sharex=True)
-    layers = np.arange(n_layers + 1)
+    layers = [int(name.split()[1]) for name in scores if name.startswith("layer")]
     for axis, task in zip(axes.flat, TASKS, strict=True):
         for name, colour in (("layer", "tab:blue"), ("random", "0.5")):
             found = [scores[f"{name} {number}"][task] for number in layers]
@@ -229,14 +229,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pieces", type=int, default=200)
     parser.add_argument("--soundfont", default=None)
+    parser.add_argument("--every", type=int, default=1, help="probe every so many layers")
     parser.add_argument("--output", type=Path, default=None)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     options.folder.mkdir(parents=True, exist_ok=True)
     reader: list[Reader] = []
     pieces = [load_piece(options.folder, index, options.soundfont, reader) for index in range(options.pieces)]
+    every = options.every
     n_train = round(0.7 * len(pieces))
     names = list(dict.fromkeys(name.split("|")[0] for name in pieces[0]["arrays"]))
+    names = [name for name in names if not name[-1].isdigit() or int(name.split()[1]) % every == 0]
     n_layers = max(int(name.split()[1]) for name in names if name.startswith("layer"))
     scores: dict[str, dict[str, Any]] = {}
     for name in names:

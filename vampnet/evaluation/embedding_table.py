@@ -56,7 +56,7 @@ class EmbedConfig:
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What a table holds."""
+    """Size of a table, and files left out."""
 
     n_files: int
     n_rows: int

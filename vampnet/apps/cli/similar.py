@@ -18,7 +18,7 @@ def similar_options(parser: CommandParser) -> None:
 
 
 def run_similar(options: CommandOptions) -> None:
-    """Print what sounds alike."""
+    """Print the files that sound alike."""
     from vampnet.evaluation.embedding_table import find_similar
 
     found = find_similar(options.table, options.query, n=options.top)
