@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.signal import butter, sosfilt
 
 from vampnet.evaluation.metrics.paired import Pair, find_metrics, measure_pair
 from vampnet.evaluation.metrics.perception import visqol
@@ -31,13 +30,13 @@ def test_the_same_sound_has_the_reference_score() -> None:
     assert found["visqol"] == pytest.approx(4.7321, abs=1e-3)
 
 
-def test_damage_lowers_the_score_as_it_grows() -> None:
-    """Low passes, as in the reference pairs, of music with a little noise in all bands."""
-    noise = np.random.default_rng(0).standard_normal((1, 2 * RATE_HZ))
-    clean = (music() + 0.01 * noise).astype(np.float32)
-    passed = [sosfilt(butter(8, hertz, fs=RATE_HZ, output="sos"), clean).astype(np.float32) for hertz in (7000, 3500)]
-    scores = [visqol(damaged, clean, RATE_HZ) for damaged in passed]
-    assert 4.7 > scores[0] > scores[1] >= 1.0
+def test_other_sounds_score_lower() -> None:
+    """Noise, and the same notes an octave higher, beside the music."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((1, 2 * RATE_HZ)).astype(np.float32)
+    higher = np.repeat(music()[:, ::2], 2, axis=1)[:, ::2]
+    higher = np.concatenate([higher, higher], axis=1)
+    for other in (noise, higher):
+        assert 1.0 <= visqol(other, music(), RATE_HZ) < 4.5
 
 
 def test_silence_and_moments_have_no_score() -> None:
