@@ -78,7 +78,6 @@ EXTRAS = {
     "lightning_fabric": "train",
     "matplotlib": "plot",
     "mir_eval": "eval",
-    "pyarrow": "eval",
     "visqol": "eval",
     "openvino": "openvino",
     "peft": "train",
