@@ -50,7 +50,7 @@ def open_page(browser: Any, studio: tuple[str, Any]) -> Iterator[Callable[..., A
         context = browser.new_context(accept_downloads=True, **settings)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30000)
+        page.set_default_timeout(120000)  # machines may be busy
         page.on("pageerror", lambda error: problems.append(f"{error} {error.stack}"))
         page.on(
             "console",

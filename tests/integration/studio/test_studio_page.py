@@ -421,6 +421,24 @@ def test_what_goes_wrong_is_said_in_sentences(open_page: OpenPage, loop: Path, t
     page.problems[:] = [text for text in page.problems if "422" not in text]
 
 
+def test_music_from_nothing_needs_no_sound(open_page: OpenPage, studio: tuple[str, Any]) -> None:
+    page = open_page()
+    new_project(page)
+    page.click("button:has-text('Begin from nothing')")
+    page.get_by_label("Tempo (BPM)").fill("96")
+    page.get_by_label("Key", exact=True).fill("D minor")
+    page.get_by_label("Bars").fill("1")
+    set_edit(page, n=1)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("g")
+    wait_for_takes(page, 1)
+    assert last_request(studio)["words"] == {"bpm": 96.0, "key": "D minor", "bars": 1}
+    page.wait_for_selector(".axis")
+    page.keyboard.press("Space")
+    wait_until(page, f"{STATE}.playing && {STATE}.side === 'B'")
+    page.keyboard.press("Space")
+
+
 def test_record_and_paste(open_page: OpenPage, loop: Path) -> None:
     page = open_page(permissions=["microphone"])
     new_project(page)

@@ -113,7 +113,7 @@ async function watchModel() {
 
 whenTaken.add((take) => {
   set({said: T.takeReady(nameOf(take.id))})
-  if (!state.heard) set({heard: take.id})
+  if (!state.heard) set({heard: take.id, side: refOf(state.base) ? state.side : 'B'})
   else if (state.follow && state.playing) choose(take.id, {when: 'end'})
 })
 subscribe(() => state.ready && preview())

@@ -56,6 +56,15 @@ export class Player {
     return atEnd ? time : 0
   }
 
+  /** Take a side's sound away. */
+  clearSide(name) {
+    const side = this.sides[name]
+    if (!side.buffer) return
+    this.retire(side, this.context.currentTime, false)
+    Object.assign(side, {buffer: null, match: 1})
+    this.level()
+  }
+
   soon() {
     return this.grid(this.context.currentTime + AHEAD_S)
   }

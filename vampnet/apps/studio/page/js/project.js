@@ -109,15 +109,17 @@ function noteTakes() {
 }
 
 // What the page was set to is kept with the project, a moment after the last change.
-let timer = 0, kept = ''
+let timer = 0, kept = '', waiting = ''
 export function keepState() {
   if (!state.project || !state.ready) return
   const text = JSON.stringify({edit: state.edit, base: state.base, heard: state.heard, unit: state.unit})
-  if (text === kept) return
+  if (text === kept || text === waiting) return
+  waiting = text
   clearTimeout(timer)
   const {id} = state.project
   timer = setTimeout(async () => {
     kept = text
+    waiting = ''
     try {
       await json('PATCH', `/api/v1/projects/${id}`, {state: JSON.parse(text)})
     } catch (error) {

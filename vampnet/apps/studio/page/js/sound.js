@@ -60,6 +60,8 @@ export async function tune(when = 'now') {
   for (const ref of [refA, refB]) if (ref) await loadFacts(ref)
   const [a, b] = await Promise.all([refA && loadBuffer(refA, now.context), refB && loadBuffer(refB, now.context)])
   if (a) now.setSide('A', a.buffer, {at: startOf(nodeA())})
+  else now.clearSide('A')
+  if (!b) now.clearSide('B')
   const match = a && b && a.loudness !== null && b.loudness !== null ? 10 ** ((a.loudness - b.loudness) / 20) : 1
   if (b) arrive(now, now.setSide('B', b.buffer, {at: startOf(state.heard), match: Math.min(8, Math.max(0.05, match)), when}))
   now.setMix(state.side === 'B' && b ? state.wet : 0)

@@ -36,7 +36,7 @@ export const T = {
 
   stage: 'Sound', inputName: 'Input', goneTake: 'a take that is gone', takeName: (n) => `Take ${n}`, baseBadge: 'starting point',
   length: (s) => (s >= 60 ? `${Math.floor(s / 60)} min ${number(s % 60)} s` : s < 1 ? `${number(s * 1000, 0)} ms` : `${number(s)} s`),
-  channels: (n) => ({1: 'mono', 2: 'stereo'})[n] ?? `${n} channels`, rate: (hz) => `${number(hz / 1000, 3)} kHz`, bpm: (bpm) => `${number(bpm)} BPM`, listening: 'finding beats…',
+  channels: (n) => n && (({1: 'mono', 2: 'stereo'})[n] ?? `${n} channels`), rate: (hz) => hz && `${number(hz / 1000, 3)} kHz`, bpm: (bpm) => `${number(bpm)} BPM`, listening: 'finding beats…',
   waveLabel: (s) => `Waveform, ${short(s)}`, melLabel: 'Spectrogram, low notes at the bottom',
   maskLabel: (share) => (share === undefined ? 'No preview of what is kept' : `${number(share * 100)} percent of the tokens are kept`),
   overview: 'Visible part', seconds: (s) => `${number(s, 3)} seconds`,

@@ -17,7 +17,7 @@ import {T} from './texts.js'
 export function StageBar() {
   const ref = refOf(shownNode()), sound = ref && soundOf(ref), base = refOf(state.base) && soundOf(refOf(state.base))
   const beats = beatsNow(), analysis = base?.analysis
-  const facts = sound ? [sound.seconds && T.length(sound.seconds), sound.channels && T.channels(sound.channels), sound.rate && T.rate(sound.rate),
+  const facts = sound ? [sound.seconds && T.length(sound.seconds), T.channels(sound.channels || base?.channels), T.rate(sound.rate || base?.rate),
     beats?.bpm && T.bpm(beats.bpm), analysis?.key, !analysis && base && T.listening].filter(Boolean) : []
   return html`<div class="stage-bar">
     <div class="what"><h2>${nameOf(shownNode())}${shownNode() !== state.base ? '' : state.base === 'input' ? '' : html` <span class="badge">${T.baseBadge}</span>`}</h2>
