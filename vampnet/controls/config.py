@@ -138,10 +138,9 @@ class SteeringConfig:
         """True if candidates are compared."""
         return bool(self.follow) or self.best_of > 1
 
-    @property
-    def n_candidates(self) -> int:
-        """Number of candidates."""
-        return self.best_of or DEFAULT_BEST_OF
+    def n_candidates(self, hears: bool) -> int:
+        """Number of candidates; 0: none are compared. `hears`: the model itself follows all that is to be followed."""
+        return self.best_of or (DEFAULT_BEST_OF if self.follow and not hears else 0)
 
     def split(self) -> tuple[str, tuple[str, ...]]:
         """The file that is followed (empty: the input), and what of it."""

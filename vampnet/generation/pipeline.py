@@ -159,9 +159,11 @@ class Pipeline:
         return hear(self.coarse, self.conditioning, [own.controls for own in heard], heard[0].guidance)
 
     @property
-    def hears(self) -> bool:
-        """Whether the coarse network follows controls, as this pipeline runs it."""
-        return self.conditioning is not None and not self.compat and self.backend == "torch"
+    def hears(self) -> tuple[str, ...]:
+        """Groups of controls that the coarse network follows, as this pipeline runs it; none of most bundles."""
+        if self.conditioning is None or self.compat or self.backend != "torch":
+            return ()
+        return self.conditioning.config.groups
 
     def check_hears(self) -> None:
         """Raise SettingsError, with the cause, where the coarse network follows no controls."""
@@ -180,10 +182,17 @@ class Pipeline:
 
     @cached_property
     def weights_digest(self) -> str:
-        """SHA-256 of all weights, adapters included: says whether two models are the same."""
+        """SHA-256 of all weights, adapters included: says whether two models are the same.
+
+        Conditioning is left out: it changes nothing where no controls are followed (see `conditioning_digest`).
+        """
         assert self.bundle.coarse is not None and self.bundle.c2f is not None
-        parts = (self.codec, self.bundle.coarse, self.bundle.c2f, self.conditioning)
-        return digest_weights(part for part in parts if part is not None)
+        return digest_weights((self.codec, self.bundle.coarse, self.bundle.c2f))
+
+    @cached_property
+    def conditioning_digest(self) -> str:
+        """SHA-256 of the conditioning's weights; empty where there is none."""
+        return "" if self.conditioning is None else digest_weights((self.conditioning,))
 
     @property
     def id(self) -> str:

@@ -12,12 +12,12 @@ from torch import Tensor
 from vampnet.errors import Cancelled, VampnetError
 from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import Run, WindowRequest, drive
-from vampnet.jobs.check import check_job, generates_nothing
+from vampnet.jobs.check import check_job, generates_nothing, is_chosen
 from vampnet.jobs.done_list import DoneList
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.request import Request
 from vampnet.jobs.result import JobResult
-from vampnet.jobs.runner import draw_plot, is_chosen, run_job, with_plot
+from vampnet.jobs.runner import draw_plot, run_job, with_plot
 from vampnet.tasks.model import VampNet
 from vampnet.tasks.task import Variation
 
@@ -122,8 +122,8 @@ class _Batch:
         number = 0
         for request, outputs in jobs:
             try:
-                check_job(request, outputs)
-                if generates_nothing(request) or is_chosen(request):
+                check_job(request, outputs, hears=self._model.hears)
+                if generates_nothing(request) or is_chosen(request, self._model.hears):
                     self.places[number] = self._run_alone(request, outputs)
                     yield _make_nothing()
                     number += 1

@@ -25,6 +25,7 @@ from vampnet.controls.reading import read_controls
 from vampnet.controls.signals import Controls
 from vampnet.controls.sketching import sketch
 from vampnet.generation.config import variation_seed
+from vampnet.jobs.check import count_candidates, network_follows
 from vampnet.jobs.data_folder import tokens_path
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, VampRequest, steering_of
@@ -40,9 +41,16 @@ RunJob = Callable[..., JobResult]
 log = logging.getLogger("vampnet")
 
 
-def choose_outputs(request: Request, outputs: Sequence[Path], run: RunJob) -> JobResult:
-    """Make the candidates of a checked request by `run`; those that follow best become the outputs, the best first."""
-    changes = {"steering": SteeringConfig(), "variations": steering_of(request).n_candidates}
+def choose_outputs(request: Request, outputs: Sequence[Path], run: RunJob, hears: Sequence[str] = ()) -> JobResult:
+    """Make the candidates of a checked request by `run`; those that follow best become the outputs, the best first.
+
+    `hears`: groups of controls that the model follows by itself; candidates follow them too.
+    """
+    steering, own = steering_of(request), SteeringConfig()
+    if followed := network_follows(request, hears):
+        file = f"{steering.split()[0]}:" if steering.split()[0] else ""
+        own = SteeringConfig(file + ",".join(followed), guidance=steering.guidance)
+    changes = {"steering": own, "variations": count_candidates(request, hears)}
     plain = dataclasses.replace(request, **changes)
     made = [candidate_path(outputs[0], number) for number in plain.numbers]
     try:

@@ -27,6 +27,7 @@ from vampnet.jobs.request import (
     VampRequest,
     steering_of,
 )
+from vampnet.models.check import heard_groups
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.prompts.time import check_region
 from vampnet.storage import make_folder
@@ -60,15 +61,20 @@ def generates_nothing(request: Request) -> bool:
     return isinstance(request, CompressRequest) or is_sketch_alone(request)
 
 
-def check_job(request: Request, outputs: Sequence[Path], *, plot: Path | None = None) -> None:
+def check_job(
+    request: Request, outputs: Sequence[Path], *, plot: Path | None = None, hears: Sequence[str] | None = None
+) -> None:
     """Check all of a job that can be checked without the model; makes the outputs' folders.
+
+    `hears`: groups of controls that the model follows by itself; None looks into its folder.
 
     Raises VampnetError for an input that cannot be read, regions and times of prompts beyond it, outputs that cannot be
     written or that are the input itself, and extras that are not installed.
     """
     info = _check_input(request)
     if steering_of(request).is_on:
-        _check_steering(request, plot)
+        hears = heard_groups(request.model, getattr(request, "compat", "")) if hears is None else hears
+        _check_steering(request, plot, hears)
     if plot is not None and is_sketch_alone(request):
         raise SettingsError("a plot shows kept tokens, of which a sketch alone has none; leave the plot out")
     _check_clash(request, outputs)
@@ -137,10 +143,43 @@ def _check_tokens(request: Request, info: AudioInfo) -> None:
         )
 
 
-def _check_steering(request: Request, plot: Path | None) -> None:
+def network_follows(request: Request, hears: Sequence[str]) -> tuple[str, ...]:
+    """Groups of controls that a request has the network itself follow. `hears`: those that the model follows at all."""
+    if not isinstance(request, VampRequest) or not request.steering.follow:
+        return ()
+    return tuple(name for name in request.steering.split()[1] if name in hears)
+
+
+def count_candidates(request: Request, hears: Sequence[str]) -> int:
+    """Number of candidates that are made and compared; 0: outputs are what is made first.
+
+    Where the network itself follows all that is to be followed one will do, unless the request asks for more.
+    """
+    steering = steering_of(request)
+    by_itself = bool(steering.follow) and set(network_follows(request, hears)) == set(steering.split()[1])
+    return steering.n_candidates(by_itself) if steering.is_on else 0
+
+
+def is_chosen(request: Request, hears: Sequence[str]) -> bool:
+    """True if outputs are chosen among candidates, which have to be made and heard first."""
+    return count_candidates(request, hears) > 0
+
+
+def _check_steering(request: Request, plot: Path | None, hears: Sequence[str]) -> None:
     """Raise for settings that a choice among candidates leaves no room for, and a file that cannot be followed."""
     steering = steering_of(request)
-    n_candidates, n_wanted = steering.n_candidates, len(request.numbers)
+    file, _ = steering.split()
+    if file:
+        check_controls_file(file)
+    if steering.guidance and not network_follows(request, hears):
+        raise SettingsError(
+            f"guidance is {steering.guidance!r}, but the network follows in a vamp alone, and of a bundle with "
+            f"conditioning; {request.model.bundle!r}, as it is run here, follows {', '.join(hears) or 'nothing'}; "
+            "leave guidance out"
+        )
+    n_candidates, n_wanted = count_candidates(request, hears), len(request.numbers)
+    if not n_candidates:
+        return
     if is_sketch_alone(request):
         raise SettingsError(
             "a sketch alone leaves nothing to choose among: the model makes nothing; leave `best_of` and `follow` out"
@@ -155,9 +194,6 @@ def _check_steering(request: Request, plot: Path | None) -> None:
         raise SettingsError(
             f"best_of is {n_candidates}, but {n_wanted} variations are to be kept; make `best_of` larger"
         )
-    file, _ = steering.split()
-    if file:
-        check_controls_file(file)
 
 
 def _check_clash(request: Request, outputs: Sequence[Path]) -> None:

@@ -36,6 +36,7 @@ from vampnet.jobs.request import (
     OutpaintRequest,
     Request,
     request_to_json,
+    steering_of,
 )
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult, JobTimings
 from vampnet.jobs.task_runs import run_loop, run_task
@@ -229,6 +230,8 @@ class FileJob:
         """All that the result depends on, by the names that a user knows."""
         request = request_to_json(dataclasses.replace(self.request, domain_warning=True))
         files = {name: getattr(self.request, name, "") for name in ("input", "like")}
+        steering = steering_of(self.request)
+        files["followed file"] = steering.split()[0] if steering.follow else ""
         files["beats file"] = getattr(self.request, "beats", BeatsConfig()).file
         files["tokens"] = self.request.tokens
         digests = {name: sha256_of_file(path) for name, path in files.items() if path}
@@ -239,6 +242,7 @@ class FileJob:
         nested.pop("beats file", None)
         return {
             **digests,
+            **({"conditioning": self.model.conditioning_digest[:16]} if steering.follow else {}),
             "model": self.model.id,
             **settings,
             **nested,

@@ -23,7 +23,7 @@ from vampnet.errors import Cancelled, Interrupted, VampnetError
 from vampnet.generation.progress import Progress, Report
 from vampnet.generation.run import drive
 from vampnet.jobs.best_of import choose_outputs
-from vampnet.jobs.check import check_job, generates_nothing, subtype_of
+from vampnet.jobs.check import check_job, generates_nothing, is_chosen, subtype_of
 from vampnet.jobs.file_job import FileJob
 from vampnet.jobs.flags import command_of
 from vampnet.jobs.request import (
@@ -32,7 +32,6 @@ from vampnet.jobs.request import (
     InpaintRequest,
     OutpaintRequest,
     Request,
-    steering_of,
 )
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult
 from vampnet.jobs.sketch_job import write_sketches
@@ -86,7 +85,7 @@ def run_job(
 
     Raises VampnetError; Interrupted at Ctrl-C, when what is finished was written to part files.
     """
-    check_job(request, outputs, plot=plot)
+    check_job(request, outputs, plot=plot, hears=None if model is None else model.hears)
     if generates_nothing(request):
         if isinstance(request, CompressRequest):
             return _compress(request, outputs[0], model, report)
@@ -97,9 +96,9 @@ def run_job(
         if report is not None:
             report(Progress("load", 0, 1, 0.0))
         model = load_model(request)
-    if is_chosen(request):
+    if is_chosen(request, model.hears):
         run = functools.partial(run_job, model=model, resume=resume, report=report, cancelled=cancelled)
-        return choose_outputs(request, outputs, run)
+        return choose_outputs(request, outputs, run, model.hears)
     with FileJob(request, outputs, model, resume=resume, report=report, cancelled=cancelled) as job:
         try:
             job.check_levels()
@@ -118,11 +117,6 @@ def run_job(
             raise
         result = job.finish()
     return result if plot is None else with_plot(result, plot)
-
-
-def is_chosen(request: Request) -> bool:
-    """True if outputs are chosen among candidates, which have to be made first."""
-    return steering_of(request).is_on
 
 
 def _interrupted(job: FileJob) -> Interrupted:

@@ -28,8 +28,10 @@ from vampnet.jobs.request import (
     VampRequest,
 )
 from vampnet.jobs.reshaped import reshape_input
+from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
+from vampnet.tasks.following import heard_controls
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop, turn_frames
@@ -51,7 +53,7 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
     assert source is not None
     if isinstance(request, VampRequest):
         found, beats = session.workspace.once("reshaped", lambda: _reshaped(request, source))
-        return vamp(session, found, parse_prompt(request.prompt), beats)
+        return vamp(session, found, parse_prompt(request.prompt), beats, _heard(session, request, found))
     if isinstance(request, InpaintRequest):
         beats = find_beats(request.beats, source)
         kept, theme = parse_prompt(request.prompt), parse_prompt(request.theme)
@@ -65,6 +67,20 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
     assert isinstance(request, TelephoneRequest)
     beats = find_beats(request.beats, source)
     return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
+
+
+def _heard(session: Session, request: VampRequest, source: Source) -> HeardControls | None:
+    """Controls that the network is to follow, listened for in `source` once for all variations."""
+    space, steering = session.workspace, request.steering
+    if not steering.follow:
+        return None
+    space.facts["followed_by"] = "network"
+
+    def hear() -> HeardControls | None:
+        audio = Audio(np.concatenate(list(source.blocks()), axis=1), source.sample_rate_hz)
+        return heard_controls(session.model, audio, steering.follow, steering.guidance)
+
+    return space.once("controls", hear)
 
 
 def run_loop(space: Workspace, request: LoopRequest, known: CodedSource | None = None) -> Run[list[Variation]]:

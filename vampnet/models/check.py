@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vampnet.controls.config import GROUPS
 from vampnet.errors import BundleError, require
 from vampnet.models.adapter_header import parse_adapter, read_adapter_header
 from vampnet.models.choice import ModelChoice
+from vampnet.storage import read_json
+
+BUNDLED = Path(__file__).parents[1] / "bundles" / "default"
+"""The embedded bundle."""
+
+
+def heard_groups(choice: ModelChoice, compat: str = "") -> tuple[str, ...]:
+    """Groups of controls that the chosen model follows by itself, as far as its folder says; of one on the hub none.
+
+    Neither OpenVINO nor reference mode runs conditioning.
+    """
+    if choice.backend != "torch" or compat:
+        return ()
+    path = (BUNDLED if choice.bundle == "default" else Path(choice.bundle)) / "config.json"
+    if not path.is_file():
+        return ()
+    config = read_json(path, BundleError)
+    section = config.get("conditioning") if isinstance(config, dict) else None
+    return tuple(section.get("groups", GROUPS)) if isinstance(section, dict) else ()
 
 
 def check_choice(choice: ModelChoice) -> None:

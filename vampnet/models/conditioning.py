@@ -153,6 +153,7 @@ def hear(
 ) -> ControlledNetwork:
     """The network that hears the controls of each item of a batch, with guidance."""
     features_BTI, terms = conditioning.features(controls), guidance.terms
+    features_BTI = conditioning.without(features_BTI, [g for g in GROUPS if g not in conditioning.config.groups])
     added_ANBTD = [conditioning(features_BTI)]
     added_ANBTD += [conditioning(conditioning.without(features_BTI, groups)) for _, groups in terms]
     excess_A = [weight - 1.0 for weight, _ in terms]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vampnet.config import check
+from vampnet.controls.config import GROUPS, parse_guidance
 from vampnet.errors import SettingsError
 
 
@@ -77,6 +78,10 @@ class ConditioningConfig:
     """Styles that it knows by name."""
     instruments: tuple[str, ...] = ()
     """Instruments that it knows by name."""
+    groups: tuple[str, ...] = tuple(GROUPS)
+    """Groups of controls that it has learned to follow; it is deaf to the others."""
+    guidance: str = ""
+    """Guidance where a request says none, such as "beats=3,rhythm=3"."""
 
     def __post_init__(self) -> None:
         check("conditioning.dim", self.dim, 1, 65536)
@@ -85,5 +90,9 @@ class ConditioningConfig:
         check("conditioning.kernel", self.kernel, 1, 255)
         if self.kernel % 2 == 0:
             raise SettingsError(f"conditioning.kernel is {self.kernel}, but must be odd")
+        for group in self.groups:
+            if group not in GROUPS:
+                raise SettingsError(f"conditioning.groups: {group!r} is unknown; known are {', '.join(GROUPS)}")
+        parse_guidance(self.guidance)
         check("number of conditioning.styles", len(self.styles), 0, 1000)
         check("number of conditioning.instruments", len(self.instruments), 0, 1000)

@@ -37,6 +37,7 @@ from vampnet.tasks.defaults import (
     ROUNDS,
     STRETCH_FACTOR,
 )
+from vampnet.tasks.following import Follow, heard_controls
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop
@@ -65,10 +66,12 @@ class VampNet(Pipeline):
 
     @overload
     def vamp(self, audio: AudioLike, *, n: Literal[1] = 1, prompt: PromptLike = ..., sampling: SamplingConfig = ...,
-             beats: Beats = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
+             beats: Beats = ..., follow: Follow = ..., guidance: str = ...,
+             report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def vamp(self, audio: AudioLike, *, n: int, prompt: PromptLike = ..., sampling: SamplingConfig = ...,
-             beats: Beats = ..., report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
+             beats: Beats = ..., follow: Follow = ..., guidance: str = ...,
+             report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def vamp(
         self,
         audio: AudioLike,
@@ -77,17 +80,21 @@ class VampNet(Pipeline):
         prompt: PromptLike = DEFAULT_PROMPT,
         sampling: SamplingConfig = SamplingConfig(),
         beats: Beats = None,
+        follow: Follow = None,
+        guidance: str = "",
         report: Report | None = None,
     ) -> Variations:
         """Vary a recording: tokens that the prompt keeps stay, the others are generated.
 
         >>> model.vamp("song.wav", prompt="beats(after=75ms) | keep(0, 2)", sampling=vampnet.SamplingConfig(seed=1))
 
-        `beats` says where beats are, or how to find them; they are looked for only when a prompt needs them. Raises
-        VampnetError for unusable input.
+        `beats` says where beats are, or how to find them; they are looked for only when a prompt needs them. `follow`:
+        controls that the network follows, or words such as "beats,chords" for those of the recording; `guidance` says
+        how hard ("2", "chords=2"). Raises VampnetError for unusable input, SettingsError where the model hears none.
         """
-        source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
-        return self._run(n, sampling, report, lambda session: vamp(session, source, kept, beats))
+        taken, kept = as_audio(audio), as_prompt(prompt)
+        source, heard = MemorySource(taken), heard_controls(self, taken, follow, guidance)
+        return self._run(n, sampling, report, lambda session: vamp(session, source, kept, beats, heard))
 
     @overload
     def inpaint(self, audio: AudioLike, *, regions: Regions, n: Literal[1] = 1, prompt: PromptLike = ...,

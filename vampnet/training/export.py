@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +109,13 @@ def write_bundle(
     overwrite: bool = False,
     surprise_limit: float | None = None,
     conditioning: str | Path | None = None,
+    groups: Sequence[str] = (),
+    guidance: str = "",
 ) -> None:
     """Pack runs into a bundle. Each part is a run or a bundle; masked models must have been trained on that codec, or
     on one whose codebooks, those that the model reads, are the same. `surprise_limit`: see
-    `vampnet.tasks.out_of_domain`.
+    `vampnet.tasks.out_of_domain`. `groups`: those that the conditioning follows well enough; `guidance`: where a
+    request says none.
 
     Raises BundleError when a model's codebooks are not the codec's.
     """
@@ -128,6 +133,9 @@ def write_bundle(
     if conditioning is not None:
         heard, facts = conditioning_of(conditioning)
         about |= facts
+        heard.config = dataclasses.replace(
+            heard.config, groups=tuple(groups) or heard.config.groups, guidance=guidance or heard.config.guidance
+        )
     if surprise_limit is not None:
         about["surprise_limit"] = surprise_limit
     text = read_text(card, BundleError) if card is not None else ""

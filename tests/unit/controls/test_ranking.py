@@ -83,7 +83,10 @@ def test_follow_takes_the_named_part():
     assert keep_followed(controls, SteeringConfig("song.wav:chords, melody").split()[1]).names == ("melody", "key")
     assert SteeringConfig("a:b.wav:beats").split() == ("a:b.wav", ("beats",))
     assert not SteeringConfig().is_on and not SteeringConfig(best_of=1).is_on
-    assert SteeringConfig(best_of=8).split() == ("", ("beats", "chords")) and SteeringConfig("beats").n_candidates == 4
+    assert (
+        SteeringConfig(best_of=8).split() == ("", ("beats", "chords"))
+        and SteeringConfig("beats").n_candidates(hears=False) == 4
+    )
     for wrong in ("drums", "beats;chords", "song.wav:", ","):
         with pytest.raises(SettingsError, match="beats, rhythm, chords, melody"):
             SteeringConfig(wrong)

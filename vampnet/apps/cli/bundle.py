@@ -17,6 +17,8 @@ def bundle_options(parser: CommandParser) -> None:
         default=None,
         help="run of what controls add to the coarse model, or a bundle",
     )
+    parser.add_argument("--groups", type=str, default="", help="groups of controls that it follows, by default all")
+    parser.add_argument("--guidance", type=str, default="", help="guidance where a request says none: 'beats=3'")
     parser.add_argument("--storage", type=str, default="int8", help="float32, bfloat16 or int8")
     parser.add_argument("--card", type=str, default=None, help="Markdown file that becomes the bundle's model card")
     parser.add_argument(
@@ -38,6 +40,8 @@ def run_bundle(options: CommandOptions) -> None:
         coarse=options.coarse,
         c2f=options.c2f,
         conditioning=options.conditioning,
+        groups=[name.strip() for name in options.groups.split(",") if name.strip()],
+        guidance=options.guidance,
         storage=options.storage,
         card=options.card,
         surprise_limit=options.surprise_limit,
