@@ -11,7 +11,7 @@ from typing import Any
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import BundleError, VampnetError
 
-WEIGHTS = ("codec", "coarse", "c2f")
+WEIGHTS = ("codec", "coarse", "c2f", "conditioning")
 """Parts of a bundle, each with a file of weights."""
 KEY_S = 180.0
 """Length from the start that the key is estimated from, seconds."""
@@ -159,6 +159,7 @@ def bundle_facts(name: str, verify: bool = False) -> Facts:
     folder = _bundle_folder(name)
     if not (folder / "config.json").exists():
         return _reference_facts(name)
+    from vampnet.controls.config import GROUPS
     from vampnet.models.bundle_config import read_config
     from vampnet.storage import sha256_of_file
 
@@ -183,6 +184,8 @@ def bundle_facts(name: str, verify: bool = False) -> Facts:
             "codebooks": f"{codec['n_codebooks']} of {codec['codebook_size']}",
         }
         facts |= {f"{part}_parameters": count_weights(folder / f"{part}.safetensors") for part in parts}
+        if "conditioning" in config:
+            facts["follows"] = ", ".join(config["conditioning"].get("groups", GROUPS))
         return facts | {f"about_{key}": value for key, value in config.get("about", {}).items()}
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise BundleError(f"{folder / 'config.json'}: damaged, has no usable {error}") from None
@@ -214,7 +217,7 @@ def _reference_facts(name: str) -> Facts:
         "frames_per_s": round(bundle.codec.frames_per_s, 3),
         "codebooks": f"{bundle.codec.n_codebooks} of {bundle.codec.codebook_size}",
     }
-    for part, module in zip(WEIGHTS, (bundle.codec, bundle.coarse, bundle.c2f), strict=True):
+    for part, module in zip(WEIGHTS[:3], (bundle.codec, bundle.coarse, bundle.c2f), strict=True):
         if module is not None:
             facts[f"{part}_parameters"] = sum(p.numel() for p in module.parameters())
     return facts | {f"about_{key}": value for key, value in bundle.config.get("about", {}).items()}
