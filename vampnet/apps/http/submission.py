@@ -222,7 +222,7 @@ def resolve_files(service: Service, request: Request, owner: str, upload: Path |
             changes["file"] = str(_allowed(service, beats.file, "beats.file"))
         fields["beats"] = dataclasses.replace(beats, **changes)
     steering = steering_of(request)
-    if steering.is_on and steering.n_candidates > service.config.max_variations:  # not stated: as many as there may be
+    if steering.n_candidates(hears=False) > service.config.max_variations:  # not stated: as many as there may be
         steering = fields["steering"] = dataclasses.replace(steering, best_of=service.config.max_variations)
     if followed := steering.split()[0]:
         path = find_audio(service, followed, owner, "steering.follow")
