@@ -71,7 +71,7 @@ def open_page(browser: Any, studio: tuple[str, Any]) -> Iterator[Callable[..., A
 
 def is_fault(said: Any) -> bool:
     """Whether the console tells of an error."""
-    return said.type == "error" and not said.location.get("url", "").endswith(("/models", "/loras"))
+    return said.type == "error"
 
 
 def _is_own(url: str, address: str) -> bool:

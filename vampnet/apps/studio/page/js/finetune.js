@@ -40,7 +40,7 @@ export function FinetunePanel() {
       await finetune(ids, name.trim() || T.loraName)
       setFiles([])
     } catch (error) {
-      toast(error.message, {kind: 'error'})
+      toast(error.status === 404 || error.status === 405 ? T.noFinetune : error.message, {kind: 'error'})
     }
     setSending('')
   }

@@ -122,6 +122,7 @@ export const T = {
   newSeconds: 'Length', like: 'In the style of this sound', likeHint: 'Takes up its sound and tempo.', words: 'In words', wordsHint: 'All may stay empty. With words, a sketch is composed and played by the model.',
   word: {bpm: 'Tempo (BPM)', key: 'Key', chords: 'Chords', bars: 'Bars', style: 'Style', instruments: 'Instruments'},
   dropTraining: 'Drop recordings here, or choose them', removeFile: (name) => `Remove ${name}`, loraNameLabel: 'Name of the adapter', loraName: 'my-music', startFinetune: 'Fine-tune on these',
+  noFinetune: 'This server does not fine-tune by itself yet. Run `vampnet finetune FOLDER -o loras/NAME.safetensors` in its data folder; the adapter then appears here.',
   finetuneHint: 'A few minutes of music are enough. It takes a while; takes can be made meanwhile.', sendingOf: (k, n) => `Sending ${k} of ${n}…`, training: 'Fine-tuning', finetuned: 'The adapter is ready: mix it in under More settings.',
 
   takes: 'Takes', listLabel: 'Show takes as', cards: 'Cards', tree: 'History', treeLabel: 'History of takes', nothingYet: 'Nothing',
