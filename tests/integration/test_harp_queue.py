@@ -129,7 +129,7 @@ def test_gradio_client_and_the_checks_of_harp(tmp_path: Path, key: bool) -> None
             assert {"card", "inputs", "outputs"} <= set(controls)
             arguments = [
                 gradio_client.handle_file(str(sent)) if spec["type"] == "audio_track"
-                else spec["value"] or "test" if spec["type"] == "text_box" and spec["label"] != "Seed"
+                else spec["value"] or "test" if spec["type"] == "text_box" and spec["label"] not in ("Seed", "Follow")
                 else spec["value"]
                 for spec in controls["inputs"]
             ]  # fmt: skip
