@@ -22,8 +22,7 @@ class MakingConfig:
     size: str = setting("tiny", choices=SIZES)
     """Size of the networks; tiny: those of --start-from, trained on whole."""
     codec: str = "default"
-    """Codec: 'default', a bundle or a folder with a codec (DAC of the transformers library, or the authors' files), or
-    'train' for one of your own"""
+    """Codec: 'default', a bundle, or a folder with a codec (DAC of the transformers library, or the authors' files)."""
     start_from: str = "default"
     """Bundle whose networks size tiny begins with, and whose figures stand beside those of the new ones."""
     recipe: str = ""
