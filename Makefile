@@ -48,6 +48,7 @@ fuzz: $(INSTALLED)
 trials: $(INSTALLED)
 	$(BIN)/python -m benchmarks.server.load -o out/trials/server $(TRIALS)
 	$(BIN)/python -m tests.support.faults
+	VAMPNET_TRIALS=1 $(BIN)/python -m pytest tests/integration/test_ranks.py tests/integration/studio/test_studio_music.py
 
 setup: $(INSTALLED)
 

@@ -18,6 +18,7 @@ import torch
 import yaml
 
 from tests.support.tiny import COARSE, tiny_codec, tone
+from tests.support.trials import trial
 from vampnet.audio.files import write
 from vampnet.errors import SettingsError
 from vampnet.models.bundle import save_bundle
@@ -88,7 +89,7 @@ def test_shares_make_up_the_whole() -> None:
     assert BatchShare(0, 2).weight(torch.ones(2, 1, 3, dtype=torch.bool)) == 0
 
 
-@pytest.mark.slow
+@trial
 def test_two_ranks_a_killed_one_and_another_number(data: Path, tmp_path: Path) -> None:
     train(recipe(data, tmp_path / "1.yaml"), tmp_path / "one", device="cpu")
     whole = losses(tmp_path / "one")

@@ -21,8 +21,10 @@ import soundfile
 
 from tests.integration.studio.test_studio_page import drag, set_edit, state, wait_for_takes, wait_until
 from tests.support.server import running_server
+from tests.support.trials import trial
 from vampnet.apps.http.config import ServerConfig
 
+pytestmark = trial
 OpenPage = Callable[..., Any]
 STATE = "(await import('/studio/js/store.js')).state"
 LOOP = Path(__file__).parents[3] / "examples" / "loop.wav"
