@@ -62,7 +62,7 @@ EXAMPLES = (
 """Examples, each of which is NAME.flac among the data of this package."""
 
 
-def make_library_router(service: Service) -> APIRouter:
+def make_offer_router(service: Service) -> APIRouter:
     """The routes of a service."""
     router = APIRouter(tags=["library"])
 
