@@ -6,8 +6,6 @@ was, to the byte. Items keep prompts as in the masked objective, and hear some o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,7 +19,7 @@ from vampnet.models.transformer import MaskedTransformer
 from vampnet.seeds import step_seed
 from vampnet.training.control_dropout import drop_controls
 from vampnet.training.data.token_dataset import TokenSet, open_tokens
-from vampnet.training.masked_objective import draw_keep, masked_loss, weighted
+from vampnet.training.masked_objective import GradientObjective, draw_keep, masked_loss, weighted
 from vampnet.training.recipe import ConditioningRecipe
 from vampnet.training.share import BatchShare
 
@@ -50,11 +48,10 @@ class ConditionedTransformer(nn.Module):
         return self
 
 
-class ConditioningObjective:
+class ConditioningObjective(GradientObjective):
     """Cross-entropy of masked tokens under controls, of which the conditioning alone learns."""
 
     module: ConditionedTransformer
-    steps_before: int = 0
 
     def __init__(
         self, recipe: ConditioningRecipe, network: MaskedTransformer, sets: list[TokenSet], validation: TokenSet
@@ -81,10 +78,6 @@ class ConditioningObjective:
             "tokens": self.recipe.loop.batch_size * self.recipe.crop_frames * self.module.network.config.n_codebooks
         }
 
-    def begin_step(self, step: int) -> bool:
-        """Nothing to prepare."""
-        return False
-
     def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
         """Scalars of one batch; "loss" is minimised, the others are logged."""
         loop, recipe, config = self.recipe.loop, self.recipe, self.module.network.config
@@ -109,25 +102,10 @@ class ConditioningObjective:
         )  # fmt: skip
         return weighted(loss, hit_N, share.weight(keep_BCT))
 
-    def end_step(self, step: int) -> None:
-        """Nothing to update: all weights are trained by gradients."""
-
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Cross-entropy (nats) of held-out crops with and without controls, every 13th frame and nothing kept."""
         assert isinstance(module, ConditionedTransformer)
         return conditioned_figures(module, self.validation, self.recipe.crop_frames)
-
-    def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
-        """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """State beside the weights, for a checkpoint."""
-        return {"steps_before": self.steps_before}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
-        self.steps_before = state.get("steps_before", self.steps_before)
 
 
 @torch.no_grad()

@@ -91,12 +91,36 @@ def weighted(loss: Tensor, hit_N: Tensor, weight: float) -> dict[str, Tensor]:
     return {"loss": loss, "accuracy": hit_N.float().mean().nan_to_num() * weight}
 
 
-class MaskedObjective:
+class GradientObjective:
+    """What objectives share whose weights are trained by gradients alone: nothing beside them, nothing to hear."""
+
+    steps_before: int = 0
+    """Steps that the weights were trained for which the run began with."""
+
+    def begin_step(self, step: int) -> bool:
+        """Nothing to prepare: the weights are never set anew."""
+        return False
+
+    def end_step(self, step: int) -> None:
+        """Nothing to update."""
+
+    def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """State beside the weights, for a checkpoint."""
+        return {"steps_before": self.steps_before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.steps_before = state.get("steps_before", self.steps_before)
+
+
+class MaskedObjective(GradientObjective):
     """Objective of a masked recipe: cross-entropy of masked tokens."""
 
     module: MaskedTransformer
-    steps_before: int = 0
-    """Steps that the weights were trained for which the run began with."""
 
     def __init__(self, recipe: MaskedRecipe, train: TokenSet, validation: TokenSet, codebooks_CVK: Tensor) -> None:
         torch.manual_seed(recipe.loop.seed)
@@ -130,10 +154,6 @@ class MaskedObjective:
         frames = self.recipe.loop.batch_size * n_frames
         return {"tokens": frames * config.n_predicted, "tflop": 3e-12 * per_frame * frames}
 
-    def begin_step(self, step: int) -> bool:
-        """Nothing to prepare: the weights are never set anew."""
-        return False
-
     def loss(self, module: nn.Module, step: int, share: BatchShare) -> dict[str, Tensor]:
         """Scalars of one batch; "loss" is minimised, the others are logged."""
         config, loop = self.recipe.model, self.recipe.loop
@@ -156,25 +176,10 @@ class MaskedObjective:
         )
         return weighted(loss, hit_N, share.weight(keep_BCT))
 
-    def end_step(self, step: int) -> None:
-        """Nothing to update: all weights are trained by gradients."""
-
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Cross-entropy (nats) and top-1 accuracy per codebook at fixed mask rates, and their mean."""
         assert isinstance(module, MaskedTransformer)
         return masked_figures(module, self.validation, self.recipe.crop_frames)
-
-    def audio(self, module: nn.Module) -> dict[str, tuple[Tensor, int]]:
-        """Name -> (samples (S,), rate in Hz) to listen to in TensorBoard."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """State beside the weights, for a checkpoint."""
-        return {"steps_before": self.steps_before}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
-        self.steps_before = state.get("steps_before", self.steps_before)
 
 
 @torch.no_grad()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet
 from tests.unit.beats.test_events import clicks
 from tests.unit.controls.test_midi import write_song
 from vampnet.audio.files import Audio, read, write
@@ -23,21 +21,10 @@ from vampnet.jobs.request import GenerateRequest, InpaintRequest, LoopRequest, O
 from vampnet.jobs.runner import run_job
 from vampnet.tasks.model import VampNet
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=5)
 RATE_HZ = 22050
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        shorten_windows(patch)
-        in_float32(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
-    return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone
+from tests.support.tiny import tone
 from vampnet.audio.files import probe, write
 from vampnet.compression.config import CompressionConfig
 from vampnet.controls.config import SteeringConfig
@@ -36,23 +36,12 @@ from vampnet.jobs.result import JobResult
 from vampnet.jobs.runner import run_job
 from vampnet.tasks.model import VampNet
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=5)
 PROMPT = "periodic(9) | random(0.1)"
 LENGTHS_S = (2.6, 1.3, 0.2, 2.1, 1.8)
 AT_ONCE = 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        shorten_windows(patch)
-        in_float32(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
-    return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone
+from tests.support.tiny import tone
 from vampnet.audio.files import Audio, read, write
 from vampnet.controls.config import HumConfig, TapConfig
 from vampnet.controls.words import ControlWords
@@ -19,21 +18,10 @@ from vampnet.jobs.request import GenerateRequest, HumRequest, TapRequest, VampRe
 from vampnet.jobs.runner import run_job
 from vampnet.tasks.model import VampNet
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=5)
 WORDS = ControlWords(bpm=150, key="D minor", chords="Dm7 | G7", bars=1, style="pop", instruments=("piano",))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        shorten_windows(patch)
-        in_float32(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
-    return tiny_vampnet(tmp_path_factory.mktemp("bundle") / "b")
 
 
 @pytest.fixture

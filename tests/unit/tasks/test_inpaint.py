@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.support.tiny import in_float32, shorten_windows, tiny_vampnet, tone
+from tests.support.tiny import tone
 from vampnet.audio.files import probe, read, write
 from vampnet.errors import VampnetError
 from vampnet.generation.config import SamplingConfig
@@ -20,6 +19,8 @@ from vampnet.prompts.parts import Codebooks, Keep
 from vampnet.tasks.inpaint import CROSSFADE_S
 from vampnet.tasks.model import VampNet
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 FAST = SamplingConfig(steps=1, c2f_steps=1, seed=3)
 N, RATE = 66150, 44100
 CODINGS = (
@@ -27,19 +28,6 @@ CODINGS = (
     ("flac", "PCM_16"), ("flac", "PCM_24"), ("aiff", "PCM_32"),
 )  # fmt: skip
 OUTPAINTED = (("wav", "DOUBLE"), ("flac", "PCM_24"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        shorten_windows(patch)
-        in_float32(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> VampNet:
-    return tiny_vampnet(tmp_path_factory.mktemp("model") / "b")
 
 
 def noise(path: Path, subtype: str) -> np.ndarray:
