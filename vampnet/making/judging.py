@@ -65,16 +65,17 @@ def foresee(found: dict[str, Any]) -> str:
     if len(curve) < 4:
         return "the training was too short to say what more of it would bring"
     if found["best_step"] < curve[-1][0] * 0.6:
-        return (
-            f"the held-out figure was lowest at step {found['best_step']} of {curve[-1][0]}: more steps bring nothing, "
-            "more music would"
-        )
+        where = f"the held-out figure was lowest at step {found['best_step']} of {curve[-1][0]}"
+        if curve[-1][1] < curve[len(curve) // 2][1]:
+            return f"{where}, but was falling again at the end: a longer training may still get below it"
+        return f"{where} and was rising at the end: more steps would not help, more music may"
     (step_1, nats_1), (step_2, nats_2) = curve[len(curve) // 2 - 1], curve[-1]
     slope = (nats_1 - nats_2) / math.log2(step_2 / step_1)
     words = f"its last doubling of steps brought {slope:.3f} nats, and the next may bring about half to all of that"
     if gap > 0.1:
-        return f"{words}; held-out music is {gap:.2f} nats harder than the training music, so more music would help too"
-    return f"{words}; held-out music is no harder than the training music ({gap:+.2f} nats), so steps are what lacks"
+        return f"{words}; held-out music is {gap:.2f} nats harder than the training music, so more music may help too"
+    easier = f"held-out music is no harder than the training music ({gap:+.2f} nats)"
+    return f"{words}; {easier}, so by this figure steps are what lacks"
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def report_page(facts: dict[str, Any], examples: Mapping[str, Sequence[Path]]) -
 
 def nats_rows(facts: dict[str, Any]) -> list[list[str]]:
     """Head and rows of the table of cross-entropies."""
-    rows = [["network", "this model", "compared with", "change", "unigram", "its training music", "steps kept"]]
+    rows = [["network", "this model", "model before", "change", "unigram", "its training music", "steps kept"]]
     for part, found in facts["nats"].items():
         before = f"{found['before']:.3f}" if "before" in found else "not comparable"
         change = f"{found['change']:+.3f}{_error(found['change_standard_error'])}" if "change" in found else ""
