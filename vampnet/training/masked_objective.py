@@ -92,7 +92,7 @@ def weighted(loss: Tensor, hit_N: Tensor, weight: float) -> dict[str, Tensor]:
 
 
 class GradientObjective:
-    """What objectives share whose weights are trained by gradients alone: nothing beside them, nothing to hear."""
+    """Base of objectives whose weights are trained by gradients alone: no other state, nothing to hear."""
 
     steps_before: int = 0
     """Steps that the weights were trained for which the run began with."""
