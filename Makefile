@@ -48,7 +48,8 @@ fuzz: $(INSTALLED)
 trials: $(INSTALLED)
 	$(BIN)/python -m benchmarks.server.load -o out/trials/server $(TRIALS)
 	$(BIN)/python -m tests.support.faults
-	VAMPNET_TRIALS=1 $(BIN)/python -m pytest tests/integration/test_ranks.py tests/integration/studio/test_studio_music.py
+	VAMPNET_TRIALS=1 $(BIN)/python -m pytest tests/integration/test_ranks.py tests/integration/test_engines.py \
+		tests/integration/test_compiled.py tests/integration/studio/test_studio_music.py
 
 setup: $(INSTALLED)
 

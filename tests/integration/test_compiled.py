@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.trials import trial
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import numpy as np
@@ -15,6 +17,7 @@ print(len(onset_times(np.abs(np.sin(np.arange(400.0) / 9)).astype(np.float32))) 
 """
 
 
+@trial
 def test_processes_that_fill_the_cache_at_once_do_not_damage_it(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", PROGRAM]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny import tiny_codec, tone
+from tests.support.trials import trial
 from vampnet.audio.files import write
 from vampnet.errors import CorpusError, JobError
 from vampnet.jobs.pool import run_in_pool
@@ -46,7 +47,7 @@ def test_results_come_in_order_and_a_killed_worker_loses_nothing(tmp_path: Path)
         next(results)
 
 
-@pytest.mark.slow
+@trial
 def test_a_task_that_kills_each_worker_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="ended 3 times"):
         list(run_in_pool(functools.partial(Square, str(tmp_path)), [-1, 2], 1))
