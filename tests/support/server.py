@@ -15,11 +15,12 @@ from pathlib import Path
 import httpx2
 import uvicorn
 
-from tests.support import fake_worker
+from tests.support import fake_finetuner, fake_worker
 from vampnet.apps.http.app import make_app
 from vampnet.apps.http.config import ServerConfig
 from vampnet.apps.http.server import _listen, _Protocol
 from vampnet.apps.http.service import Service
+from vampnet.jobs.finetune_worker import FinetuneWorkerConfig
 from vampnet.jobs.worker import WorkerConfig
 
 PATIENCE_S = 120.0
@@ -35,6 +36,15 @@ def fake_command(step_s: float = 0.01) -> Callable[[WorkerConfig], Sequence[str]
     return command
 
 
+def fake_finetune_command(step_s: float = 0.01) -> Callable[[FinetuneWorkerConfig], Sequence[str]]:
+    """Command line of a process that fine-tunes nothing, in steps that take this long."""
+
+    def command(settings: FinetuneWorkerConfig) -> Sequence[str]:
+        return [sys.executable, fake_finetuner.__file__, json.dumps(dataclasses.asdict(settings)), str(step_s)]
+
+    return command
+
+
 @contextlib.contextmanager
 def running_server(
     config: ServerConfig, *, step_s: float = 0.01, port: int = 0, with_model: bool = False
@@ -44,7 +54,8 @@ def running_server(
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), path])
     try:
         listener = _listen("127.0.0.1", port)
-        service = Service(config) if with_model else Service(config, worker=fake_command(step_s))
+        stand_ins = {} if with_model else {"worker": fake_command(step_s), "finetuner": fake_finetune_command(step_s)}
+        service = Service(config, **stand_ins)  # type: ignore[arg-type]
         settings = uvicorn.Config(make_app(service), http=_Protocol, ws="none", log_config=None, access_log=False,
                                   server_header=False)  # fmt: skip
         server = uvicorn.Server(settings)

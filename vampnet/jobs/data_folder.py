@@ -3,6 +3,7 @@
     FOLDER/jobs.db             the table
     FOLDER/files/ID/NAME       a file that was uploaded
     FOLDER/jobs/ID/NAME        outputs of a job
+    FOLDER/loras/NAME          adapters that everyone may use; those of an API key's owner lie in a folder below
 
 Ids are random hexadecimal numbers and names are reduced to harmless characters, so no request can name another file.
 Nothing here imports torch.
@@ -10,6 +11,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -88,6 +90,21 @@ class DataFolder:
         folder = self.path / "loras"
         folder.mkdir(exist_ok=True, mode=0o700)
         return folder
+
+    def own_loras(self, owner: str) -> Path:
+        """Folder of the adapters that an owner made; without keys, that of all adapters."""
+        folder = self.loras
+        if owner:
+            folder /= hashlib.sha256(owner.encode()).hexdigest()[:16]
+            folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
+    def usable_loras(self, owner: str) -> dict[str, Path]:
+        """Adapters that an owner may use, by their names: those of everyone and one's own."""
+        folders = dict.fromkeys((self.loras, self.own_loras(owner)))
+        return {
+            path.stem: path for folder in folders for path in sorted(folder.glob("*.safetensors")) if path.is_file()
+        }
 
     def delete_file(self, file_id: str) -> None:
         """Delete an uploaded file."""

@@ -15,94 +15,29 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vampnet.errors import JobError
 from vampnet.generation.progress import Progress
+from vampnet.jobs.table_rows import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    FINISHED,
+    QUEUED,
+    RUNNING,
+    STATES,
+    JobRow,
+    NewJob,
+    WorkerRow,
+    job_row,
+)
 from vampnet.jobs.table_schema import MIGRATIONS, statements
 
-QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = ("queued", "running", "done", "failed", "cancelled")
-FINISHED = (DONE, FAILED, CANCELLED)
+FINETUNING = "finetune"
+"""`JobRow.model` of fine-tuning jobs, which a process of their own claims."""
 MAX_TRIES, _BUSY_S, _CACHE_KB = 3, 30.0, 256
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """One job as the table holds it."""
-
-    id: str
-    created: float
-    """When it was submitted, Unix seconds."""
-    state: str
-    """queued, running, done, failed or cancelled."""
-    request: dict[str, Any]
-    """Request as it was submitted, JSON data."""
-    work: dict[str, Any]
-    """Request as a worker runs it, with the paths of files on this machine."""
-    outputs: tuple[str, ...]
-    """Paths that the outputs are written to."""
-    owner: str
-    """Name of the API key it came with; empty without keys."""
-    client: str
-    """Origin of the job: api, harp, ..., and for HARP the client."""
-    model: str
-    """Jobs with equal texts here run on the same loaded model."""
-    idempotency: str | None
-    tries: int
-    """Number of times that a worker has claimed it."""
-    lease: float
-    """Unix seconds until which the claim holds."""
-    claim: str
-    """Secret of the claim; empty before the first."""
-    cancel: bool
-    """True if it is asked to stop."""
-    stage: str
-    done: int
-    total: int
-    share: float
-    """Share of the job that is done, 0 to 1."""
-    result: dict[str, Any] | None
-    error: str | None
-    """One sentence for the user."""
-    started: float | None
-    finished: float | None
-    changed: int
-    """Number of the last change; later changes of any job have larger ones."""
-
-    @property
-    def is_finished(self) -> bool:
-        """True for a job that is done, failed or cancelled."""
-        return self.state in FINISHED
-
-
-@dataclass(frozen=True)
-class WorkerRow:
-    """One worker process as it last reported."""
-
-    id: str
-    pid: int
-    state: str
-    """starting, loading, ready, working, unloaded or stopped."""
-    model: str
-    error: str
-    """Why the model could not be loaded; empty when all is well."""
-    seen: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """A job to be put into the table."""
-
-    id: str
-    request: dict[str, Any]
-    work: dict[str, Any]
-    outputs: Sequence[str]
-    owner: str = ""
-    client: str = "api"
-    model: str = ""
-    idempotency: str | None = None
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(JobRow))
@@ -222,6 +157,10 @@ class JobTable:
                 values.append(value)
         return self._select(" AND ".join(where), (*values, limit), "ORDER BY created DESC, id LIMIT ?")
 
+    def finetunes(self, owner: str) -> list[JobRow]:
+        """Fine-tuning jobs of an owner, the newest first."""
+        return self._select("model = ? AND owner = ?", (FINETUNING, owner), "ORDER BY created DESC, id")
+
     def changed_since(self, number: int) -> list[JobRow]:
         """Jobs whose last change has a larger number, in the order of the changes."""
         return self._select("changed > ?", (number,), "ORDER BY changed")
@@ -240,9 +179,9 @@ class JobTable:
         return {state: found.get(state, 0) for state in STATES}
 
     def position(self, job: JobRow) -> int:
-        """Number of queued jobs before this one."""
-        query = "SELECT COUNT(*) FROM jobs WHERE state = ? AND (created, id) < (?, ?)"
-        return self._db.execute(query, (QUEUED, job.created, job.id)).fetchone()[0]
+        """Number of queued jobs before this one, of those that the same workers claim."""
+        query = f"SELECT COUNT(*) FROM jobs WHERE state = ? AND (created, id) < (?, ?) AND {_OF_KIND}"
+        return self._db.execute(query, (QUEUED, job.created, job.id, job.model == FINETUNING)).fetchone()[0]
 
     # Ending
 
@@ -257,10 +196,10 @@ class JobTable:
         return self.get(job_id)
 
     def ends(self) -> list[tuple[str, float]]:
-        """Ids of finished jobs that no project keeps, and when they ended (Unix seconds), the earliest first."""
+        """Ids of finished jobs that are not kept, and when they ended (Unix seconds), the earliest first."""
         query = (
             f"SELECT id, COALESCE(finished, created) AS ended FROM jobs WHERE state IN {FINISHED}"
-            " AND id NOT IN (SELECT job FROM takes) ORDER BY ended, id"
+            f" AND id NOT IN ({_KEPT}) ORDER BY ended, id"
         )
         return [(row["id"], row["ended"]) for row in self._db.execute(query)]
 
@@ -274,8 +213,8 @@ class JobTable:
         return self._db.execute(query, (file_id, f"file:{file_id}")).fetchone() is not None
 
     def kept_ids(self) -> set[str]:
-        """Ids of jobs whose outputs are takes of a project, which do not expire."""
-        return {row["job"] for row in self._db.execute("SELECT DISTINCT job FROM takes")}
+        """Ids of jobs that do not expire: their outputs are takes of a project, or they made an adapter."""
+        return {row[0] for row in self._db.execute(_KEPT)}
 
     def delete(self, job_id: str) -> None:
         """Forget a job. A worker that runs it stops within a step."""
@@ -283,15 +222,21 @@ class JobTable:
 
     # Working
 
-    def claim(self, worker: str, lease_s: float, *, limit: int = 1) -> list[JobRow]:
+    def is_waiting(self, *, finetuning: bool = False) -> bool:
+        """Whether there is a job to claim."""
+        query = f"SELECT 1 FROM jobs WHERE {_CLAIMABLE} AND {_OF_KIND} LIMIT 1"
+        return self._db.execute(query, (time.time(), finetuning)).fetchone() is not None
+
+    def claim(self, worker: str, lease_s: float, *, limit: int = 1, finetuning: bool = False) -> list[JobRow]:
         """Take the oldest job that waits or whose lease ran out, and up to `limit` for the same model."""
-        if not self._db.execute(f"SELECT 1 FROM jobs WHERE {_CLAIMABLE} LIMIT 1", (time.time(),)).fetchone():
+        if not self.is_waiting(finetuning=finetuning):
             return []
         taken: list[str] = []
         with self.transaction():
             self._give_up()
             model: str | None = None
-            for row in self._select(_CLAIMABLE, (time.time(),), "ORDER BY created, id LIMIT 1000"):
+            which, values = f"{_CLAIMABLE} AND {_OF_KIND}", (time.time(), finetuning)
+            for row in self._select(which, values, "ORDER BY created, id LIMIT 1000"):
                 if len(taken) == limit or (model is not None and row.model != model):
                     break
                 model = row.model
@@ -376,10 +321,12 @@ class JobTable:
 
     def _select(self, where: str, values: Sequence[Any], tail: str = "") -> list[JobRow]:
         query = f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE {where} {tail}"
-        return [_job_row(row) for row in self._db.execute(query, tuple(values)).fetchall()]
+        return [job_row(row) for row in self._db.execute(query, tuple(values)).fetchall()]
 
 
 _CLAIMABLE = "(state = 'queued' OR (state = 'running' AND lease < ?))"
+_OF_KIND = f"(model = '{FINETUNING}') = ?"
+_KEPT = f"SELECT job FROM takes UNION SELECT id FROM jobs WHERE model = '{FINETUNING}' AND state = 'done'"
 
 
 class UnknownJob(JobError):
@@ -388,12 +335,3 @@ class UnknownJob(JobError):
 
 class QueueFull(JobError):
     """A job that is refused because too many wait."""
-
-
-def _job_row(row: sqlite3.Row) -> JobRow:
-    values = dict(row)
-    for name in ("request", "work", "outputs", "result"):
-        values[name] = None if values[name] is None else json.loads(values[name])
-    values["outputs"] = tuple(values["outputs"])
-    values["cancel"] = bool(values["cancel"])
-    return JobRow(**values)

@@ -8,6 +8,7 @@ a working folder, from which an interrupted run goes on.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from torch import nn
 
 from vampnet.audio.files import Audio, read, write
 from vampnet.audio.folders import audio_files_in
+from vampnet.codec.base import Codec
 from vampnet.device import select_device
 from vampnet.errors import BundleError, SettingsError, require
 from vampnet.models.bundle import load_bundle
@@ -28,7 +30,7 @@ from vampnet.models.lora import Adapter, apply_adapter, read_adapter, write_adap
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.storage import locked, make_folder, read_json, sha256_of_file, write_whole
 from vampnet.training.data.token_dataset import TokenSet, join, open_tokens
-from vampnet.training.data.token_shards import tokenize_folder
+from vampnet.training.data.token_shards import TokenizeReport, make_shard, tokenize, tokenize_folder
 from vampnet.training.finetune_config import FinetuneConfig
 from vampnet.training.recipe import MaskedRecipe, TrainerConfig, recipe_to_dict
 from vampnet.training.trainer import Trainer
@@ -44,6 +46,8 @@ Vamp = Callable[[Bundle, Audio], Audio]
 """Vamps an excerpt with the models of a bundle, at the defaults."""
 Say = Callable[[str], None]
 """Receives lines about the progress."""
+Watch = Callable[[str, int, int], None]
+"""Receives how far a stage is ("encode", "coarse", "c2f", "samples"): files or steps done, and their number at most."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,16 @@ def finetune(
     device: str = "auto",
     say: Say | None = None,
     vamp: Vamp | None = None,
+    watch: Watch | None = None,
 ) -> FinetuneReport:
     """Train adapters on a folder of audio and write them to `output` (safetensors).
 
     `folder` is the working folder (tokens, runs, report.json, samples); by default `output` with the ending .run.
-    `say` receives lines about the progress. `vamp` makes audio examples, with and without the adapters. Raises
-    CorpusError for a folder without usable audio, SettingsError for a working folder of another run, DependencyError
-    without the extra `train`.
+    `say` receives lines about the progress, `watch` every file that is encoded and every step; what it raises ends the
+    run, which can be resumed. `vamp` makes audio examples, with and without the adapters.
+
+    Raises CorpusError for a folder without usable audio, SettingsError for a working folder of another run,
+    DependencyError without the extra `train`.
     """
     say = say or (lambda line: None)
     loaded = load_bundle(bundle)
@@ -109,7 +116,7 @@ def finetune(
     }
     with locked(work, SettingsError, "working folder", str(work)):
         _claim(work, described)
-        return _finetune(Path(audio_folder), Path(output), bundle, loaded, settings, work, device, say, vamp)
+        return _finetune(Path(audio_folder), Path(output), bundle, loaded, settings, work, device, say, vamp, watch)
 
 
 def _finetune(
@@ -122,15 +129,16 @@ def _finetune(
     device: str,
     say: Say,
     vamp: Vamp | None,
+    watch: Watch | None,
 ) -> FinetuneReport:
     """The work of `finetune`, once everything is checked and the working folder is held."""
     models = {"coarse": loaded.coarse, "c2f": loaded.c2f}
-    data = _prepare(audio_folder, work, loaded, settings)
+    data = _prepare(audio_folder, work, loaded, settings, watch)
     factors, changes, steps = {}, {}, {}
     for part, model in models.items():
         assert model is not None
         recipe = _recipe(model, part, loaded, settings)
-        changes[part], steps[part] = _train(model, recipe, data, work / part, settings, device, say)
+        changes[part], steps[part] = _train(model, recipe, data, work / part, settings, device, say, watch)
         factors |= {f"{part}.{name}": pair for name, pair in extract(model).items()}
     held_out, per_s = data.held_out, loaded.codec.frames_per_s
     report = FinetuneReport(
@@ -146,23 +154,45 @@ def _finetune(
     write_adapter(output, adapter)
     write_whole(work / "report.json", json.dumps(dataclasses.asdict(report), indent=1) + "\n", SettingsError)
     if vamp is not None:
+        if watch is not None:
+            watch("samples", 0, 1)
         write_samples(work / "samples", audio_folder / (held_out or data.train).names[0], bundle, adapter, vamp)
     return report
 
 
-def _prepare(audio_folder: str | Path, work: Path, loaded: Bundle, settings: FinetuneConfig) -> _Data:
+def _prepare(audio_folder: Path, work: Path, loaded: Bundle, settings: FinetuneConfig, watch: Watch | None) -> _Data:
     """Encode the folder, once plainly and, of the training files, once more per further encoding."""
-    done = tokenize_folder(audio_folder, work / "tokens", loaded.codec)
+    counted = _count_files(audio_folder, settings.encodings, watch)
+    done = _encode(audio_folder, work / "tokens", loaded.codec, 0, counted)
     min_frames = math.ceil(MIN_FILE_S * loaded.codec.frames_per_s)
     usable, short = without_short(open_tokens(work / "tokens"), min_frames)
     train, held_out = split(usable, settings.held_out, settings.seed)
     sets = [train]
     for turn in range(1, settings.encodings):
-        tokenize_folder(audio_folder, work / f"tokens-{turn}", loaded.codec, turn)
+        _encode(audio_folder, work / f"tokens-{turn}", loaded.codec, turn, counted)
         tokens = open_tokens(work / f"tokens-{turn}")
         sets.append(subset(tokens, [k for k, name in enumerate(tokens.names) if name in set(train.names)]))
     too_short = tuple(f"{name}: shorter than {MIN_FILE_S:g} s" for name in short)
     return _Data(join(sets), train, held_out, (*done.skipped, *too_short))
+
+
+def _count_files(audio_folder: Path, encodings: int, watch: Watch | None) -> Callable[[], None] | None:
+    """Called before each file that is encoded, it tells how many have been; None where no one listens."""
+    if watch is None:
+        return None
+    begun, n_files = itertools.count(), encodings * len(audio_files_in(audio_folder))
+    return lambda: watch("encode", next(begun), n_files)
+
+
+def _encode(
+    audio_folder: Path, folder: Path, codec: Codec, turn: int, advance: Callable[[], None] | None
+) -> TokenizeReport:
+    """The tokens of a folder in one way of encoding."""
+    if advance is None:
+        return tokenize_folder(audio_folder, folder, codec, turn)
+    return tokenize(
+        audio_folder, folder, codec, turn=turn, run=lambda tasks: (make_shard(task, codec, advance) for task in tasks)
+    )
 
 
 def _train(
@@ -173,6 +203,7 @@ def _train(
     settings: FinetuneConfig,
     device: str,
     say: Say,
+    watch: Watch | None,
 ) -> tuple[Change, int]:
     """Adapt a model in place, and leave it with its best adapters: the change per file and the step that was kept."""
     judged = data.held_out or data.plain
@@ -189,6 +220,7 @@ def _train(
         monitor=f"validation/{MONITOR}",
         patience=patience,
         on_log=lambda line: say(f"{folder.name}: {_progress(line, settings.steps)}"),
+        on_step=None if watch is None else lambda step: watch(folder.name, step, settings.steps),
     )
     run.train()
     assert run.best is not None

@@ -139,6 +139,8 @@ class Trainer:
     """Validations without a lower figure after which training stops (0: never)."""
     on_log: Callable[[dict[str, float]], None] | None = None
     """Takes each line of the log ("step" and figures); without it they are printed as JSON."""
+    on_step: Callable[[int], None] | None = None
+    """Takes the number of steps done after each of them; what it raises ends the run where it can be resumed."""
     step: int = 0
     elapsed_s: float = 0.0
     """Time in `train` until the last checkpoint, all sessions of the run together."""
@@ -186,6 +188,8 @@ class Trainer:
         window_started, window_step = started, self.step
         while self._goes_on(started):
             scalars = self._one_step(module, optimizers)
+            if self.on_step is not None:
+                self.on_step(self.step)
             if self.step % self.settings.log_every == 0:
                 now = time.monotonic()
                 rate = (self.step - window_step) / (now - window_started)

@@ -18,6 +18,7 @@ from vampnet.apps.http.routes import make_router
 from vampnet.apps.http.service import Service
 from vampnet.apps.http.submission import Conflict
 from vampnet.apps.http.uploads import UnknownFile
+from vampnet.apps.studio.finetune_routes import make_finetune_router
 from vampnet.apps.studio.offer_routes import make_offer_router
 from vampnet.apps.studio.pages import make_page_router
 from vampnet.apps.studio.project_routes import make_project_router
@@ -46,7 +47,9 @@ def make_app(service: Service) -> FastAPI:
         openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.include_router(make_router(service))
-    for make in (make_sound_router, make_prompt_router, make_project_router, make_offer_router):
+    for make in (
+        make_sound_router, make_prompt_router, make_project_router, make_offer_router, make_finetune_router
+    ):  # fmt: skip
         app.include_router(make(service))
     app.include_router(make_harp_router(service))
     app.include_router(make_page_router())

@@ -16,7 +16,7 @@ from vampnet.apps.http.documents import ERRORS, JOB_BODY
 from vampnet.apps.http.events import stream_job, stream_jobs
 from vampnet.apps.http.probe import MAX_BINS
 from vampnet.apps.http.service import Service
-from vampnet.apps.http.submission import make_job, output_path, own_job, submit
+from vampnet.apps.http.submission import forget_job, make_job, output_path, own_job, submit
 from vampnet.apps.http.uploads import file_facts, own_file, store_upload
 from vampnet.apps.http.views import FileView, HealthView, JobsView, JobView, PeaksView, job_view
 from vampnet.errors import SettingsError
@@ -115,9 +115,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.delete("/api/v1/jobs/{job_id}", status_code=204, responses=errors(404), tags=["jobs"])
     def delete_job(request: Request, job_id: JobId) -> None:
         """Delete a job and what it made; one that runs stops."""
-        own_job(service, job_id, owner_of(request))
-        service.table.delete(job_id)
-        service.folder.delete_job(job_id)
+        forget_job(service, own_job(service, job_id, owner_of(request)))
 
 
 def _add_job_parts(router: APIRouter, service: Service) -> None:

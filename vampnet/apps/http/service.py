@@ -25,6 +25,8 @@ from vampnet.apps.studio.ear import warm_listener, warm_masks
 from vampnet.errors import VampnetError
 from vampnet.jobs.crew import Crew
 from vampnet.jobs.data_folder import DataFolder, expire
+from vampnet.jobs.finetune_worker import FinetuneWorkerConfig
+from vampnet.jobs.on_demand import OnDemandProcess
 from vampnet.jobs.projects import ProjectStore
 from vampnet.jobs.table import JobTable
 from vampnet.jobs.worker import WorkerConfig
@@ -39,8 +41,17 @@ PAINT_S, LISTEN_S = 300.0, 900.0
 class Service:
     """Data folder, workers, watcher, probe, keys and metrics of one server."""
 
-    def __init__(self, config: ServerConfig, *, worker: Callable[[WorkerConfig], Sequence[str]] | None = None) -> None:
-        """`worker`: command line of a worker with given settings. Raises VampnetError for settings that cannot be."""
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        worker: Callable[[WorkerConfig], Sequence[str]] | None = None,
+        finetuner: Callable[[FinetuneWorkerConfig], Sequence[str]] | None = None,
+    ) -> None:
+        """`worker`, `finetuner`: command lines of processes with given settings.
+
+        Raises VampnetError for settings that cannot be.
+        """
         self.config = config
         self.keys = KeyRing(config.keys)
         self.metrics = Metrics()
@@ -56,6 +67,11 @@ class Service:
         self.watcher = TableWatcher(self.folder.table, self.metrics)
         self._worker = worker or worker_command
         self.crew = Crew(self._command, config.workers, grace_s=config.grace_s + 5.0)
+        self._finetuner = finetuner or finetuner_command
+        self.finetuner = OnDemandProcess(
+            self._finetune_command, lambda: self.table.is_waiting(finetuning=True), grace_s=config.grace_s + 5.0
+        )
+        """Fine-tunes, while there is something to fine-tune on."""
         self._tables = threading.local()
         self._opened: weakref.WeakSet[JobTable] = weakref.WeakSet()  # one whose thread has ended closes by itself
         self.table.counts()  # the file is made, or refused, before anything is started
@@ -77,6 +93,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Workers and watcher live while the block runs."""
         self.crew.start()
+        self.finetuner.start()
         if self.config.warm:
             for helper, warm in ((self.masks, warm_masks), (self.listener, warm_listener)):
                 threading.Thread(target=self._warm, args=(helper, warm), daemon=True).start()
@@ -90,7 +107,7 @@ class Service:
             self.analyses.close()
             for helper in (self.probe, self.painter, self.masks, self.listener):
                 helper.close()
-            await asyncio.to_thread(self.crew.stop)
+            await asyncio.gather(asyncio.to_thread(self.crew.stop), asyncio.to_thread(self.finetuner.stop))
             for table in list(self._opened):
                 table.close()
 
@@ -126,6 +143,14 @@ class Service:
         )
         return self._worker(settings)
 
+    def _finetune_command(self) -> Sequence[str]:
+        config = self.config
+        return self._finetuner(
+            FinetuneWorkerConfig(
+                data=str(self.folder.path), device=config.device, lease_s=config.lease_s, server_pid=os.getpid()
+            )
+        )
+
     def model_state(self) -> tuple[str, str]:
         """State of the workers' models in a word, and a sentence: ready, loading, unloaded or failed."""
         workers = self.table.workers()
@@ -143,3 +168,8 @@ class Service:
 def worker_command(settings: WorkerConfig) -> Sequence[str]:
     """Command line of a worker process."""
     return [sys.executable, "-m", "vampnet.jobs.worker", json.dumps(dataclasses.asdict(settings))]
+
+
+def finetuner_command(settings: FinetuneWorkerConfig) -> Sequence[str]:
+    """Command line of a process that fine-tunes."""
+    return [sys.executable, "-m", "vampnet.jobs.finetune_worker", json.dumps(dataclasses.asdict(settings))]

@@ -35,7 +35,7 @@ from vampnet.jobs.request import (
     request_to_json,
     steering_of,
 )
-from vampnet.jobs.table import DONE, JobRow, NewJob, new_id
+from vampnet.jobs.table import DONE, FINETUNING, JobRow, NewJob, new_id
 from vampnet.tasks.defaults import NEW_S
 
 _JOB_OUTPUT = re.compile(r"job:([0-9a-f]{24})/([0-9]{1,4})")
@@ -84,7 +84,7 @@ def resolve(service: Service, request: Request, owner: str, upload: Path | None,
     An output of an earlier job is gone on from by its tokens, not by its sound. Raises SettingsError, Conflict.
     """
     work = dataclasses.replace(
-        request, **resolve_files(service, request, owner, upload), model=choose_model(service, request)
+        request, **resolve_files(service, request, owner, upload), model=choose_model(service, request, owner)
     )
     if request.tokens:
         return dataclasses.replace(work, tokens=str(_allowed(service, request.tokens, "tokens")))
@@ -179,7 +179,7 @@ def _new_seconds(request: Request) -> Iterator[tuple[str, float]]:
             yield "length of the words in seconds", max(sketch_length_s(request.words, seed) for seed in seeds)
 
 
-def choose_model(service: Service, request: Request) -> Any:
+def choose_model(service: Service, request: Request, owner: str) -> Any:
     """The request's model with the server's defaults. Raises SettingsError for one that is not offered."""
     choice, config = request.model, service.config
     offered = ("default", config.bundle, *config.allowed_model)
@@ -188,20 +188,20 @@ def choose_model(service: Service, request: Request) -> Any:
     if choice.device not in ("auto", config.device):
         raise SettingsError(f"model.device is {choice.device[:100]!r}, but this server computes on {config.device}")
     bundle = config.bundle if choice.bundle == "default" else choice.bundle
-    lora = tuple(_adapter(service, text) for text in choice.lora)
+    lora = tuple(_adapter(service, text, owner) for text in choice.lora)
     return dataclasses.replace(choice, bundle=bundle, device=config.device, lora=lora)
 
 
-def _adapter(service: Service, text: str) -> str:
+def _adapter(service: Service, text: str, owner: str) -> str:
     name, colon, strength = text.rpartition(":")
     if colon and re.fullmatch(r"-?[0-9.]+", strength):
-        return f"{_lora_file(service, name)}:{strength}"
-    return str(_lora_file(service, text))
+        return f"{_lora_file(service, name, owner)}:{strength}"
+    return str(_lora_file(service, text, owner))
 
 
-def _lora_file(service: Service, name: str) -> Path:
-    """An adapter of the server's by its name, or one below the allowed root."""
-    known = {path.stem: path for path in service.folder.loras.glob("*.safetensors") if path.is_file()}
+def _lora_file(service: Service, name: str, owner: str) -> Path:
+    """An adapter that an owner may use by its name, or one below the allowed root."""
+    known = service.folder.usable_loras(owner)
     return known.get(name.removesuffix(".safetensors")) or _allowed(service, name, "model.lora")
 
 
@@ -253,6 +253,15 @@ def own_job(service: Service, job_id: str, owner: str) -> JobRow:
     """A job of this owner; others' look as if they were not there. Raises UnknownJob."""
     job = service.table.get(job_id)
     return job if job.owner == owner else service.table.get("")
+
+
+def forget_job(service: Service, job: JobRow) -> None:
+    """Delete a job and what it made, the adapter of a fine-tuning too; one that runs stops."""
+    if job.model == FINETUNING and job.result is not None:
+        adapter = service.folder.own_loras(job.owner) / f"{job.result['facts']['lora']}.safetensors"
+        adapter.unlink(missing_ok=True)
+    service.table.delete(job.id)
+    service.folder.delete_job(job.id)
 
 
 def output_path(job: JobRow, number: int) -> Path:

@@ -51,7 +51,7 @@ class LoraView(BaseModel):
 
 
 class LorasView(BaseModel):
-    """All adapters of the server, the newest first."""
+    """Adapters that one may use, the newest first."""
 
     loras: list[LoraView]
 
@@ -87,12 +87,15 @@ def make_offer_router(service: Service) -> APIRouter:
         return ModelsView(models=found)
 
     @router.get("/api/v1/loras", responses=errors())
-    def loras() -> LorasView:
-        """Adapters that requests may name: the files NAME.safetensors in the folder `loras` of the server's data."""
+    def loras(request: Request) -> LorasView:
+        """Adapters that requests may name: files NAME.safetensors in the folder `loras` of the server's data.
+
+        Those that fine-tuning made for another API key are not among them.
+        """
         found = []
-        for path in service.folder.loras.glob("*.safetensors"):
+        for name, path in service.folder.usable_loras(owner_of(request)).items():
             facts = path.stat()
-            found.append(LoraView(name=path.stem, bytes=facts.st_size, created_at=facts.st_mtime))
+            found.append(LoraView(name=name, bytes=facts.st_size, created_at=facts.st_mtime))
         return LorasView(loras=sorted(found, key=lambda lora: -lora.created_at))
 
     return router

@@ -12,13 +12,14 @@ from starlette.background import BackgroundTask
 
 from vampnet.apps.http.routes import JobId, Number, errors, output_of, owner_of
 from vampnet.apps.http.service import Service
-from vampnet.apps.http.submission import file_owner, own_job
+from vampnet.apps.http.submission import file_owner, forget_job, own_job
 from vampnet.apps.http.uploads import own_file
 from vampnet.apps.studio.archive import export_project, import_project
+from vampnet.errors import SettingsError
 from vampnet.jobs.code import python_of, summarise
 from vampnet.jobs.projects import ProjectRow, TakeRow
 from vampnet.jobs.request import request_from_json
-from vampnet.jobs.table import JobRow, UnknownJob
+from vampnet.jobs.table import FINETUNING, JobRow, UnknownJob
 
 ProjectId = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
 TakeId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
@@ -165,6 +166,8 @@ def _add_takes(router: APIRouter, service: Service) -> None:
         """Keep an output of a job as a take."""
         project = service.projects.get(project_id, owner_of(request))
         output_of(service, request, body.job, body.number)
+        if own_job(service, body.job, owner_of(request)).model == FINETUNING:
+            raise SettingsError(f"job {body.job} is a fine-tuning, whose outputs cannot become takes")
         take = service.projects.add_take(project, body.job, body.number, body.parent)
         return _take_view(take, service.table.get(body.job))
 
@@ -206,7 +209,7 @@ def _add_files(router: APIRouter, service: Service) -> None:
 
     @router.delete("/api/v1/data", status_code=204, responses=errors())
     def delete_data(request: Request) -> Response:
-        """Delete all that one has here: projects, jobs with their outputs, uploads."""
+        """Delete all that one has here: projects, jobs with their outputs, adapters, uploads."""
         _delete_all(service, owner_of(request))
         return Response(status_code=204)
 
@@ -267,8 +270,7 @@ def _delete_all(service: Service, owner: str) -> None:
     for project in service.projects.list(owner):
         service.projects.delete(project)
     for job in service.table.list(owner=owner, limit=-1):
-        service.table.delete(job.id)
-        service.folder.delete_job(job.id)
+        forget_job(service, job)
     for folder in list(service.folder.files.iterdir()):
         path = service.folder.file(folder.name)
         if path is not None and file_owner(path) == owner:
