@@ -104,7 +104,7 @@ class _FinetuneWorker:
                     raise JobStopped("release")
                 request = from_dict(FinetuneRequest, job.work["request"], "request")
                 outputs = [Path(path) for path in job.outputs]
-                result, made = self._run(request, folder, outputs, self.config.device, _Reporter(self.table, job))
+                result, made = self._run(request, folder, outputs, self.config.device, _TableReporter(self.table, job))
                 self._is_open = False
                 self._finish(job, result, made, request.name)
             except Exception as error:
@@ -168,7 +168,7 @@ class _FinetuneWorker:
             thread.join()
 
 
-class _Reporter:
+class _TableReporter:
     """Writes a job's progress to the table, a few times a second."""
 
     def __init__(self, table: JobTable, job: JobRow) -> None:
