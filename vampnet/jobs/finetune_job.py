@@ -33,7 +33,7 @@ MAX_FILES = 500
 MAX_STEPS = 5000
 """Most steps per model that a server is asked for."""
 SAMPLES = ("original", "without", "with")
-"""What can be listened to afterwards: an excerpt, its vamp without the adapter, and with it."""
+"""Outputs of a job: an excerpt, its vamp without the adapter, and with it."""
 _NAME = re.compile(r"[^\W_][\w .()+-]{0,59}")
 _SPANS = {"encode": (0.0, 0.12), "coarse": (0.12, 0.6), "c2f": (0.6, 0.92), "samples": (0.92, 1.0)}
 """Shares of the whole work between which a stage lies; a model that stops early leaps to the next."""
@@ -130,7 +130,7 @@ def run_finetune(
 
 
 def describe(found: FinetuneReport) -> dict[str, Any]:
-    """What a run found and gained, as plain data."""
+    """Files, seconds, steps and cross-entropies of a run, as plain data."""
     return {
         "train_files": list(found.train_files),
         "held_out_files": list(found.held_out_files),
@@ -170,4 +170,4 @@ def _length_s(path: Path) -> float:
 
 
 Runner = Callable[[FinetuneRequest, Path, Sequence[Path], str, Report], tuple[JobResult, Path]]
-"""What runs a job: `run_finetune`, or a stand-in of a test."""
+"""Runs a job: `run_finetune`, or a stand-in of a test."""
