@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.squares import Square
 from tests.support.tiny import tiny_codec, tone
 from tests.support.trials import trial
 from vampnet.audio.files import write
@@ -19,22 +18,6 @@ from vampnet.jobs.ray import run_on_ray
 from vampnet.models.bundle import load_codec, save_bundle
 from vampnet.training.data import token_shards
 from vampnet.training.data.token_shards import ShardMaker, tokenize
-
-
-class Square:
-    """Squares numbers; -1 and -2 kill the worker, always or the first time; 13 is a user's error."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-
-    def __call__(self, number: int) -> int:
-        mark = self._folder / "died"
-        if number == -1 or (number == -2 and not mark.exists()):
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if number == 13:
-            raise CorpusError("13 is unlucky")
-        return number * number
 
 
 def test_results_come_in_order_and_a_killed_worker_loses_nothing(tmp_path: Path) -> None:

@@ -92,12 +92,14 @@ def _mark() -> Path | None:
 
 
 _filled = _mark()
-# The submodules compile functions when they are imported; librosa alone would import them when they are first used.
-with contextlib.nullcontext() if _filled is not None and _filled.exists() else _alone():
-    import librosa as librosa
+if _filled is not None and _filled.exists():
+    import librosa as librosa  # its submodules are imported when they are used: beats alone take two seconds
+else:
+    with _alone():
+        import librosa as librosa
 
-    for _part in ("beat", "core.audio", "core.pitch", "onset", "util.utils"):
-        importlib.import_module(f"librosa.{_part}")
-    if _filled is not None:
-        with contextlib.suppress(OSError):
-            _filled.touch()
+        for _part in ("beat", "core.audio", "core.pitch", "onset", "util.utils"):
+            importlib.import_module(f"librosa.{_part}")  # compiles the functions that have signatures
+        if _filled is not None:
+            with contextlib.suppress(OSError):
+                _filled.touch()

@@ -33,6 +33,7 @@ GROUPS = (1, 4, 8, 14)
 GRIDS = ("low", "high")
 FEATURE_WEIGHT = 2.0
 """Weight of feature matching beside 1 for the adversarial part (DAC)."""
+VALIDATION_CROPS, VALIDATION_FRAMES = 16, 240
 INITIAL_BATCHES, INITIAL_BATCH_SIZE = 40, 16
 """From so many crops the quantiser is set."""
 
@@ -197,7 +198,7 @@ class CodecObjective:
         """Paper's mel distance at several numbers of codebooks, and the perplexity of each codebook."""
         assert isinstance(module, CodecNetwork)
         codec = module.codec
-        audio_BS = self._held_out(16)
+        audio_BS = self._held_out(VALIDATION_CROPS)
         if not self.quantizing:
             decoded_BS = self._unquantized(codec, audio_BS)
             return {"mel_unquantized": float(mel_distance(decoded_BS, audio_BS, self.rate_hz).mean())}
@@ -220,7 +221,8 @@ class CodecObjective:
         return {f"codec/{k}": (decoded_BS[k].cpu().clamp(-1, 1), self.rate_hz) for k in range(len(audio_BS))}
 
     def _held_out(self, n_items: int) -> Tensor:
-        return self.validation.batch((7,), n_items, 240 * self.recipe.codec.hop, 0.0).to(self.module.codec.device)
+        length = VALIDATION_FRAMES * self.recipe.codec.hop
+        return self.validation.batch((7,), n_items, length, 0.0).to(self.module.codec.device)
 
     def _unquantized(self, codec: MagnitudeCodec, audio_BS: Tensor) -> Tensor:
         low_BFU, high_BFU = codec.decoder(codec.encoder(audio_BS))

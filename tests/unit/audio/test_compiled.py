@@ -37,10 +37,10 @@ def test_cache_of_a_read_only_system_is_temporary(temporary: Path, monkeypatch: 
     assert compiled._cache_folder() is None and os.environ["NUMBA_CACHE_DIR"] == "/nowhere/mine"
 
 
-def test_a_filled_cache_is_marked_and_needs_no_lock(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filled_cache_is_marked_and_needs_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = compiled._mark()
     assert mark is not None and mark.exists()  # this process has imported librosa
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(temporary))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     other = compiled._mark()
     assert other is not None and other.name == mark.name and not other.exists()
 

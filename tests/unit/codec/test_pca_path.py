@@ -27,8 +27,10 @@ RATE = 44100
 
 @pytest.fixture(autouse=True)
 def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Components and codebooks from fewer crops than in earnest: still more frames than features."""
+    """Components, codebooks and validation from fewer crops than in earnest: still more frames than features."""
     monkeypatch.setattr("vampnet.training.codec_objective.INITIAL_BATCHES", 8)
+    monkeypatch.setattr("vampnet.training.codec_objective.VALIDATION_CROPS", 2)
+    monkeypatch.setattr("vampnet.training.codec_objective.VALIDATION_FRAMES", 48)
 
 
 def few_notes(n_items: int, seed: int = 0) -> torch.Tensor:

@@ -12,6 +12,7 @@ import pytest
 from synthcorpus.corpus import write_corpus
 from synthcorpus.errors import CompositionError
 from tests.support.tiny import CODEC, tiny_codec
+from tests.support.trials import trial
 from vampnet.apps.cli.main import main
 from vampnet.errors import CorpusError
 from vampnet.models.bundle import load_codec, save_bundle
@@ -103,6 +104,7 @@ def test_the_bar_goes_along_beyond_the_hours(tmp_path: Path, bundle: Path, capsy
     assert "100%" in capsys.readouterr().err
 
 
+@trial
 def test_two_workers_make_what_one_makes(tmp_path: Path, bundle: Path) -> None:
     for workers in (1, 2):
         write(tmp_path / str(workers), bundle, workers=workers)
