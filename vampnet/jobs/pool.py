@@ -35,16 +35,19 @@ def run_in_pool(make: Make[Task, Result], tasks: Iterable[Task], workers: int) -
     try:
         while True:
             while len(waiting) < 2 * workers and (task := next(unasked, _END)) is not _END:
-                waiting.append(_PoolEntry(task, pool.submit(_call, task)))  # type: ignore[arg-type]
+                waiting.append(_PoolEntry(task))
             if not waiting:
                 return
-            try:
+            try:  # a pool breaks at any moment: when it is given a task, too
+                for entry in waiting:
+                    entry.submit(pool)
+                assert waiting[0].future is not None
                 result = waiting[0].future.result()
             except BrokenProcessPool:
                 pool.shutdown(wait=True, cancel_futures=True)
                 pool = _start(make, workers)
                 for entry in waiting:
-                    entry.submit_again(pool)
+                    entry.withdraw()
                 continue
             waiting.popleft()
             yield result
@@ -56,19 +59,26 @@ _END: Any = object()
 
 
 class _PoolEntry:
-    """A task at work, and how often it was begun."""
+    """A task, how often it was begun, and its future while it is in a pool."""
 
-    def __init__(self, task: Any, future: Future[Any]) -> None:
-        self.task, self.future, self.tries = task, future, 1
+    def __init__(self, task: Any) -> None:
+        self.task, self.tries = task, 0
+        self.future: Future[Any] | None = None
 
-    def submit_again(self, pool: ProcessPoolExecutor) -> None:
-        """Begin again in a new pool, unless the task has its result."""
-        if self.future.done() and not self.future.cancelled() and self.future.exception() is None:
+    def submit(self, pool: ProcessPoolExecutor) -> None:
+        """Begin the task in a pool, unless it is in one. Raises BrokenProcessPool, and JobError after MAX_TRIES."""
+        if self.future is not None:
             return
-        self.tries += 1
-        if self.tries > MAX_TRIES:
+        if self.tries >= MAX_TRIES:
             raise JobError(f"the worker process ended {MAX_TRIES} times while at work on one task (out of memory?)")
         self.future = pool.submit(_call, self.task)
+        self.tries += 1
+
+    def withdraw(self) -> None:
+        """Forget a pool that broke, but not a result that came before."""
+        future = self.future
+        if future is not None and not (future.done() and not future.cancelled() and future.exception() is None):
+            self.future = None
 
 
 def _start(make: Make[Any, Any], workers: int) -> ProcessPoolExecutor:
