@@ -84,7 +84,7 @@ class SoundPieces:
 
 
 def layout_of(head: bytes) -> Layout | None:
-    """How a file that begins with these 12 bytes or more is laid out; None for another family."""
+    """Layout of a file by its first 12 bytes or more; None for another family."""
     magic, kind = head[:4], head[8:12]
     if magic in (b"RIFF", b"RF64", b"BW64") and kind == b"WAVE":
         return WAV

@@ -61,7 +61,7 @@ def find_chords(spectra: SemitoneSpectra, beats_s: Sequence[float], duration_s: 
 
 
 def match_tones(time_KP: Floats, lowest_K: NDArray[np.int64]) -> Floats:
-    """How well written notes match each chord (H, K), nats: time per pitch class (K, 12), and the lowest's class.
+    """Log-likelihood of each chord (H, K), nats, of written notes: time per pitch class (K, 12), class of the lowest.
 
     A chord gains by the time of its own tones, and loses by tones that are missing and by another tone in the bass.
     """

@@ -37,7 +37,7 @@ Row = tuple[str, float, float, Vectors]
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """How files become rows of a table."""
+    """Settings for embedding files into rows of a table."""
 
     embedding: str = "hidden"
     """Embedding, as of `vampnet distance`: mel, codec, hidden[:LAYER], ..."""

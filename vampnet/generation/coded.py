@@ -142,7 +142,7 @@ class OutputGrid:
         return tokens_of_codes(codes_NCT, output)
 
     def known(self, first: int, n_frames: int) -> Tensor:
-        """Which of the frames of an excerpt are the source's alone, bool (T,)."""
+        """Mask of an excerpt's frames that are the source's alone, bool (T,)."""
         known_T = torch.zeros(n_frames, dtype=torch.bool)
         part_T = self.known_T[self.frame_of(first) :][:n_frames]
         known_T[: len(part_T)] = part_T

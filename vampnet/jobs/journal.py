@@ -165,7 +165,7 @@ class WindowJournal:
 
 
 def _differ(now: object, was: object) -> str:
-    """How a fact differs from what it was."""
+    """Difference between a fact and its earlier value, in words."""
     texts = ["the default" if value is None else str(value) for value in (now, was)]
     return "is another now" if max(map(len, texts)) > 60 else f"is {texts[0]} now and was {texts[1]}"
 

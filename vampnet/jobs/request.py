@@ -349,7 +349,7 @@ REQUESTS: dict[str, type[Request]] = {
 
 
 def steering_of(request: Request) -> SteeringConfig:
-    """How a request has candidates chosen; tasks without a choice keep what they make."""
+    """Choice among a request's candidates; None for tasks that keep what they make."""
     return getattr(request, "steering", SteeringConfig())
 
 

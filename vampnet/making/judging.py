@@ -1,4 +1,4 @@
-"""How good a made model is, by figures that a sceptic would ask for."""
+"""Quality report of a made model: cross-entropy, FAD, memorisation."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from vampnet.training.trainer import Trainer
 from vampnet.training.validation import MONITOR, Change, HeldOutObjective, file_nats, subset
 
 LOOKS = 8
-"""How often a training is judged on held-out music, besides before its first step."""
+"""Number of validations during a training, besides the one before its first step."""
 JUDGED_FILES, JUDGED_CROPS = 24, 24
 """Most held-out files and crops at each of these looks; the report takes more."""
 REPORTED_FILES = 200

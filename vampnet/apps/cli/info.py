@@ -228,7 +228,7 @@ def _size_mib(folder: Path) -> float:
 
 
 def count_weights(path: Path) -> int:
-    """How many weights a file of a bundle holds, by its header; scales of rows do not count. Raises BundleError."""
+    """Number of weights in a file of a bundle, by its header, without scales of rows. Raises BundleError."""
     from safetensors import SafetensorError, safe_open
 
     try:

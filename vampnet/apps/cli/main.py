@@ -25,7 +25,7 @@ from vampnet.version import __version__
 
 _NO_MEMORY = "not enough memory; try fewer --variations, or a shorter input"
 _ALLOCATION = ("allocate memory", "out of memory", "could not create a primitive")
-"""What PyTorch and oneDNN say where memory lacks."""
+"""Messages of PyTorch and oneDNN for a lack of memory."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ class Argument:
     low: float = 0
     high: float = 0
     default: Any = None
-    """What counts where it is left out; None: it must be given."""
+    """Default value; None: it must be given."""
     kind: str = "int"
     """int, float, text, or a list of words as text with | between them."""
 
@@ -150,7 +150,7 @@ def parse_command(text: str) -> LiveCommand:
 
 
 def usage(command: CommandKind) -> str:
-    """How a command is written: `gain db [loop]`."""
+    """Usage of a command: `gain db [loop]`."""
     words = [a.name.upper() if a.default is None else f"[{a.name.upper()}]" for a in command.arguments]
     return " ".join([command.name, *words])
 

@@ -14,19 +14,19 @@ class LiveConfig:
     """Settings of a session."""
 
     loops: int = setting(4, low=1, high=16)
-    """How many loops, 1 to 16."""
+    """Number of loops, 1 to 16."""
     channels: int = setting(2, low=1, high=2)
     """1 or 2 channels."""
     max_loop: float = setting(60.0, low=1.0, high=120.0)
     """Longest loop, 1 to 120 s."""
     prompt: str = DEFAULT_PROMPT
-    """What variations keep."""
+    """Prompt of variations."""
     bars: int = setting(0, low=0, high=256)
     """Bars that `record` takes, 0 to 256; 0: until it is pressed again."""
     tempo: float = setting(0.0, low=0.0, high=400.0)
     """Tempo at the start, bpm; 0: that of the first loop, of taps or of the clock."""
     ahead: float = setting(0.35, low=0.02, high=5.0)
-    """How far ahead is rendered, 0.02 to 5 s: more is safer, less reacts sooner."""
+    """Audio rendered ahead, 0.02 to 5 s: more is safer, less reacts sooner."""
     latency_ms: float = setting(0.0, low=-500.0, high=2000.0)
     """Way of a sound from output to input beyond what the device knows of (--calibrate measures it), ms."""
     hang: float = setting(120.0, low=1.0, high=3600.0)

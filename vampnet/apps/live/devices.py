@@ -22,7 +22,7 @@ START_IN_S = 0.1
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Which device, and how it runs."""
+    """Settings of an audio device."""
 
     output: str = ""
     """Name, part of a name or number of the output device; empty: the system's choice."""
@@ -39,11 +39,11 @@ class DeviceConfig:
     block: int = 0
     """Samples per block of the device; 0: its own choice."""
     ahead_s: float = 0.35
-    """How far ahead is rendered, seconds: more is safer, less reacts sooner."""
+    """Audio rendered ahead, seconds: more is safer, less reacts sooner."""
 
 
 class Device(Protocol):
-    """What plays output and gives input, sample for sample."""
+    """Audio device: plays output and gives input, sample for sample."""
 
     sample_rate_hz: int
     latency: int
@@ -51,11 +51,11 @@ class Device(Protocol):
     output_latency: int
     """Samples between leaving the ring and being heard."""
     n_empty: int
-    """How often the ring ran empty, so that output was missing for a while."""
+    """Number of underflows: times that the ring was empty and output missing."""
     n_xruns: int
     """Late blocks that the device itself has counted."""
     n_starts: int
-    """How often playing began: the first output written after that and the first input read belong together."""
+    """Number of starts: the first output written after one and the first input read belong together."""
 
     def fill(self) -> int:
         """Output samples that are written and not yet played."""

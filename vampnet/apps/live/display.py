@@ -28,7 +28,7 @@ class DeviceState:
     """The device, for the display."""
 
     dropouts: int = 0
-    """How often the ring ran empty."""
+    """Number of underflows of the ring."""
     xruns: int = 0
     """Late blocks that the device has counted."""
     fill_ms: float = 0.0

@@ -32,9 +32,9 @@ class Keyboard:
         """`give` takes commands; `gain_db` is the level of the selected loop."""
         self._give, self._gain_db = give, gain_db
         self.line: str | None = None
-        """What is typed after a colon; None while keys are commands."""
+        """Line typed after a colon; None while keys are commands."""
         self.error = ""
-        """What was wrong with the last key or line."""
+        """Error of the last key or line."""
 
     def press(self, key: str) -> None:
         """Take a key."""

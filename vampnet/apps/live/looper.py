@@ -36,7 +36,7 @@ TAPE_S = 2.0
 
 @dataclass(frozen=True)
 class LooperConfig:
-    """What a looper is made with. It does not change while it plays."""
+    """Settings of a looper, fixed while it plays."""
 
     sample_rate_hz: int = 44100
     channels: int = 2
@@ -75,14 +75,14 @@ class VariationRequest:
 
 @dataclass(frozen=True, eq=False)
 class MadeVariation:
-    """What a request comes to."""
+    """Outcome of a request."""
 
     number: int
     samples: Samples
     codes: NDArray[np.int32] | None
     kept: NDArray[np.bool_] | None
     seconds: float = 0.0
-    """How long it took."""
+    """Time taken, seconds."""
 
 
 class Looper:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MakerStatus:
-    """How a maker is doing."""
+    """State of a maker."""
 
     state: str
     """loading, ready, working, restarting or failed."""
     text: str = ""
-    """What went wrong last; empty when all is well."""
+    """Last error in words; empty when there is none."""
     share: float = 0.0
     """Share of the variation at work that is done."""
     left_s: float | None = None
@@ -35,7 +35,7 @@ class MakerStatus:
 
 
 class Maker(Protocol):
-    """What makes variations beside the music. A new request takes the place of the one before."""
+    """Maker of variations beside the music. A new request replaces the one before."""
 
     def submit(self, request: VariationRequest) -> None:
         """Begin to make a variation."""
@@ -46,11 +46,11 @@ class Maker(Protocol):
         ...
 
     def poll(self, output: int) -> MadeVariation | Failure | None:
-        """What has come of the request, once; `output`: output sample that is rendered next."""
+        """Result of the request, given once; `output`: output sample that is rendered next."""
         ...
 
     def status(self) -> MakerStatus:
-        """How it is doing."""
+        """State of the maker."""
         ...
 
     def close(self) -> None:
@@ -167,7 +167,7 @@ class SimulatedMaker:
             return Failure(request.number, str(error).splitlines()[0], True)
 
     def status(self) -> MakerStatus:
-        """How far it is on the virtual clock."""
+        """Progress on the virtual clock."""
         if self._request is None:
             return MakerStatus("ready")
         if self._due is None:

@@ -36,7 +36,7 @@ _WANTED, _BEAT, _SHARE = range(3)
 
 @dataclass(frozen=True)
 class ProcessConfig:
-    """How the model process runs."""
+    """Settings of the model process."""
 
     model: ModelChoice = ModelChoice()
     channels: int = 2
@@ -74,7 +74,7 @@ class ModelProcess:
         self.model_id = ""
         """Id of the model, once it is loaded."""
         self.n_restarts = 0
-        """How often the process was replaced."""
+        """Number of times that the process was replaced."""
         self._in_a_row = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vampnet-live-model", daemon=True)
@@ -93,11 +93,11 @@ class ModelProcess:
             self._control[_WANTED] = 0
 
     def poll(self, output: int) -> MadeVariation | Failure | None:
-        """What has come of the last request; answers to earlier ones are dropped."""
+        """Result of the last request; answers to earlier ones are dropped."""
         return self._answers.popleft() if self._answers else None
 
     def status(self) -> MakerStatus:
-        """How the process is doing."""
+        """State of the process."""
         share = self._control[_SHARE]
         if self._state != "working":
             return MakerStatus(self._state, self._text)

@@ -75,7 +75,7 @@ class Performance:
         """`maker`: None where nothing is varied. `record`: takes up what happens."""
         self.looper, self.maker, self._record = looper, maker, record
         self.message = ""
-        """What went wrong last, for the display."""
+        """Last error, for the display."""
         self.n_repeats = 0
         """Turns that repeated, since the variation that was awaited was not there yet."""
         self._turns: dict[int, tuple[float, int]] = {}

@@ -189,7 +189,7 @@ class LiveSession:
     # State
 
     def status(self) -> MakerStatus:
-        """How the model is doing."""
+        """State of the model."""
         return OFF if self.maker is None else self.maker.status()
 
     def lines(self) -> list[str]:

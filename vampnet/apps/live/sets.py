@@ -51,7 +51,7 @@ class SetState:
 
 
 def capture_set(looper: Looper) -> SetState:
-    """What is to be saved. Loops that are still being recorded are left out."""
+    """Contents of a set to save. Loops that are still being recorded are left out."""
     loops = []
     for track in looper.tracks:
         current = track.current

@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a variation is made, besides of what."""
+    """Settings of a variation, without its source."""
 
     prompt: str
     sampling: SamplingConfig
@@ -35,11 +35,11 @@ class Take:
     samples: Samples
     """float32 (channels, n)."""
     recipe: Recipe | None = None
-    """How it was generated; None for a recording."""
+    """Settings it was generated with; None for a recording."""
     codes: NDArray[np.int32] | None = None
     """Its tokens (channels, codebooks, frames); None where the samples are all there is."""
     kept: NDArray[np.bool_] | None = None
-    """Which tokens the prompt kept (codebooks, frames)."""
+    """Tokens that the prompt kept, bool (codebooks, frames)."""
     is_complete: bool = True
     """False while it is still being recorded."""
     origin: int = 0
@@ -47,7 +47,7 @@ class Take:
     bars: int = 0
     """Bars of a turn; 0 where there is no tempo."""
     source: Take | None = None
-    """What it is a variation of."""
+    """Source of the variation."""
     seam: NDArray[np.int32] | None = None
     """Tokens whose frames around the seam all variations of this take share; None until the first one is made."""
     number: int = field(default_factory=lambda: next(_numbers))

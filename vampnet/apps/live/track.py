@@ -82,7 +82,7 @@ class LoopTrack:
         self.history: list[Take] = []
         self.place = -1
         self.source: Take | None = None
-        """What variations are made of: the recording, or the take that was kept."""
+        """Source of variations: the recording, or the take that was kept."""
         self.vary = 0
         """Variations that are still to be made; -1 goes on for ever."""
         self.swap: Swap | None = None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 KEPT_SEGMENTS = 4096
 SLOWEST, FASTEST = 0.9, 1.1
-"""How far loops are bent to follow a clock."""
+"""Largest change of speed with which loops follow a clock."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Grid:
 
 
 def guess_bars(length_s: float, beats_per_bar: int = 4) -> int:
-    """How many bars a loop played without a tempo has: the power of two that puts the tempo into 80 to 160 bpm."""
+    """Number of bars of a loop played without a tempo: the power of two that puts the tempo into 80 to 160 bpm."""
     bars = 1
     while 60 * beats_per_bar * bars / length_s < 80:
         bars *= 2

@@ -66,7 +66,7 @@ class TakeChange(BaseModel):
 
 
 class CodeView(BaseModel):
-    """How an output is made again."""
+    """Ways to make an output again."""
 
     command: str
     python: str
@@ -185,7 +185,7 @@ def _add_takes(router: APIRouter, service: Service) -> None:
 
     @router.get("/api/v1/jobs/{job_id}/outputs/{number}/code", responses=errors(404, 409), tags=["jobs"])
     def output_code(request: Request, job_id: JobId, number: Number) -> CodeView:
-        """How an output is made again: as a command line, in Python, as the JSON of its request."""
+        """Ways to make an output again: a command line, Python, the JSON of its request."""
         output_of(service, request, job_id, number)
         job = own_job(service, job_id, owner_of(request))
         command, python = _code(job, number)

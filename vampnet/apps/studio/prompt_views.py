@@ -83,7 +83,7 @@ class ParsedView(BaseModel):
     parts: list[LeafView]
     """Its parts from left to right."""
     tree: dict[str, Any]
-    """How they stand together: a part, or {"op": "|" or "&", "parts": [...]}."""
+    """Structure of the parts: a part, or {"op": "|" or "&", "parts": [...]}."""
 
 
 def list_prompts() -> PromptsView:

@@ -35,7 +35,7 @@ _COLUMNS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class _Grid:
-    """How a file is measured."""
+    """Settings of a spectrum."""
 
     rate_hz: int
 
