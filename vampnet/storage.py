@@ -16,7 +16,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
 _OS_ERROR = re.compile(r"\(os error (\d{1,5})\)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_HEX = "[0-9a-f]" * 12
+HEX = "[0-9a-f]" * 12
 
 
 def cause(error: BaseException) -> str:
@@ -238,56 +237,26 @@ def locked(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder"
 
 def lock_folder(folder: StrPath, kind: ErrorKind = StorageError, what: str = "folder", name: str = "") -> int:
     """A handle that holds a folder until it is closed; `what` and `name` are for the message. See `locked`."""
+    handle = try_lock_folder(folder, kind)
+    if handle is None:
+        which = name or os.fspath(folder)
+        raise kind(f"{which}: another process works on this {what}; wait for it, or choose another {what}")
+    return handle
+
+
+def try_lock_folder(folder: StrPath, kind: ErrorKind) -> int | None:
+    """A handle that holds a folder; None where another process holds it."""
     path = Path(folder) / ".lock"
     while True:
         make_folder(folder, kind)
         with guarded(path, kind):
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _lock(handle):
-            os.close(handle)
-            which = name or os.fspath(folder)
-            raise kind(f"{which}: another process works on this {what}; wait for it, or choose another {what}")
-        if _is_at(handle, path):  # and was not removed by the one who held it before
+        is_held = _lock(handle) is False
+        if not is_held and _is_at(handle, path):  # and was not removed by the one who held it before
             return handle
         os.close(handle)
-
-
-@contextlib.contextmanager
-def whole_folder(path: StrPath, kind: ErrorKind = StorageError) -> Iterator[Path]:
-    """A work folder to fill; after the block it takes the place of `path`, after an error it is removed.
-
-    A folder that was there is kept until the new one stands in its place. Work folders of writers that are gone are
-    removed.
-    """
-    target = Path(path)
-    make_folder(target.parent, kind)
-    with guarded(target, kind):
-        for old in target.parent.glob(f".{glob.escape(_stem(target))}.{_HEX}.work"):
-            _remove_if_unlocked(old / ".lock", old)
-        scratch = target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}.work")
-        scratch.mkdir()
-        handle = lock_folder(scratch, kind)
-        try:
-            yield scratch
-            (scratch / ".lock").unlink()
-            _put_in_place(scratch, target)
-        finally:
-            os.close(handle)
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _put_in_place(scratch: Path, target: Path) -> None:
-    old = scratch.with_name(f"{scratch.name}.old")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(scratch, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
-    sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+        if is_held:
+            return None
 
 
 def open_temporary(target: Path) -> tuple[Path, int]:
@@ -312,38 +281,39 @@ def _temporary_file(target: Path) -> tuple[Path, int]:
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     while True:
-        temporary = target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}.tmp")
+        temporary = target.with_name(f".{stem_of(target)}.{secrets.token_hex(6)}.tmp")
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
         if fcntl is None:  # Windows renames no open file
             os.close(handle)
             return temporary, -1
         # Between making and locking it, another writer may have taken it for a left-over one.
-        if _lock(handle) and _is_at(handle, temporary):
+        if _lock(handle) is not False and _is_at(handle, temporary):
             return temporary, handle
         os.close(handle)
 
 
-def _stem(target: Path) -> str:
+def stem_of(target: Path) -> str:
+    """Name of a target within the names of its temporary files."""
     return target.name.encode()[:200].decode(errors="ignore")
 
 
 def _remove_left_over(target: Path) -> None:
     """Remove temporary files of this target whose writers are gone."""
-    for old in target.parent.glob(f".{glob.escape(_stem(target))}.{_HEX}.tmp"):
-        _remove_if_unlocked(old, old)
+    for old in target.parent.glob(f".{glob.escape(stem_of(target))}.{HEX}.tmp"):
+        if is_left_over(old):
+            with contextlib.suppress(OSError):
+                old.unlink()
 
 
-def _remove_if_unlocked(lock: Path, path: Path) -> None:
-    """Remove a file or folder whose lock nobody holds."""
-    if fcntl is None:
-        return
+def is_left_over(lock: Path) -> bool:
+    """Whether a file is there whose lock nobody holds; False where that cannot be known."""
     with contextlib.suppress(OSError):
-        handle = os.open(lock, os.O_RDWR)
+        handle = os.open(lock, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:
-            if _lock(handle):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            return _lock(handle) is True
         finally:
             os.close(handle)
+    return False
 
 
 def _is_at(handle: int, path: Path) -> bool:
@@ -354,14 +324,14 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def _lock(handle: int) -> bool:
-    """Whether this process now holds the lock of an open file, or the file system has none."""
+def _lock(handle: int) -> bool | None:
+    """Whether this process now holds the lock of an open file; None where there are no locks."""
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import COMPILER
+from tests.support.laboratory import COMPILER
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,4 +29,4 @@ def test_faults_cost_one_line_and_no_bytes() -> None:
     assert result.returncode == 0, result.stdout + result.stderr[-2000:]
     rows = [row.split("|") for row in result.stdout.splitlines() if row.startswith("| ")][1:]
     assert [row[1].strip() for row in rows] == ["loop", "tokenize"]
-    assert all(cell.strip() == "3" for row in rows for cell in row[3:-1])
+    assert all(cell.strip() == "3" for row in rows for cell in row[4:-1])

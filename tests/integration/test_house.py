@@ -15,7 +15,18 @@ from tests.support.pages import broken_links, header_of, pages, results
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(ROOT / "vampnet").rglob("*.py"), *(ROOT / "synthcorpus").rglob("*.py")])
-GROUND = {"__init__", "__main__", "config", "device", "errors", "seeds", "storage", "torch_files", "version"}
+GROUND = {
+    "__init__",
+    "__main__",
+    "config",
+    "device",
+    "errors",
+    "seeds",
+    "storage",
+    "torch_files",
+    "version",
+    "work_folders",
+}
 ROOMS = {
     *("apps", "audio", "beats", "bundles", "codec", "compression", "controls", "evaluation", "generation", "jobs"),
     *("making", "models", "prompts", "tasks", "training"),

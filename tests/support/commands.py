@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 
+from tests.support.hub import TOKEN, StandInHub
 from tests.support.listening import make_test, rated, result_of
-from tests.support.tiny import COARSE, CODEC, tiny_codec, tone, write_tiny_bundle
+from tests.support.tiny import C2F, COARSE, CODEC, tiny_codec, tone, write_tiny_bundle
 from vampnet.audio.files import write
 from vampnet.compression.config import CompressionConfig
+from vampnet.evaluation.embedding_table import EmbedConfig, write_embeddings
 from vampnet.jobs.request import CompressRequest
 from vampnet.jobs.runner import run_job
 from vampnet.models.bundle import load_bundle, save_bundle
@@ -44,6 +49,18 @@ class Command:
     """Takes more than a few seconds; left out of short trials."""
     settled: str = ""
     """What the command says, with exit code 2, where all is done already."""
+    loose: tuple[str, ...] = ()
+    """Patterns of files that may be there or not: nothing is asked of them."""
+    keeps: tuple[str, ...] = ()
+    """Patterns of files that stay for the next run where this one fails."""
+    growing: tuple[str, ...] = ()
+    """Patterns of files that are appended to."""
+    skips: bool = False
+    """Whether it leaves out inputs that cannot be read, and says so."""
+    outlives: bool = False
+    """Whether it goes on, and says so, where a process that it started is killed."""
+    client: Callable[[Path, bool], None] | None = None
+    """A server's client: a thread that gets the folder of outputs, and whether all has to go well."""
 
 
 def _bundle(line: Line) -> Line:
@@ -68,8 +85,26 @@ def _train(recipe: str) -> Line:
     return lambda i, o: ["train", f"{i}/{recipe}.yaml", "-o", f"{o}/run", "--device", "cpu"]
 
 
-def _copy_test(inputs: Path, outputs: Path) -> None:
-    shutil.copytree(inputs / "listening" / "test", outputs / "test")
+def _make_model(i: Path, o: Path) -> list[str]:
+    line = ["make-model", f"{i}/albums", "-o", f"{o}/m", "--codec", f"{i}/bundle", "--start-from", f"{i}/bundle"]
+    return [*line, "--budget", "10m", "--recipe", f"{i}/make.yaml", "--device", "cpu"]
+
+
+def _live(i: Path, o: Path) -> list[str]:
+    line = ["live", "--simulate", "3", "--model-seconds", "0.5", "--input", f"{i}/in.wav", "--write", f"{o}/a.wav"]
+    line += ["--record", f"{o}/show.json", "--bundle", f"{i}/bundle", "--compute", "cpu", "--bars", "1"]
+    return [*line, "--steps", "1", "--sets", f"{o}/sets", "--midi-map", f"{o}/map.json"]
+
+
+def _push(i: Path, o: Path) -> list[str]:
+    """Pushes to a stand-in for the hub, in a thread of this process."""
+    import huggingface_hub
+
+    hub = StandInHub()
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    os.environ |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    huggingface_hub.constants.ENDPOINT = hub.address
+    return ["push", f"{i}/licensed", "ann/mine"]
 
 
 TASKS = (
@@ -93,7 +128,7 @@ WRITERS = (
     Command("compress", _bundle(lambda i, o: ["compress", f"{i}/in.wav", "-o", f"{o}/a.vamp"])),
     Command("decompress", _bundle(lambda i, o: ["decompress", f"{i}/whole.vamp", "-o", f"{o}/a.wav"])),
     Command("decompress, generating", _bundle(lambda i, o: ["decompress", f"{i}/part.vamp", "-o", f"{o}/a.wav"])),
-    Command("tokenize", _bundle(lambda i, o: ["tokenize", f"{i}/audio", "-o", f"{o}/t"])),
+    Command("tokenize", _bundle(lambda i, o: ["tokenize", f"{i}/audio", "-o", f"{o}/t"]), skips=True),
     Command(
         "bundle",
         lambda i, o: ["bundle", "--codec", f"{i}/bundle", "--coarse", f"{i}/bundle", "-o", f"{o}/b"],
@@ -146,6 +181,35 @@ WRITERS = (
         "listen analyse",
         lambda i, o: ["listen", "analyse", f"{i}/listening/test", f"{i}/listening/results", "-o", f"{o}/r.html"],
     ),
+    Command(
+        "embed", _bundle(lambda i, o: ["embed", f"{i}/music", "-o", f"{o}/e.parquet", "--device", "cpu"]), skips=True
+    ),
+    Command("live, simulated", _live),
+    Command("push", _push, client=lambda outputs, strict: None),
+    Command(
+        "make-model",
+        _make_model,
+        is_slow=True,
+        loose=("m/report.*", "m/README.md", "m/config.json"),
+        keeps=("m/*",),
+    ),
+    Command(
+        "train-beats",
+        lambda i, o: ["train-beats", f"{o}/b", "--pieces", "1", "--steps", "2", "--workers", "1"],
+        is_slow=True,
+        keeps=("b/examples-*.npz",),
+    ),
+    Command(
+        "train-session",
+        lambda i, o: [
+            *("train-session", f"{o}/s", "-o", f"{o}/made", "--seconds", "1", "--recipes", f"{i}/session"),
+            *("--start-from", "none", "--workers", "0", "--device", "cpu"),
+        ],
+        lambda i, o: shutil.copytree(i / "pieces", o / "s" / "audio") and None,
+        is_slow=True,
+        loose=("s/*", "made/*"),
+        outlives=True,
+    ),
     Command("train, codec", _train("codec"), settled="already trained"),
     Command("train, masked", _train("coarse"), settled="already trained"),
     Command(
@@ -165,6 +229,9 @@ READERS = (
     Command("info, a bundle", lambda i, o: ["info", f"{i}/bundle"]),
     Command("controls, JSON", lambda i, o: ["controls", f"{i}/in.wav", "--json"]),
     Command("distance, JSON", lambda i, o: ["distance", f"{i}/audio", f"{i}/audio", "--metric", "mel", "--json"]),
+    Command("similar", lambda i, o: ["similar", f"{i}/music/0.wav", "--in", f"{i}/table.parquet"]),
+    Command("guide", lambda i, o: ["guide", "first-vamp"]),
+    Command("make-model, a plan", lambda i, o: [*_make_model(i, o), "--plan"], loose=("m/*",), is_slow=True),
     Command("evaluate, a list", lambda i, o: ["evaluate", "default", "--list"]),
     Command("prompts", lambda i, o: ["prompts"]),
     Command("schema", lambda i, o: ["schema"]),
@@ -194,6 +261,7 @@ def make_inputs(folder: Path) -> Path:
     (folder / "mine.yaml").write_text(EXPERIMENT)
     _make_listening(folder / "listening")
     _make_checkpoint(folder / "pth")
+    _make_material(folder)
     return folder
 
 
@@ -207,6 +275,35 @@ def _make_recipes(folder: Path) -> None:
     masked |= {"crop_frames": 40, "loop": LOOP, "model": dataclasses.asdict(COARSE)}
     for name, recipe in (("codec", codec), ("coarse", masked)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
+
+
+def _make_material(folder: Path) -> None:
+    """What make-model, push, similar and training sessions begin with."""
+    for k in range(4):
+        (folder / "albums" / f"album-{k % 2}").mkdir(parents=True, exist_ok=True)
+        write(folder / "albums" / f"album-{k % 2}" / f"{k}.wav", tone(2.5 + k, seed=k))
+    few = {"crop_s": 0.6, "loop": {"steps": 3, "batch_size": 2, "learning_rate": 0.02}}
+    (folder / "make.yaml").write_text(json.dumps({"coarse": few, "c2f": few}))
+    shutil.copytree(folder / "bundle", folder / "licensed")
+    (folder / "licensed" / "README.md").write_text("# Mine\n\n- **Licence**: CC0\n")
+    write_embeddings(
+        sorted((folder / "music").iterdir()), folder / "table.parquet", EmbedConfig(bundle=str(folder / "bundle"))
+    )
+    (folder / "pieces").mkdir()
+    for kind, count in (("validation", 2), ("diverse", 3), ("music", 3)):
+        for k in range(count):
+            samples = tone(3.0 + 0.4 * k, seed=k).samples[0] * 32767
+            np.save(folder / "pieces" / f"{kind}-{k:06d}.npy", samples.astype(np.int16))
+    (folder / "session").mkdir()
+    loop = LOOP | {"steps": 10**6, "validate_every": 10**6, "checkpoint_every": 10**6, "decay_steps": 4 * 10**5}
+    nowhere = dict.fromkeys(("train_audio", "validation_audio"), "-")
+    codec = {"task": "codec", **nowhere, "crop_frames": 20, "codec": dataclasses.asdict(CODEC), "loop": loop}
+    nowhere = dict.fromkeys(("train_tokens", "validation_tokens", "bundle"), "-")
+    masked = {"task": "masked", **nowhere, "crop_frames": 40, "loop": loop}
+    recipes = {"codec": codec | {"quantize_from_step": 2}, "decoder": codec | {"learn": "decoder"}}
+    recipes |= {name: masked | {"model": dataclasses.asdict(c)} for name, c in (("coarse", COARSE), ("c2f", C2F))}
+    for name, recipe in recipes.items():
+        (folder / "session" / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
 
 
 def _make_listening(folder: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ from vampnet.storage import (
     sha256_of_file,
     table_cell,
     whole_file,
-    whole_folder,
     write_whole,
 )
+from vampnet.work_folders import scratch_folder, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -107,7 +108,7 @@ def test_a_folder_is_replaced_whole_and_left_over_work_is_removed(tmp_path: Path
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["one"]
     script = (
-        "import os, sys; from vampnet.storage import whole_folder\n"
+        "import os, sys; from vampnet.work_folders import whole_folder\n"
         "with whole_folder(sys.argv[1]) as scratch: (scratch / 'x').touch(); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "b")], check=False)
@@ -115,6 +116,42 @@ def test_a_folder_is_replaced_whole_and_left_over_work_is_removed(tmp_path: Path
     with whole_folder(tmp_path / "b") as scratch:
         (scratch / "two").write_text("2")
     assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["two"]
+
+
+def test_a_folder_that_a_killed_writer_moved_away_is_put_back(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "b") as scratch:
+        (scratch / "one").write_text("1")
+    script = (
+        "import os, sys; from vampnet import work_folders\n"
+        "work_folders.sync_folder = lambda folder: None; replace, n = os.replace, []\n"
+        "def once(*names):\n    n.append(1); len(n) > 1 and os._exit(9); replace(*names)\n"
+        "os.replace = once\n"
+        "with work_folders.whole_folder(sys.argv[1]) as scratch: (scratch / 'two').touch()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "b")], check=False)
+    assert not (tmp_path / "b").exists() and len(names(tmp_path)) == 2
+    with pytest.raises(KeyError), whole_folder(tmp_path / "b"):
+        assert names(tmp_path / "b") == ["one"]
+        raise KeyError
+    assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["one"]
+
+
+def test_temporary_folders_of_killed_processes_are_removed_and_those_of_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = (
+        "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]; from vampnet.work_folders import scratch_folder\n"
+        "with scratch_folder() as folder: (folder / 'x').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".lock").touch()
+    (tmp_path / f".vampnet.{'0' * 12}.work").symlink_to(other)
+    with scratch_folder() as first, scratch_folder() as second:
+        assert first.is_dir() and second.is_dir() and len(names(tmp_path)) == 4
+    assert len(names(tmp_path)) == 2 and names(other) == [".lock"]
 
 
 def test_too_many_open_files_say_what_to_do() -> None:

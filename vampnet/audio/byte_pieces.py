@@ -22,10 +22,13 @@ class Extent(NamedTuple):
 
 
 class PiecedFile(io.RawIOBase):
-    """Pieces of a file read as one file. The underlying file stays open when this one is closed."""
+    """Pieces of a file read as one file. The underlying file stays open when this one is closed.
 
-    def __init__(self, file: BinaryIO, pieces: Sequence[bytes | Extent]) -> None:
-        self._file = file
+    Errors of the system end the file and are kept in `errors`: decoders in C would hear of none, and print it.
+    """
+
+    def __init__(self, file: BinaryIO, pieces: Sequence[bytes | Extent], errors: list[OSError]) -> None:
+        self._file, self._errors = file, errors
         self._pieces = [piece for piece in _merged(pieces) if _length(piece)]
         self._starts = [0, *itertools.accumulate(_length(piece) for piece in self._pieces)]
         self._position = 0
@@ -44,7 +47,6 @@ class PiecedFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position, as `io.IOBase.seek`."""
-        """Fill a buffer; returns the number of bytes read."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._starts[-1]}[whence]
         self._position = max(0, origin + offset)
         return self._position
@@ -66,13 +68,17 @@ class PiecedFile(io.RawIOBase):
         piece = self._pieces[number]
         if isinstance(piece, bytes):
             return piece[offset : offset + n_bytes]
-        self._file.seek(piece.start + offset)
-        return self._file.read(min(n_bytes, piece.stop - piece.start - offset))
+        try:
+            self._file.seek(piece.start + offset)
+            return self._file.read(min(n_bytes, piece.stop - piece.start - offset))
+        except OSError as error:
+            self._errors.append(error)
+            return b""
 
 
-def pieced(file: BinaryIO, pieces: Sequence[bytes | Extent]) -> BinaryIO:
-    """A PiecedFile, as the type that readers of files ask for."""
-    return cast(BinaryIO, PiecedFile(file, pieces))
+def pieced(file: BinaryIO, pieces: Sequence[bytes | Extent], errors: list[OSError]) -> BinaryIO:
+    """A PiecedFile, as the type that readers of files ask for; `errors` takes those of reading."""
+    return cast(BinaryIO, PiecedFile(file, pieces, errors))
 
 
 def _length(piece: bytes | Extent) -> int:

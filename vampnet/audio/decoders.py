@@ -73,9 +73,15 @@ def make_decoder(checked: CheckedFile, name: str) -> Decoder:
     Raises AudioError: not an audio file, or one that needs the extra "formats".
     """
     try:
-        decoder = SoundfileDecoder(checked.parts, name)
+        decoder: Decoder = SoundfileDecoder(checked.parts, name)
     except (soundfile.LibsndfileError, TypeError, ValueError):  # TypeError: soundfile takes it for headerless data
-        return _ffmpeg_decoder(checked, name)
+        checked.check(name)
+        decoder = _ffmpeg_decoder(checked, name)
+    try:
+        checked.check(name)
+    except AudioError:
+        decoder.close()
+        raise
     if decoder.n_samples >= UNKNOWN_LENGTH:
         decoder.close()
         return _ffmpeg_decoder(checked, name)
@@ -149,7 +155,7 @@ def _ffmpeg_decoder(checked: CheckedFile, name: str) -> Decoder:
             f" wma and others: {EXTRA})"
         )
     size = os.fstat(checked.file.fileno()).st_size
-    return FfmpegDecoder(pieced(checked.file, [Extent(checked.offset, size)]), name)
+    return FfmpegDecoder(pieced(checked.file, [Extent(checked.offset, size)], checked.errors), name)
 
 
 class FfmpegDecoder:

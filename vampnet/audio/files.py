@@ -7,6 +7,7 @@ name and the cause; `integrity.py` says which cut or damaged files are recognise
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
@@ -114,8 +115,10 @@ class AudioReader:
         self._warnings = list(self._checked.warnings)
         try:
             self._file = make_decoder(self._checked, self._name)
-        except BaseException:
-            self._checked.file.close()
+        except BaseException as error:
+            with contextlib.closing(self._checked.file):
+                if isinstance(error, AudioError):  # where the file could not be read, that is the cause
+                    self._checked.check(self._name)
             raise
         try:
             file = self._file
@@ -199,8 +202,12 @@ class AudioReader:
         """The next samples (n, channels), at least one."""
         try:
             data = self._file.read(n_samples, dtype)
-        except soundfile.LibsndfileError:
+            self._checked.check(self._name)
+        except (soundfile.LibsndfileError, AudioError) as error:
+            self._checked.check(self._name)
             self._check_unchanged()
+            if isinstance(error, AudioError):
+                raise
             raise AudioError(f"cannot read {self._name}: damaged or truncated after {self._at_s():.3f} s") from None
         if not len(data):
             self._check_unchanged()
@@ -221,7 +228,9 @@ class AudioReader:
     def _seek(self, sample: int) -> None:
         try:
             self._file.seek(sample)
+            self._checked.check(self._name)
         except soundfile.LibsndfileError:
+            self._checked.check(self._name)
             raise AudioError(
                 f"cannot read {self._name}: damaged or truncated before {sample / self.info.sample_rate_hz:.3f} s"
             ) from None

@@ -21,7 +21,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from vampnet.audio import box_formats, chunk_formats
@@ -45,6 +45,13 @@ class CheckedFile:
     """Warnings about the file, for its user."""
     offset: int = 0
     """Bytes of tags in front of the container."""
+    errors: list[OSError] = field(default_factory=list)
+    """Errors of the system while the parts were read; they have to be looked for, since decoders hear of none."""
+
+    def check(self, name: str) -> None:
+        """Raise AudioError if something could not be read."""
+        if self.errors:
+            raise AudioError(f"cannot read {name}: {reason(self.errors[0])}")
 
 
 def open_checked(path: str | os.PathLike[str]) -> CheckedFile:
@@ -71,7 +78,9 @@ def open_checked(path: str | os.PathLike[str]) -> CheckedFile:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             start = skip_tags(data, 0)
         sound = _find_sound(file, start, size, name)
-        return CheckedFile(file, [pieced(file, part) for part in sound.parts], tuple(sound.warnings), start)
+        errors: list[OSError] = []
+        parts = [pieced(file, part, errors) for part in sound.parts]
+        return CheckedFile(file, parts, tuple(sound.warnings), start, errors)
     except OSError as error:
         file.close()
         raise AudioError(f"cannot read {name}: {reason(error)}") from None

@@ -39,7 +39,8 @@ from vampnet.models.conditioning import Conditioning
 from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS, Bundle
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.models.weights import STORAGES, pack, sha256_of, stored_shapes, stored_tensors
-from vampnet.storage import cause, sync, whole_folder, write_whole
+from vampnet.storage import cause, sync, write_whole
+from vampnet.work_folders import whole_folder
 
 HASHED_AT_LOAD_MIB = 64
 """Larger files are not hashed whenever they are loaded: that would take seconds of every run."""

@@ -7,7 +7,6 @@ import itertools
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vampnet.audio.formats import BY_ENDING, FORMATS, output_ending
 from vampnet.config import nearest
 from vampnet.errors import AudioError, SettingsError, VampnetError
 from vampnet.jobs.request import Request
+from vampnet.work_folders import scratch_folder
 
 PIPE = "-"
 """Stands for standard input and standard output."""
@@ -93,15 +93,15 @@ def piped_files(inputs: Sequence[str], output: str, ending: str) -> Iterator[tup
     if PIPE not in inputs and output != PIPE:
         yield list(inputs), output
         return
-    with tempfile.TemporaryDirectory(prefix="vampnet-") as folder:
+    with scratch_folder() as folder:
         if PIPE in inputs:
-            inputs = [str(_read_stdin(Path(folder)))]
-        target = Path(folder) / f"output{ending or '.wav'}"
+            inputs = [str(_read_stdin(folder))]
+        target = folder / f"output{ending or '.wav'}"
         try:
             yield list(inputs), str(target) if output == PIPE else output
         except VampnetError as error:  # the user knows nothing of our temporary files
             text = str(error)
-            for path, name in ((Path(folder) / "input", "standard input"), (target, "standard output")):
+            for path, name in ((folder / "input", "standard input"), (target, "standard output")):
                 text = text.replace(f"'{path}'", name).replace(str(path), name)
             raise type(error)(text) from None
         if output == PIPE:

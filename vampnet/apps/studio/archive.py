@@ -10,10 +10,12 @@ unpacked, its requests are checked, and its audio is read as any upload is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -29,6 +31,7 @@ from vampnet.jobs.table import UnknownJob, new_id
 FORMAT = 1
 _MOST_JSON = 16 << 20
 _MOST_JOBS = 5000
+_EXPORT_S = 24 * 3600
 
 
 class ArchiveError(JobError):
@@ -37,10 +40,25 @@ class ArchiveError(JobError):
 
 def export_project(service: Service, project: ProjectRow) -> Path:
     """Write a project as a zip file; the caller deletes it. Raises JobError where that is not possible."""
+    for old in service.folder.path.glob(".export-*.zip"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > _EXPORT_S:  # left by a server that was killed
+                old.unlink()
+    handle, name = tempfile.mkstemp(suffix=".zip", prefix=".export-", dir=service.folder.path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write_archive(file, service, project)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    return Path(name)
+
+
+def _write_archive(file: BinaryIO, service: Service, project: ProjectRow) -> None:
     takes = service.projects.takes(project)
     jobs: dict[str, Any] = {}
-    handle, name = tempfile.mkstemp(suffix=".zip", prefix=".export-", dir=service.folder.path)
-    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for job_id in dict.fromkeys(take.job for take in takes):
             try:
                 job = service.table.get(job_id)
@@ -80,7 +98,6 @@ def export_project(service: Service, project: ProjectRow) -> Path:
             ],
         }  # fmt: skip
         archive.writestr("project.json", json.dumps(described, indent=1))
-    return Path(name)
 
 
 def import_project(service: Service, file: BinaryIO, owner: str) -> ProjectRow:

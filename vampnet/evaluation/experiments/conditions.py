@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from vampnet.generation.run import run_all
 from vampnet.generation.tokens import tokens_of_codes
 from vampnet.generation.windows import Plan, generate_codes
 from vampnet.seeds import excerpt_seed
+from vampnet.work_folders import scratch_folder
 
 OPUS_RATE_HZ = 48000
 
@@ -125,8 +125,8 @@ def through_opus(mono_S: Samples, rate_hz: int, kbps: float) -> tuple[Samples, f
     tool = _opus_tool()
     if tool is None:
         raise DependencyError(f"Opus baselines: {opus_missing()}")
-    with tempfile.TemporaryDirectory(prefix="vampnet-") as folder:
-        source, coded, back = (Path(folder) / name for name in ("a.wav", "a.opus", "b.wav"))
+    with scratch_folder() as folder:
+        source, coded, back = (folder / name for name in ("a.wav", "a.opus", "b.wav"))
         write(source, Audio(resample(mono_S[None], rate_hz, OPUS_RATE_HZ), OPUS_RATE_HZ), subtype="PCM_24")
         if tool == "opusenc":
             _run("opusenc", "--quiet", "--music", "--bitrate", f"{kbps:g}", source, coded)

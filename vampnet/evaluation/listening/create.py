@@ -30,7 +30,8 @@ from vampnet.evaluation.listening.design import (
 )
 from vampnet.evaluation.listening.page import page_html
 from vampnet.evaluation.listening.stimuli import Prepared, find_items, prepare
-from vampnet.storage import whole_folder, write_whole
+from vampnet.storage import write_whole
+from vampnet.work_folders import whole_folder
 
 MAX_BYTES = 1 << 30
 """Largest test, bytes of audio scripts: more is too much for a participant to load."""

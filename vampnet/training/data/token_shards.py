@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import json
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +35,7 @@ from vampnet.training.data.recordings import CorpusRecording, find_recordings
 from vampnet.training.data.shard_controls import control_path, describe_facts, hear_controls, pack_signals
 from vampnet.training.data.shard_header import CONTROLS_FORMAT, check_shard_data, read_shard_header
 from vampnet.training.data.wave_dataset import levelled_channel
+from vampnet.work_folders import scratch_folder
 
 FILES_PER_SHARD = 64
 N_TURNS = 3
@@ -130,10 +130,10 @@ def _tokenize(
     beats = _beats_of(Path(source)) if Path(source).is_dir() else {}
     started = time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="vampnet-recordings-") as scratch,
+        scratch_folder(CorpusError) as scratch,
         tqdm(desc="encoding", unit="file") as bar,
     ):
-        plan = _ShardPlan(target, find_recordings(source, Path(scratch)), beats, turn, controls, deduplicate)
+        plan = _ShardPlan(target, find_recordings(source, scratch), beats, turn, controls, deduplicate)
         reports = (run or (lambda tasks: (make_shard(task, codec, bar.update) for task in tasks)))(plan.tasks())
         done_frames, total_frames, skipped = 0, 0, list[str]()
         for report, task in zip(reports, plan, strict=False):
