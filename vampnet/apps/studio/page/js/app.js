@@ -15,6 +15,7 @@ import {Takes} from './takes.js'
 import {Tasks} from './tasks.js'
 import {StageBar, ToolPanel, Transport} from './transport.js'
 import {T} from './texts.js'
+import {addRecordings, filesOf, loadFinetunes} from './training.js'
 import {Welcome} from './welcome.js'
 
 function App() {
@@ -48,7 +49,7 @@ function Toasts() {
   </div>`
 }
 
-const Dropping = () => state.dropping && html`<div class="dropping"><p>${T.dropHere}</p></div>`
+const Dropping = () => state.dropping && html`<div class="dropping"><p>${isTraining() ? T.dropToLearn : T.dropHere}</p></div>`
 
 async function bring(file) {
   try {
@@ -57,6 +58,9 @@ async function bring(file) {
     toast(error.message, {kind: 'error'})
   }
 }
+
+/** Whether what is dropped is to be learned from. */
+const isTraining = () => Boolean(state.project) && state.edit?.task === 'finetune'
 
 function listenToFiles() {
   const hasFiles = (event) => event.dataTransfer?.types.includes('Files')
@@ -70,6 +74,7 @@ function listenToFiles() {
     set({dropping: false})
     if (!hasFiles(event)) return
     event.preventDefault()
+    if (isTraining()) return filesOf(event.dataTransfer).then(addRecordings)
     const [file] = event.dataTransfer.files
     if (file) bring(file)
   })
@@ -77,7 +82,8 @@ function listenToFiles() {
     const [file] = event.clipboardData?.files ?? []
     if (!file) return
     event.preventDefault()
-    bring(file)
+    if (isTraining()) addRecordings(event.clipboardData.files)
+    else bring(file)
   })
 }
 
@@ -92,7 +98,7 @@ async function begin() {
       orNone(get('/api/v1/prompts'), {presets: [], parts: []}), orNone(get('/api/v1/models'), {models: []}),
       orNone(get('/api/v1/loras'), {loras: []}), orNone(get('/api/v1/examples'), {examples: []})])
     Object.assign(state, {prompts, models: models.models, loras: loras.loras, examples: examples.examples})
-    await openLast()
+    await Promise.all([openLast(), orNone(loadFinetunes(), null)])
     set({ready: true, problem: undefined})
   } catch (error) {
     if (error.status === 401) return set({dialog: {kind: 'key', then: begin}, problem: T.needsKey})

@@ -1,9 +1,10 @@
 // Jobs: submit, follow, cancel. Every variation is a job of its own, so the first can be heard while others are made.
-import {ApiError, follow, get, json, post, saveBlob, ask} from './api.js'
+import {ApiError, follow, get, post, saveBlob, ask} from './api.js'
 import {newProject, refOf, refreshTakes, takesOf} from './project.js'
 import {obstacle, randomSeed, requestOf} from './request.js'
 import {loadFacts, soundOf} from './sounds.js'
 import {changed, set, state, toast} from './store.js'
+import {hearFinetune, loadFinetunes} from './training.js'
 import {T} from './texts.js'
 
 export const isRunning = (job) => ['queued', 'running', 'sending'].includes(job.state)
@@ -60,11 +61,12 @@ async function catchUp() {
       if (error instanceof ApiError && error.status === 404) delete state.jobs[job.id]
     }
   }
-  await refreshTakes().catch(() => {})
+  await Promise.all([refreshTakes(), loadFinetunes()].map((one) => one.catch(() => {})))
   changed()
 }
 
 function hear(job) {
+  if (job.task === 'finetune') return hearFinetune(job)
   const known = state.jobs[job.id]
   if (!known) return
   const startedNow = known.state !== 'running' && job.state === 'running'
@@ -78,10 +80,9 @@ export const whenTaken = new Set() // called with each new take
 
 async function finish(job) {
   if (job.task === 'compress') return finishSmallFile(job)
-  if (job.task === 'finetune') return whenFinetuned(job)
   const before = new Set(takesOf().map((take) => take.id))
   for (let tries = 0; tries < 40 && state.jobs[job.id]; tries++) {
-    await refreshTakes().catch(() => {})
+    await Promise.all([refreshTakes(), loadFinetunes()].map((one) => one.catch(() => {})))
     if (takesOf().some((take) => take.job === job.id)) break
     await new Promise((resolve) => setTimeout(resolve, 150))
   }
@@ -102,13 +103,6 @@ async function finishSmallFile(job) {
   toast(T.smallFile(job.outputs[0].name, blob.size), {seconds: 20, action: {label: T.save, run: () => saveBlob(blob, job.outputs[0].name)}})
 }
 
-async function whenFinetuned(job) {
-  delete state.jobs[job.id]
-  const {loras} = await get('/api/v1/loras')
-  set({loras})
-  toast(T.finetuned, {seconds: 12})
-}
-
 export async function cancel(id) {
   const job = state.jobs[id]
   if (!job) return
@@ -127,12 +121,6 @@ export async function cancel(id) {
 
 export async function cancelAll() {
   await Promise.all(runningJobs().map((job) => cancel(job.id)))
-}
-
-export async function finetune(files, name) {
-  const job = await json('POST', '/api/v1/finetunes', {files, name})
-  state.jobs[job.id] = {...job, task: 'finetune', began: performance.now()}
-  changed()
 }
 
 /** How far a job is, in words, and as a share. */

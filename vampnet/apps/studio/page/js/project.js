@@ -64,6 +64,7 @@ export async function openProject(id) {
   const edit = {...newEdit(), ...kept}
   edit.prompts = {...newEdit().prompts, ...kept.prompts}
   edit.fresh = {...newEdit().fresh, ...kept.fresh}
+  edit.loras = edit.loras.filter(({name}) => state.loras.some((lora) => lora.name === name))
   const takes = new Set(project.takes.map((take) => take.id))
   const base = takes.has(project.state?.base) ? project.state.base : 'input'
   const heard = takes.has(project.state?.heard) ? project.state.heard : null
@@ -187,7 +188,7 @@ export async function deleteAll() {
   clearTimeout(timer)
   await ask('DELETE', '/api/v1/data')
   history.replaceState(null, '', '#')
-  set({project: null, projects: [], sounds: {}, jobs: {}, edit: newEdit(), heard: null, base: 'input', side: 'A', mask: null})
+  set({project: null, projects: [], sounds: {}, jobs: {}, finetunes: [], loras: (await get('/api/v1/loras')).loras, edit: newEdit(), heard: null, base: 'input', side: 'A', mask: null})
   toast(T.allDeleted)
 }
 

@@ -11,6 +11,8 @@ export const state = {
   prompts: {presets: [], parts: []},
   models: [],
   loras: [],
+  finetunes: [], // jobs that make adapters, the newest first
+  training: {files: [], name: '', steps: 200}, // the next of them
   examples: [],
   projects: [],
   project: null, // as the server keeps it

@@ -13,7 +13,7 @@ import {T} from './texts.js'
 const FORMATS = ['wav', 'flac', 'mp3', 'ogg', 'opus']
 
 export function Takes() {
-  const jobs = Object.values(state.jobs).filter((job) => job.task !== 'finetune'), takes = takesOf()
+  const jobs = Object.values(state.jobs), takes = takesOf()
   const pinned = takes.filter((take) => take.pinned), others = takes.filter((take) => !take.pinned).reverse()
   return html`<section class="card takes-card" aria-label=${T.takes}>
     <div class="section-top"><h2>${T.takes}${takes.length ? html` <span class="count">${takes.length}</span>` : ''}</h2>

@@ -119,7 +119,7 @@ function Follow() {
 }
 
 function Make({task}) {
-  const {edit: now} = state, running = runningJobs().filter((job) => job.task !== 'finetune')
+  const {edit: now} = state, running = runningJobs()
   const problem = obstacle(now, Boolean(refOf(state.base)))
   const count = task === 'compress' ? 1 : now.n
   return html`<div class="make">

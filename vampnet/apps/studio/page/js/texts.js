@@ -2,6 +2,7 @@
 const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`
 const number = (value, digits = 1) => (+value.toFixed(digits)).toLocaleString('en')
 const short = (seconds) => `${number(seconds, 2)} s`
+const LEARNING = {load: 'loading the model', encode: 'listening', 'train coarse': 'learning the outline', 'train c2f': 'learning the detail', samples: 'making examples'}
 const STAGES = {load: 'loading the model', encode: 'listening', coarse: 'composing', c2f: 'adding detail', decode: 'making sound', write: 'writing the file'}
 
 export const T = {
@@ -111,7 +112,7 @@ export const T = {
   },
   follow: 'Follow the original', followHint: 'Several candidates are made for each take, and the one that follows best is kept.',
   followed: {beats: 'Beats', rhythm: 'Rhythm', chords: 'Chords', melody: 'Melody'}, bestOf: 'Candidates',
-  model: 'Model', loras: 'Adapters', lorasHint: '0 leaves an adapter out, 1 is its full strength; several add up.', noLoras: 'No adapters yet; the tab Fine-tune makes one of your music.',
+  model: 'Model', loras: 'Adapters in the next takes', lorasHint: '0 leaves an adapter out, 1 is its full strength; several add up.', noLoras: 'No adapters yet; the tab Fine-tune makes one of your music.',
   seed: 'Seed', dice: 'Another seed', lock: 'Keep this seed', lockHint: 'Locked: the next takes have the same seeds. Open: each time other ones.', count: 'How many takes', variations: (n) => plural(n, 'take', 'takes'),
   makeShort: (n) => `Make ${n}`,
   makeButton: (task, n) => (task === 'compress' ? 'Make the small file' : `Make ${n === 1 ? 'a take' : `${n} takes`}`), cancelAll: (n) => (n === 1 ? 'Cancel' : `Cancel all ${n}`),
@@ -121,9 +122,29 @@ export const T = {
   codebooks: 'Layers kept', codebooksHint: 'More layers sound closer and take more room.', period: 'Frames kept: one in', periodHint: '1 keeps all; more makes it smaller and freer.',
   newSeconds: 'Length', like: 'In the style of this sound', likeHint: 'Takes up its sound and tempo.', words: 'In words', wordsHint: 'All may stay empty. With words, a sketch is composed and played by the model.',
   word: {bpm: 'Tempo (BPM)', key: 'Key', chords: 'Chords', bars: 'Bars', style: 'Style', instruments: 'Instruments'},
-  dropTraining: 'Drop recordings here, or choose them', removeFile: (name) => `Remove ${name}`, loraNameLabel: 'Name of the adapter', loraName: 'my-music', startFinetune: 'Fine-tune on these',
-  noFinetune: 'This server does not fine-tune by itself yet. Run `vampnet finetune FOLDER -o loras/NAME.safetensors` in its data folder; the adapter then appears here.',
-  finetuneHint: 'A few minutes of music are enough. It takes a while; takes can be made meanwhile.', sendingOf: (k, n) => `Sending ${k} of ${n}…`, training: 'Fine-tuning', finetuned: 'The adapter is ready: mix it in under More settings.',
+  dropTraining: 'Drop recordings or a folder here, or choose them', dropToLearn: 'Let go to learn from it', recordings: 'Recordings to learn from', sendingShare: (share) => `${Math.round(share * 100)} %`,
+  emptyFile: 'The file is empty.', noMusic: 'It is no recording.', trainSteps: 'Steps at most', trainStepsHint: 'Of each of the two networks. It stops earlier where it no longer gets better.',
+  foundMusic: (n, seconds, isSending) => {
+    if (!n) return isSending ? 'Sending…' : 'No recording to learn from yet.'
+    const advice = seconds < 60 ? ' That is little: a few minutes that resemble each other are better.' : n === 1 ? ' With two files or more, one is held out to see whether it gets better.' : ''
+    return `${plural(n, 'recording', 'recordings')}, ${T.length(seconds)}.${advice}`
+  },
+  learning: ({stage, done, total}, left) => {
+    const step = /^train/.test(stage) ? `step ${Math.min(done + 1, total)} of at most ${total}` : stage === 'encode' ? `file ${Math.min(done + 1, total)} of ${total}` : ''
+    return [LEARNING[stage] ?? 'getting ready', step, left ? `at most ${left < 90 ? `${Math.ceil(left / 10) * 10} s` : `${Math.ceil(left / 60)} min`} left` : ''].filter(Boolean).join(' · ')
+  },
+  learnedFrom: ({train_files: files, train_s: seconds, held_out_files: held}) => `Learned from ${plural(files.length, 'recording', 'recordings')}, ${T.length(seconds)}${held.length ? `; ${held.length} held out` : ''}.`,
+  gained: ({nats, steps, held_out_files: held}) => {
+    const better = Object.entries(nats).filter(([part, [before, after]]) => steps[part] > 0 && after < before)
+    if (!better.length) return 'Nothing was gained: the adapter changes nothing. More music, or music of one kind, may help.'
+    const parts = better.map(([part, [before, after]]) => `${part === 'coarse' ? 'outline' : 'detail'} ${number(before, 2)} → ${number(after, 2)}`)
+    return `${held.length ? 'It guesses music that it did not hear better' : 'It guesses this recording better'} (nats per token, lower is better): ${parts.join(', ')}.`
+  },
+  leftOut: (n) => `${plural(n, 'file was', 'files were')} left out`, useIt: 'Use it', adapterUsed: (name) => `Next takes are made with ${name}.`,
+  deleteAdapter: 'Delete', sureAdapter: (name) => `Delete the adapter ${name}? Takes that were made with it stay.`, finetuneFailed: (name) => `${name} was not made`,
+  playExample: 'Play the example', examples: 'Example', exampleNames: ['Original', 'Without', 'With'],
+  removeFile: (name) => `Remove ${name}`, loraNameLabel: 'Name of the adapter', loraName: 'my-music', startFinetune: 'Fine-tune on these',
+  finetuneHint: 'Some minutes of music are enough. It takes a while: takes can be made meanwhile, and the page may be closed.', training: 'Fine-tuning', finetuned: (name) => `The adapter ${name} is ready.`,
 
   takes: 'Takes', listLabel: 'Show takes as', cards: 'Cards', tree: 'History', treeLabel: 'History of takes', nothingYet: 'Nothing',
   noTakes: 'Takes appear here. The first can be played while the others are still being made.',
