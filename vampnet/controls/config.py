@@ -118,7 +118,7 @@ class SteeringConfig:
     """Make so many candidates and keep those that follow best; by default 1 of a model that hears controls, 4 of any
     other where something is followed."""
     guidance: str = ""
-    """Guidance by controls: a number from 0 to 10, 1 by default, or per group 'chords=2,beats=1.5'."""
+    """Guidance by controls: a number from 0 to 10, or per group 'chords=2,beats=1.5'; by default as the bundle says."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -166,6 +166,11 @@ class Controls:
             changes["chords"] = _move_chords(self.chords, -shift_s, length_s)
         return dataclasses.replace(self, **changes)
 
+    def roll(self, n_frames: int) -> Controls:
+        """The same round a circle, all signals `n_frames` frames later; chords, which lie in time, are left out."""
+        turned = {name: np.roll(getattr(self, name), n_frames, axis=-1) for name in SIGNALS if name in self.names}
+        return dataclasses.replace(self, chords=None, **turned)
+
     def resample(self, n_frames: int, sample_rate_hz: int | None = None, hop: int | None = None) -> Controls:
         """The same music in frames of another rate or size, read at their centres; time is kept."""
         rate_hz, size = sample_rate_hz or self.sample_rate_hz, hop or self.hop

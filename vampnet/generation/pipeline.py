@@ -165,8 +165,8 @@ class Pipeline:
             return ()
         return self.conditioning.config.groups
 
-    def check_hears(self) -> None:
-        """Raise SettingsError, with the cause, where the coarse network follows no controls."""
+    def check_hears(self, groups: Sequence[str] = ()) -> None:
+        """Raise SettingsError, with the cause, where the coarse network follows no controls, or not these groups."""
         if self.conditioning is None:
             raise SettingsError(
                 f"{self.bundle.folder}: this bundle hears no controls; use one with conditioning, or leave them out"
@@ -174,6 +174,11 @@ class Pipeline:
         if not self.hears:
             what = f"compat {self.compat!r}" if self.compat else f"backend {self.backend!r}"
             raise SettingsError(f"{what} runs the network without controls; leave it or the controls out")
+        if unheard := [group for group in groups if group not in self.hears]:
+            raise SettingsError(
+                f"the network of {self.bundle.folder} follows {', '.join(self.hears)}, but not {', '.join(unheard)}; "
+                "make several variations and take the one that follows best (vampnet.choose)"
+            )
 
     @property
     def precision(self) -> str:

@@ -23,14 +23,23 @@ from vampnet.controls.extraction import extract_controls
 from vampnet.controls.ranking import Agreement, keep_followed, rank
 from vampnet.controls.reading import read_controls
 from vampnet.controls.signals import Controls
-from vampnet.controls.sketching import sketch
 from vampnet.generation.config import variation_seed
 from vampnet.jobs.check import count_candidates, network_follows
 from vampnet.jobs.data_folder import tokens_path
 from vampnet.jobs.flags import command_of
-from vampnet.jobs.request import GenerateRequest, LoopRequest, OutpaintRequest, Request, VampRequest, steering_of
+from vampnet.jobs.request import (
+    GenerateRequest,
+    HumRequest,
+    LoopRequest,
+    OutpaintRequest,
+    Request,
+    TapRequest,
+    VampRequest,
+    steering_of,
+)
 from vampnet.jobs.reshaped import reshape_input
 from vampnet.jobs.result import JobResult
+from vampnet.jobs.sketch_job import make_sketch
 from vampnet.jobs.task_runs import find_beats
 from vampnet.tasks.defaults import NEW_S
 from vampnet.tasks.loop import cut_bars, events_of
@@ -84,9 +93,12 @@ def wanted_controls(request: Request, steering: SteeringConfig) -> Controls | li
     file, names = steering.split()
     if file:
         return keep_followed(read_controls(file), names)
-    if isinstance(request, GenerateRequest) and not request.words.is_empty:
+    if isinstance(request, TapRequest | HumRequest) or (
+        isinstance(request, GenerateRequest) and not request.words.is_empty
+    ):
         seeds = [variation_seed(request.sampling.seed, number - 1) for number in request.numbers]
-        made = [sketch(request.words, seed=seed, seconds=request.seconds) for seed in seeds]
+        played = read(request.input) if request.input else None
+        made = [make_sketch(request, seed, played) for seed in seeds]
         # Onsets depend on the sound, which only a recording has.
         return [keep_followed(m.controls if "rhythm" not in names else extract_controls(m.audio), names) for m in made]
     return keep_followed(extract_controls(followed_audio(request)), names)

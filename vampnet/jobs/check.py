@@ -145,9 +145,10 @@ def _check_tokens(request: Request, info: AudioInfo) -> None:
 
 def network_follows(request: Request, hears: Sequence[str]) -> tuple[str, ...]:
     """Groups of controls that a request has the network itself follow. `hears`: those that the model follows at all."""
-    if not isinstance(request, VampRequest) or not request.steering.follow:
+    steering = steering_of(request)
+    if not steering.follow or is_sketch_alone(request):
         return ()
-    return tuple(name for name in request.steering.split()[1] if name in hears)
+    return tuple(name for name in steering.split()[1] if name in hears)
 
 
 def count_candidates(request: Request, hears: Sequence[str]) -> int:
@@ -173,8 +174,8 @@ def _check_steering(request: Request, plot: Path | None, hears: Sequence[str]) -
         check_controls_file(file)
     if steering.guidance and not network_follows(request, hears):
         raise SettingsError(
-            f"guidance is {steering.guidance!r}, but the network follows in a vamp alone, and of a bundle with "
-            f"conditioning; {request.model.bundle!r}, as it is run here, follows {', '.join(hears) or 'nothing'}; "
+            f"guidance is {steering.guidance!r}, but weighs only what the network itself follows, which takes a bundle "
+            f"with conditioning; {request.model.bundle!r}, as it is run here, follows {', '.join(hears) or 'nothing'}; "
             "leave guidance out"
         )
     n_candidates, n_wanted = count_candidates(request, hears), len(request.numbers)

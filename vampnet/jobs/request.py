@@ -268,15 +268,13 @@ class TelephoneRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TapRequest(Request):
-    """Turn a tapped or beatboxed rhythm into drums of the same length."""
+class PlayedRequest(Request):
+    """Settings of tasks that turn what is played into a sketch, which the model may vary."""
 
-    task: ClassVar[str] = "tap"
-
-    tap: TapConfig = TapConfig()
-    """Settings of the drums."""
     prompt: str = ""
-    """Prompt with which the model varies the drums; by default they stay as synthesised."""
+    """Prompt with which the model varies the sketch; by default it stays as synthesised."""
+    steering: SteeringConfig = SteeringConfig()
+    """Choice among several candidates; what is followed is the sketch."""
 
     def _check(self) -> None:
         if self.prompt:
@@ -284,19 +282,21 @@ class TapRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HumRequest(Request):
+class TapRequest(PlayedRequest):
+    """Turn a tapped or beatboxed rhythm into drums of the same length."""
+
+    task: ClassVar[str] = "tap"
+    tap: TapConfig = TapConfig()
+    """Settings of the drums."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumRequest(PlayedRequest):
     """Turn a hummed, sung or whistled line into a lead instrument of the same length."""
 
     task: ClassVar[str] = "hum"
-
     hum: HumConfig = HumConfig()
     """Settings of the lead."""
-    prompt: str = ""
-    """Prompt with which the model varies the lead; by default it stays as synthesised."""
-
-    def _check(self) -> None:
-        if self.prompt:
-            check_prompt(self.prompt)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,12 +26,12 @@ from vampnet.jobs.request import (
     TapRequest,
     TelephoneRequest,
     VampRequest,
+    steering_of,
 )
 from vampnet.jobs.reshaped import reshape_input
-from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
-from vampnet.tasks.following import heard_controls
+from vampnet.tasks.following import Following, following
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop, turn_frames
@@ -48,20 +48,21 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
 
     Loops, whose variations are made together, are run by `run_loop`.
     """
+    follow = follow_of(session.workspace, request)
     if isinstance(request, GenerateRequest):
-        return _generate(session, request, output)
+        return _generate(session, request, output, follow)
     assert source is not None
     if isinstance(request, VampRequest):
         found, beats = session.workspace.once("reshaped", lambda: _reshaped(request, source))
-        return vamp(session, found, parse_prompt(request.prompt), beats, _heard(session, request, found))
+        return vamp(session, found, parse_prompt(request.prompt), beats, follow)
     if isinstance(request, InpaintRequest):
         beats = find_beats(request.beats, source)
         kept, theme = parse_prompt(request.prompt), parse_prompt(request.theme)
-        return inpaint(session, source, request.regions, kept, beats, theme)
+        return inpaint(session, source, request.regions, kept, beats, theme, follow)
     if isinstance(request, OutpaintRequest):
-        return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme))
+        return outpaint(session, source, request.before_s, request.after_s, parse_prompt(request.theme), follow=follow)
     if isinstance(request, (TapRequest, HumRequest)):
-        return _play(session, request)
+        return _play(session, request, follow)
     if isinstance(request, StretchRequest):
         return stretch(session, source, request.factor)
     assert isinstance(request, TelephoneRequest)
@@ -69,18 +70,13 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
     return telephone(session, source, request.rounds, parse_prompt(request.prompt), beats)
 
 
-def _heard(session: Session, request: VampRequest, source: Source) -> HeardControls | None:
-    """Controls that the network is to follow, listened for in `source` once for all variations."""
-    space, steering = session.workspace, request.steering
+def follow_of(space: Workspace, request: Request) -> Following | None:
+    """What a request has the network follow, noted for the job's result; None where it follows nothing."""
+    steering = steering_of(request)
     if not steering.follow:
         return None
     space.facts["followed_by"] = "network"
-
-    def hear() -> HeardControls | None:
-        audio = Audio(np.concatenate(list(source.blocks()), axis=1), source.sample_rate_hz)
-        return heard_controls(session.model, audio, steering.follow, steering.guidance)
-
-    return space.once("controls", hear)
+    return space.once("following", lambda: following(space.model, steering.follow, steering.guidance))
 
 
 def run_loop(space: Workspace, request: LoopRequest, known: CodedSource | None = None) -> Run[list[Variation]]:
@@ -96,7 +92,8 @@ def run_loop(space: Workspace, request: LoopRequest, known: CodedSource | None =
         space.facts["bar_s"] = round(audio.duration_s / request.bars, 6)
     space.facts["loop_s"] = round(audio.duration_s, 6)
     codes_NCT = None if known is None else known.loop_codes(turn_frames(audio, space.model.codec)).int()
-    return loop(space, audio, request.numbers, parse_prompt(request.prompt), beats, codes_NCT=codes_NCT)
+    follow, prompt = follow_of(space, request), parse_prompt(request.prompt)
+    return loop(space, audio, request.numbers, prompt, beats, codes_NCT=codes_NCT, follow=follow)
 
 
 def _reshaped(request: VampRequest, source: Source) -> tuple[Source, Events | TrackerConfig | None]:
@@ -121,21 +118,23 @@ def find_beats(config: BeatsConfig, source: Source) -> Events | TrackerConfig | 
     return steady_events(config.bpm, duration_s, config.downbeat_s, config.beats_per_bar)
 
 
-def _generate(session: Session, request: GenerateRequest, output: Path | None) -> Run[Variation]:
+def _generate(
+    session: Session, request: GenerateRequest, output: Path | None, follow: Following | None
+) -> Run[Variation]:
     seconds = request.seconds or NEW_S
     if request.like:
-        return generate_like(session, read(request.like), seconds, parse_prompt(request.prompt or LIKE_PROMPT))
+        return generate_like(session, read(request.like), seconds, parse_prompt(request.prompt or LIKE_PROMPT), follow)
     if request.words.is_empty:
-        return generate(session, seconds, parse_prompt(request.theme or DEFAULT_THEME))
+        return generate(session, seconds, parse_prompt(request.theme or DEFAULT_THEME), follow=follow)
     made = sketch_words(session, request.words, request.seconds)
     if request.sketch == "only":
         return take_sketch(session, made)
     if request.sketch == "keep" and output is not None:
         keep_sketch(output, made.audio)
-    return reimagine(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT))
+    return reimagine(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT), follow)
 
 
-def _play(session: Session, request: TapRequest | HumRequest) -> Run[Variation]:
+def _play(session: Session, request: TapRequest | HumRequest, follow: Following | None) -> Run[Variation]:
     audio = read(request.input)
     if isinstance(request, TapRequest):
         made = sketch_drums(audio, request.tap, seed=session.seed)
@@ -143,4 +142,4 @@ def _play(session: Session, request: TapRequest | HumRequest) -> Run[Variation]:
         made = sketch_lead(audio, request.hum, seed=session.seed)
     if not request.prompt:
         return take_sketch(session, made)
-    return reimagine(session, made, parse_prompt(request.prompt))
+    return reimagine(session, made, parse_prompt(request.prompt), follow)

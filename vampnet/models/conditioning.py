@@ -112,6 +112,10 @@ class HeardControls:
         """The same for frames `start` to `stop` - 1."""
         return HeardControls(self.controls.slice(start, stop), self.guidance)
 
+    def roll(self, n_frames: int) -> HeardControls:
+        """The same round a circle, `n_frames` frames later."""
+        return HeardControls(self.controls.roll(n_frames), self.guidance)
+
 
 class ControlledNetwork:
     """A network that hears the controls of one batch of windows; a `sampling.TokenNetwork` for all of its items.

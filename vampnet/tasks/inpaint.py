@@ -18,8 +18,9 @@ from vampnet.generation.run import Run
 from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.prompts.time import check_region
 from vampnet.seeds import stream_seed
+from vampnet.tasks.following import Following
 from vampnet.tasks.task import Session, Variation
-from vampnet.tasks.theme import RegionTheme
+from vampnet.tasks.theme import RegionTheme, events_within
 
 CROSSFADE_S = 0.01
 """Linear crossfade at each join between input and generated audio, seconds."""
@@ -37,12 +38,14 @@ def inpaint(
     prompt: Prompt = Nothing(),
     beats: Events | TrackerConfig | None = None,
     theme: Prompt = Nothing(),
+    follow: Following | None = None,
 ) -> Run[Variation]:
     """Regenerate regions (start and end in seconds; None is the source's end), one after the other.
 
     Each region is generated with those before it in sight. Within a region, tokens stay that `prompt` keeps; its times
     and periods count from the start of the source. Where it keeps nothing, `theme` says what the region keeps of the
-    bars before it, looped (of those after it, where there is more music), so that beat and harmony go on.
+    bars before it, looped (of those after it, where there is more music), so that beat and harmony go on. `follow`: the
+    network follows controls of those bars, or else of the region as it was.
     """
     rate_hz, splice = source.sample_rate_hz, Splice(source)
     context, fade = seconds_to_samples(CONTEXT_S, rate_hz), seconds_to_samples(CROSSFADE_S, rate_hz)
@@ -69,13 +72,23 @@ def inpaint(
         kept, find = (prompt, None) if bars is None else (theme, bars.events)
         keep_CT |= session.keep(kept, tokens.n_frames, events, find=find, start_frame=start_frame, seed=seed)
         # The level is left alone: what is kept comes out as loud as it went in.
-        made = yield from session.generate(tokens.with_output(tokens.output.untouched()), keep_CT, seed=seed)
+        heard = follow and follow.hear(excerpt, tokens.n_frames, _beats_from(beats, excerpt), start_frame)
+        tokens = tokens.with_output(tokens.output.untouched())
+        made = yield from session.generate(tokens, keep_CT, seed=seed, heard=heard)
         if grid is not None:
             grid.put(first, made.codes_NCT)
         splice.overlays.append(_overlay(session, made, (start, stop), first, fade, source.n_samples))
         reached = spans[number + 1][0] if number + 1 < len(spans) else source.n_samples
         session.draft = lambda reached=reached: _beginning(splice, reached)
     return session.grid_variation(splice, keep_of_spans(session.model, splice, spans), grid, source)
+
+
+def _beats_from(beats: Events | TrackerConfig | None, excerpt: Slice) -> Events | TrackerConfig | None:
+    """The beats of an excerpt, counted from its start, where they are given; or how to find them."""
+    if not isinstance(beats, Events):
+        return beats
+    edges = (excerpt.first, excerpt.first + excerpt.n_samples)
+    return events_within(beats, *(samples_to_seconds(place, excerpt.sample_rate_hz) for place in edges))
 
 
 def _with_bars(session: Session, splice: Splice, bars: RegionTheme) -> Splice:

@@ -27,10 +27,12 @@ from vampnet.config import check
 from vampnet.errors import AudioError, SettingsError
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.run import Run
+from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.context import TokenGrid
 from vampnet.prompts.parts import Prompt
 from vampnet.seeds import stream_seed
 from vampnet.tasks.defaults import MAX_BARS, MAX_LOOP_S, MIN_LOOP_S
+from vampnet.tasks.following import Following
 from vampnet.tasks.task import Session, Variation, Workspace
 
 SEAM_S = 0.3
@@ -51,6 +53,7 @@ def loop(
     first: int = 1,
     codes_NCT: Tensor | None = None,
     seam_NCT: Tensor | None = None,
+    follow: Following | None = None,
 ) -> Run[list[Variation]]:
     """Variations of a loop (its samples from the first to the last are one turn of it), by their numbers from 1.
 
@@ -58,6 +61,7 @@ def loop(
     since all share the seam of variation `first`, which is always made.
     `codes_NCT` are the audio's tokens where they are known, as an earlier variation's `codes`; it is not encoded again.
     `seam_NCT` are tokens of an earlier variation of this loop: all share its seam, so that they join that one too.
+    `follow` says which controls of the loop the network follows, in the seam as well.
     Raises SettingsError for audio of other lengths, and for tokens that are not of this audio.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
@@ -78,13 +82,14 @@ def loop(
     events = EventFinder(MemorySource(audio), beats)
     openers = [workspace.session(first)] if seam_NCT is None else []
     others = [workspace.session(number) for number in numbers if number != first or seam_NCT is not None]
+    heard = None if follow is None else follow.hear_loop(audio, n_frames, events)
     n_parts = 2 * len(openers) + len(others)
     for session in (*openers, *others):
         session.counts_as = 0 if others else first  # all of it is one piece of work
     made = {}
     for opener in openers:
         first_keep_CT = opener.keep(prompt, n_frames, events)
-        seam_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts)
+        seam_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts, heard)
         made[first] = (opener, first_keep_CT, seam_NCT)
     assert seam_NCT is not None
     seam_T = _seam(model, n_frames)
@@ -92,7 +97,7 @@ def loop(
     for part, session in enumerate(others):
         session.span(2 * len(openers) + part, n_parts)
         keep_CT = session.keep(prompt, n_frames, events)
-        codes = yield from session.generate_codes(shared_NCT, keep_CT | seam_T, seed=session.seed)
+        codes = yield from session.generate_codes(shared_NCT, keep_CT | seam_T, seed=session.seed, heard=heard)
         made[session.number] = (session, keep_CT, codes)
     variations = []
     for number in numbers:
@@ -111,16 +116,21 @@ def turn_frames(audio: Audio | Source, grid: TokenGrid) -> int:
     return max(round(resampled_length(audio.n_samples, audio.sample_rate_hz, grid.sample_rate_hz) / grid.hop), 1)
 
 
-def _generate_first(session: Session, codes_NCT: Tensor, keep_CT: Tensor, n_parts: int) -> Run[Tensor]:
+def _generate_first(
+    session: Session, codes_NCT: Tensor, keep_CT: Tensor, n_parts: int, heard: HeardControls | None
+) -> Run[Tensor]:
     """Codes of the first variation: generated whole, then its seam again with context on both sides."""
     n_frames = codes_NCT.shape[2]
     half, seam_T = n_frames // 2, _seam(session.model, n_frames)
     session.span(0, n_parts)
-    whole_NCT = yield from session.generate_codes(codes_NCT, keep_CT, seed=session.seed)
+    whole_NCT = yield from session.generate_codes(codes_NCT, keep_CT, seed=session.seed, heard=heard)
     session.span(1, n_parts)
     turned_keep_CT = (keep_CT | ~seam_T).roll(half, dims=1)
     seam_seed = stream_seed(session.seed, "seam")
-    turned_NCT = yield from session.generate_codes(whole_NCT.roll(half, dims=2), turned_keep_CT, seed=seam_seed)
+    turned = None if heard is None else heard.roll(half)
+    turned_NCT = yield from session.generate_codes(
+        whole_NCT.roll(half, dims=2), turned_keep_CT, seed=seam_seed, heard=turned
+    )
     return turned_NCT.roll(-half, dims=2)
 
 

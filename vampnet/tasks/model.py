@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal, overload
-
-import torch
 
 from vampnet.audio.files import Audio
 from vampnet.audio.inputs import AudioLike, as_audio
 from vampnet.audio.sources import MemorySource
 from vampnet.beats.events import Events, TrackerConfig
-from vampnet.compression.config import CompressionConfig
-from vampnet.compression.container import VampReader, open_vamp
 from vampnet.controls.config import HumConfig, TapConfig
 from vampnet.controls.sketching import sketch_drums, sketch_lead
 from vampnet.controls.words import ControlWords
-from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig, check_draws
-from vampnet.generation.pipeline import Pipeline, load_pipeline
+from vampnet.generation.pipeline import load_pipeline
 from vampnet.generation.progress import Report
-from vampnet.generation.run import Run, run_all
+from vampnet.generation.run import run_all
 from vampnet.prompts.grammar import as_prompt
 from vampnet.prompts.parts import Prompt
-from vampnet.storage import write_whole
-from vampnet.tasks.compress import CompressionReport, compress, decode_whole, decompress
 from vampnet.tasks.defaults import (
     CONTINUE_S,
     DEFAULT_PROMPT,
@@ -37,25 +29,24 @@ from vampnet.tasks.defaults import (
     ROUNDS,
     STRETCH_FACTOR,
 )
-from vampnet.tasks.following import Follow, heard_controls
+from vampnet.tasks.following import Follow, following
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
 from vampnet.tasks.loop import cut_bars, events_of, loop
 from vampnet.tasks.outpaint import outpaint
 from vampnet.tasks.sketched import as_words, generate_to_words
 from vampnet.tasks.stretch import stretch
-from vampnet.tasks.task import Session, Variation, Workspace
+from vampnet.tasks.task import Variation, Workspace
+from vampnet.tasks.task_pipeline import TaskPipeline, Variations
 from vampnet.tasks.telephone import telephone
 from vampnet.tasks.vamp import vamp
 
 Beats = Events | TrackerConfig | None
 PromptLike = Prompt | str
 Regions = Sequence[tuple[float, float | None]]
-Variations = Variation | list[Variation]
-"""One variation where n is 1, else a list of n."""
 
 
-class VampNet(Pipeline):
+class VampNet(TaskPipeline):
     """A loaded model with one method per task: `model = vampnet.load(); model.vamp("song.wav").save("out.wav")`.
 
     Audio goes in as a path, `vampnet.Audio`, or a pair (samples, sample rate in Hz), see `vampnet.audio.inputs`. A
@@ -89,20 +80,22 @@ class VampNet(Pipeline):
         >>> model.vamp("song.wav", prompt="beats(after=75ms) | keep(0, 2)", sampling=vampnet.SamplingConfig(seed=1))
 
         `beats` says where beats are, or how to find them; they are looked for only when a prompt needs them. `follow`:
-        controls that the network follows, or words such as "beats,chords" for those of the recording; `guidance` says
+        controls that the network follows, or words such as "beats,rhythm" for those of the recording; `guidance` says
         how hard ("2", "chords=2"). Raises VampnetError for unusable input, SettingsError where the model hears none.
         """
-        taken, kept = as_audio(audio), as_prompt(prompt)
-        source, heard = MemorySource(taken), heard_controls(self, taken, follow, guidance)
+        source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
+        heard = following(self, follow, guidance)
         return self._run(n, sampling, report, lambda session: vamp(session, source, kept, beats, heard))
 
     @overload
     def inpaint(self, audio: AudioLike, *, regions: Regions, n: Literal[1] = 1, prompt: PromptLike = ...,
                 theme: PromptLike | None = ..., sampling: SamplingConfig = ..., beats: Beats = ...,
+                follow: Follow = ..., guidance: str = ...,
                 report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def inpaint(self, audio: AudioLike, *, n: int, regions: Regions, prompt: PromptLike = ...,
                 theme: PromptLike | None = ..., sampling: SamplingConfig = ..., beats: Beats = ...,
+                follow: Follow = ..., guidance: str = ...,
                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def inpaint(
         self,
@@ -114,6 +107,8 @@ class VampNet(Pipeline):
         theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
         beats: Beats = None,
+        follow: Follow = None,
+        guidance: str = "",
         report: Report | None = None,
     ) -> Variations:
         """Regenerate regions (start and end in seconds; an end of None is the file's); all else stays bit for bit.
@@ -121,19 +116,23 @@ class VampNet(Pipeline):
         >>> model.inpaint("song.wav", regions=[(3.0, 5.5)])
 
         Where `prompt` keeps nothing, `theme` is what a region keeps of the bars before it, looped, so that the beat
-        goes on; None lets it go its own way.
+        goes on; None lets it go its own way. `follow`, as in `vamp`: controls of those bars, or else of
+        the region as it was.
         """
         source, kept, own = MemorySource(as_audio(audio)), as_prompt(prompt), as_prompt(theme or "nothing")
-        return self._run(n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats, own))
+        heard = following(self, follow, guidance)
+        return self._run(
+            n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats, own, heard)
+        )
 
     @overload
     def outpaint(self, audio: AudioLike, *, before_s: float = ..., after_s: float = ..., n: Literal[1] = 1,
-                 theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
-                 report: Report | None = ...) -> Variation: ...  # fmt: skip
+                 theme: PromptLike | None = ..., sampling: SamplingConfig = ..., follow: Follow = ...,
+                 guidance: str = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def outpaint(self, audio: AudioLike, *, n: int, before_s: float = ..., after_s: float = ...,
-                 theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
-                 report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
+                 theme: PromptLike | None = ..., sampling: SamplingConfig = ..., follow: Follow = ...,
+                 guidance: str = ..., report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def outpaint(
         self,
         audio: AudioLike,
@@ -143,6 +142,8 @@ class VampNet(Pipeline):
         n: int = 1,
         theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
+        follow: Follow = None,
+        guidance: str = "",
         report: Report | None = None,
     ) -> Variations:
         """Generate music before and after a recording, in its tempo and key.
@@ -150,16 +151,21 @@ class VampNet(Pipeline):
         >>> model.outpaint("song.wav", before_s=4, after_s=8)
 
         `theme` is what new music keeps of the recording's first or last bars, looped; None lets it go its own way.
+        `follow`, as in `vamp`: controls of those bars.
         """
         source, kept = MemorySource(as_audio(audio)), as_prompt(theme or "nothing")
-        return self._run(n, sampling, report, lambda session: outpaint(session, source, before_s, after_s, kept))
+        heard = following(self, follow, guidance)
+        task = functools.partial(outpaint, source=source, before_s=before_s, after_s=after_s, theme=kept, follow=heard)
+        return self._run(n, sampling, report, task)
 
     @overload
     def continue_(self, audio: AudioLike, *, seconds: float = ..., n: Literal[1] = 1, theme: PromptLike | None = ...,
-                  sampling: SamplingConfig = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
+                  sampling: SamplingConfig = ..., follow: Follow = ..., guidance: str = ...,
+                  report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def continue_(self, audio: AudioLike, *, n: int, seconds: float = ..., theme: PromptLike | None = ...,
-                  sampling: SamplingConfig = ..., report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
+                  sampling: SamplingConfig = ..., follow: Follow = ..., guidance: str = ...,
+                  report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def continue_(
         self,
         audio: AudioLike,
@@ -168,23 +174,29 @@ class VampNet(Pipeline):
         n: int = 1,
         theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
+        follow: Follow = None,
+        guidance: str = "",
         report: Report | None = None,
     ) -> Variations:
         """Add music after a recording, in its tempo and key: `outpaint` with `after_s` alone.
 
         >>> model.continue_("song.wav", seconds=12)
         """
-        return self.outpaint(audio, after_s=seconds, n=n, theme=theme, sampling=sampling, report=report)
+        return self.outpaint(
+            audio, after_s=seconds, n=n, theme=theme, sampling=sampling, follow=follow, guidance=guidance, report=report
+        )
 
     @overload
     def generate(self, *, seconds: float | None = ..., like: AudioLike | None = ..., n: Literal[1] = 1,
                  words: ControlWords | str | None = ...,
                  prompt: PromptLike | None = ..., theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
+                 follow: Follow = ..., guidance: str = ...,
                  report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def generate(self, *, n: int, seconds: float | None = ..., like: AudioLike | None = ...,
                  words: ControlWords | str | None = ..., prompt: PromptLike | None = ...,
                  theme: PromptLike | None = ..., sampling: SamplingConfig = ...,
+                 follow: Follow = ..., guidance: str = ...,
                  report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def generate(
         self,
@@ -196,6 +208,8 @@ class VampNet(Pipeline):
         prompt: PromptLike | None = None,
         theme: PromptLike | None = DEFAULT_THEME,
         sampling: SamplingConfig = SamplingConfig(),
+        follow: Follow = None,
+        guidance: str = "",
         report: Report | None = None,
     ) -> Variations:
         """Make new music: from nothing, in the style of a clip, or to words.
@@ -204,25 +218,29 @@ class VampNet(Pipeline):
         >>> model.generate(words="bpm(96), key(D minor), chords(Dm7 | G7 | Cmaj7 A7), bars(8), style(funk)")
 
         `prompt` is what is kept of the clip, or of the sketch that is made to the words; `theme` is what music from
-        nothing keeps of its own opening, looped. By default 10 s, and with words 8 bars, which loop.
+        nothing keeps of its own opening, looped. By default 10 s, and with words 8 bars, which loop. `follow`, as in
+        `vamp`: controls of the clip, or of what the words say; music from nothing follows those that are given alone.
         """
+        heard = following(self, follow, guidance)
         if words is not None:
             said, kept = as_words(words, like), as_prompt(prompt or DEFAULT_PROMPT)
-            return self._run(n, sampling, report, lambda session: generate_to_words(session, said, seconds, kept))
+            return self._run(
+                n, sampling, report, lambda session: generate_to_words(session, said, seconds, kept, heard)
+            )
         seconds = NEW_S if seconds is None else seconds
         if like is None:
             own, kept = as_prompt(theme or "nothing"), as_prompt(prompt or "nothing")
-            return self._run(n, sampling, report, lambda session: generate(session, seconds, own, kept))
+            return self._run(n, sampling, report, lambda session: generate(session, seconds, own, kept, heard))
         clip, kept = as_audio(like), as_prompt(prompt or LIKE_PROMPT)
-        return self._run(n, sampling, report, lambda session: generate_like(session, clip, seconds, kept))
+        return self._run(n, sampling, report, lambda session: generate_like(session, clip, seconds, kept, heard))
 
     @overload
     def loop(self, audio: AudioLike, *, bars: int | None = ..., n: Literal[1] = 1, prompt: PromptLike = ...,
-             sampling: SamplingConfig = ..., beats: Beats = ...,
+             sampling: SamplingConfig = ..., beats: Beats = ..., follow: Follow = ..., guidance: str = ...,
              report: Report | None = ...) -> Variation: ...  # fmt: skip
     @overload
     def loop(self, audio: AudioLike, *, n: int, bars: int | None = ..., prompt: PromptLike = ...,
-             sampling: SamplingConfig = ..., beats: Beats = ...,
+             sampling: SamplingConfig = ..., beats: Beats = ..., follow: Follow = ..., guidance: str = ...,
              report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
     def loop(
         self,
@@ -233,21 +251,24 @@ class VampNet(Pipeline):
         prompt: PromptLike = DEFAULT_PROMPT,
         sampling: SamplingConfig = SamplingConfig(),
         beats: Beats = None,
+        follow: Follow = None,
+        guidance: str = "",
         report: Report | None = None,
     ) -> Variations:
         """Vary a loop so that every variation joins itself and each other; the audio is one turn of it.
 
         >>> model.loop("loop.wav", n=8)
 
-        `bars` cuts so many bars first, from the first downbeat on.
+        `bars` cuts so many bars first, from the first downbeat on. `follow`, as in `vamp`: controls of the loop.
         """
         turn, kept = as_audio(audio), as_prompt(prompt)
         if bars:
             turn, beats = cut_bars(turn, events_of(turn, beats), bars), None
         check_draws(n, sampling)
+        heard = following(self, follow, guidance)
         with Workspace(self, sampling, report=report) as space:
             numbers = tuple(range(1, n + 1))
-            made = run_all([loop(space, turn, numbers, kept, beats)], self.fill)[0]
+            made = run_all([loop(space, turn, numbers, kept, beats, follow=heard)], self.fill)[0]
         return made[0] if n == 1 else made
 
     def tap(self, audio: AudioLike, *, config: TapConfig = TapConfig(), seed: int = 0) -> Audio:
@@ -305,72 +326,6 @@ class VampNet(Pipeline):
         """
         source, kept = MemorySource(as_audio(audio)), as_prompt(prompt)
         return self._run(n, sampling, report, lambda session: telephone(session, source, rounds, kept, beats))
-
-    def compress(
-        self,
-        audio: AudioLike,
-        path: str | os.PathLike[str],
-        *,
-        compression: CompressionConfig = CompressionConfig(),
-        sampling: SamplingConfig = SamplingConfig(),
-        report: Report | None = None,
-    ) -> CompressionReport:
-        """Write a .vamp file of some of the tokens; the others are generated when it is opened.
-
-        >>> model.compress("song.wav", "song.vamp", compression=vampnet.CompressionConfig(codebooks=3))
-        """
-        file = io.BytesIO()
-        made = compress(MemorySource(as_audio(audio)), file, self, compression, sampling, report)
-        write_whole(Path(path), file.getvalue())
-        return made
-
-    @overload
-    def decompress(self, path: str | os.PathLike[str], *, n: Literal[1] = 1, seed: int | None = ...,
-                   any_model: bool = ..., report: Report | None = ...) -> Variation: ...  # fmt: skip
-    @overload
-    def decompress(self, path: str | os.PathLike[str], *, n: int, seed: int | None = ..., any_model: bool = ...,
-                   report: Report | None = ...) -> list[Variation]: ...  # fmt: skip
-    def decompress(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        n: int = 1,
-        seed: int | None = None,
-        any_model: bool = False,
-        report: Report | None = None,
-    ) -> Variations:
-        """Open a .vamp file; tokens that it does not hold are generated, with its own seed or `seed`.
-
-        >>> model.decompress("song.vamp").save("song.wav")
-        """
-        with open_vamp(path) as file:
-            reader = VampReader(file, str(path))
-            generation = reader.header.generation
-            if generation is None:
-                if seed is not None or n != 1:
-                    raise SettingsError(f"{path} holds all tokens, so a seed or variations would change nothing")
-                with Workspace(self, SamplingConfig()) as space:
-                    sound = decode_whole(reader, self.codec, space.spool(reader.header.channels), report)
-                    keep_CT = torch.ones(self.codec.n_codebooks, 0, dtype=torch.bool)
-                    return Variation(sound, 0, keep_CT, frames_per_s=self.codec.frames_per_s).in_memory()
-            sampling = generation.sampling
-            if seed is not None:
-                sampling = SamplingConfig(**{**vars(sampling), "seed": seed})
-            return self._run(n, sampling, report, lambda session: decompress(session, reader, any_model=any_model))
-
-    def _run(
-        self,
-        n: int,
-        sampling: SamplingConfig,
-        report: Report | None,
-        task: Callable[[Session], Run[Variation]],
-    ) -> Variations:
-        """Run a task once per variation."""
-        check_draws(n, sampling)
-        with Workspace(self, sampling, n, report=report) as space:
-            runs = [task(space.session(number)) for number in range(1, n + 1)]
-            made = [one.in_memory() for one in run_all(runs, self.fill, at_once=self.runs_at_once)]
-        return made[0] if n == 1 else made
 
 
 def load(

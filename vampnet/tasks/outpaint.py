@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vampnet.audio.samples import Audio
 from vampnet.audio.sources import Source
 from vampnet.audio.splice import Overlay, Slice, Splice
@@ -11,9 +13,12 @@ from vampnet.controls.extraction import ExtractionConfig, extract_controls
 from vampnet.errors import SettingsError
 from vampnet.generation.coded import OutputGrid
 from vampnet.generation.run import Run
+from vampnet.generation.tokens import TokenStream
+from vampnet.models.conditioning import HeardControls
 from vampnet.prompts.parts import Nothing, Prompt
 from vampnet.seeds import stream_seed
 from vampnet.tasks.defaults import MAX_NEW_S
+from vampnet.tasks.following import Following
 from vampnet.tasks.inpaint import CONTEXT_S, CROSSFADE_S, Span, keep_of_spans, keep_outside
 from vampnet.tasks.task import Session, Variation
 from vampnet.tasks.theme import Theme, ThemedSource
@@ -27,10 +32,12 @@ def outpaint(
     theme: Prompt = Nothing(),
     *,
     seed: int | None = None,
+    follow: Following | None = None,
 ) -> Run[Variation]:
     """Generate music after a source, then before it.
 
     `theme` says what new music keeps of the source's last (or first) bars, looped; `Nothing()` lets it go its own way.
+    `follow`: the network follows controls of those bars.
     """
     check("seconds before", before_s, 0.0, MAX_NEW_S)
     check("seconds after", after_s, 0.0, MAX_NEW_S)
@@ -43,7 +50,11 @@ def outpaint(
     splice, known = Splice(source, n_before, n_after), min(seconds_to_samples(CONTEXT_S, rate_hz), source.n_samples)
     # The crossfades lie in the input's first and last samples, where both are known.
     fade = min(seconds_to_samples(CROSSFADE_S, rate_hz), source.n_samples // 2)
-    shown = _themed(session, source, splice, theme, n_before, n_after)
+    bars = None
+    if follow is not None or not isinstance(theme, Nothing):
+        bars = _looped_bars(session, source, n_before, n_after)
+    follows = _Follows(follow, splice if bars is None else bars)
+    shown = splice if bars is None or isinstance(theme, Nothing) else bars
     end, n_parts = n_before + source.n_samples, bool(n_before) + bool(n_after)
     if n_after:
         session.span(0, n_parts)
@@ -51,27 +62,39 @@ def outpaint(
         excerpt = Slice(shown, end - context, splice.n_samples)
         if not n_before:
             session.draft = lambda: source
-        made = yield from _extend(
-            session, excerpt, (context, context + n_after), theme, own, None if n_before else (source, fade), grid
-        )
+        begun = None if n_before else (source, fade)
+        made = yield from _extend(session, excerpt, (context, context + n_after), theme, own, begun, grid, follows)
         new = session.spooled(made.sound, context - fade, context + n_after)
         splice.overlays.append(Overlay(end - fade, splice.n_samples, new.spool, fade_in=fade))
     if n_before:
         session.span(n_parts - 1, n_parts)
         excerpt = Slice(shown, 0, n_before + known)
-        made = yield from _extend(session, excerpt, (0, n_before), theme, stream_seed(own, "before"), None, grid)
+        drawn = stream_seed(own, "before")
+        made = yield from _extend(session, excerpt, (0, n_before), theme, drawn, None, grid, follows)
         new = session.spooled(made.sound, 0, n_before + fade)
         splice.overlays.append(Overlay(0, n_before + fade, new.spool, fade_out=fade))
     keep_CT = keep_of_spans(session.model, splice, [(0, n_before), (end, splice.n_samples)])
     return session.grid_variation(splice, keep_CT, grid, source, seed=own)
 
 
-def _themed(
-    session: Session, source: Source, splice: Splice, theme: Prompt, n_before: int, n_after: int
-) -> Splice | ThemedSource:
-    """Input of the models: the source, with its theme looped around it where one is kept."""
-    if isinstance(theme, Nothing):
-        return splice
+@dataclass(frozen=True, eq=False)
+class _Follows:
+    """What new music follows, and the sound in which that is heard."""
+
+    follow: Following | None
+    sound: Source
+
+    def hear(self, excerpt: Slice, tokens: TokenStream, frames_per_s: float) -> HeardControls | None:
+        """Controls over an excerpt; None where nothing is followed."""
+        if self.follow is None:
+            return None
+        heard = Slice(self.sound, excerpt.first, excerpt.first + excerpt.n_samples)
+        first_frame = round(excerpt.first / excerpt.sample_rate_hz * frames_per_s)
+        return self.follow.hear(heard, tokens.n_frames, first=first_frame)
+
+
+def _looped_bars(session: Session, source: Source, n_before: int, n_after: int) -> ThemedSource:
+    """The source with its first bars looped before it and its last ones after it."""
     first_bars = session.theme(source, at_end=False) if n_before else None
     last_bars = session.theme(source, at_end=True) if n_after else None
     bars = last_bars or first_bars
@@ -98,6 +121,7 @@ def _extend(
     seed: int,
     known: tuple[Source, int] | None,
     grid: OutputGrid | None,
+    follows: _Follows,
 ) -> Run[Variation]:
     """Generate a span of an excerpt of what the models see.
 
@@ -125,7 +149,10 @@ def _extend(
         return beginning
 
     output = tokens.output.untouched()
-    made = yield from session.generate(tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None)
+    heard = follows.hear(excerpt, tokens, session.model.codec.frames_per_s)
+    made = yield from session.generate(
+        tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None, heard=heard
+    )
     if grid is not None:
         grid.put(first, made.codes_NCT)
     return made

@@ -21,6 +21,7 @@ from vampnet.errors import SettingsError
 from vampnet.generation.run import Run
 from vampnet.prompts.parts import Prompt
 from vampnet.tasks.defaults import MAX_LOOP_S
+from vampnet.tasks.following import Following
 from vampnet.tasks.loop import loop
 from vampnet.tasks.task import Session, Variation
 from vampnet.tasks.vamp import vamp
@@ -41,19 +42,25 @@ def sketch_words(session: Session, words: ControlWords, seconds: float | None) -
     return sketch(words, sample_rate_hz=SKETCH_HZ, seed=session.seed, seconds=seconds)
 
 
-def generate_to_words(session: Session, words: ControlWords, seconds: float | None, prompt: Prompt) -> Run[Variation]:
+def generate_to_words(
+    session: Session, words: ControlWords, seconds: float | None, prompt: Prompt, follow: Following | None = None
+) -> Run[Variation]:
     """New music to words: a sketch, re-imagined as far as the prompt keeps little of it."""
-    return (yield from reimagine(session, sketch_words(session, words, seconds), prompt))
+    return (yield from reimagine(session, sketch_words(session, words, seconds), prompt, follow))
 
 
-def reimagine(session: Session, made: Sketch, prompt: Prompt) -> Run[Variation]:
-    """A sketch re-imagined by the model; one that loops gives a loop of exactly its length."""
+def reimagine(session: Session, made: Sketch, prompt: Prompt, follow: Following | None = None) -> Run[Variation]:
+    """A sketch re-imagined by the model; one that loops gives a loop of exactly its length.
+
+    `follow`: the network follows exact controls of the sketch, also where the prompt keeps nothing of it.
+    """
     note_sketch(session, made)
     events = events_of_sketch(made)
+    follow = None if follow is None else follow.of_sketch(made)
     if made.loops and made.audio.duration_s <= MAX_LOOP_S:
-        number = session.number
-        return (yield from loop(session.workspace, made.audio, (number,), prompt, events, first=number))[0]
-    return (yield from vamp(session, MemorySource(made.audio), prompt, events))
+        space, number = session.workspace, session.number
+        return (yield from loop(space, made.audio, (number,), prompt, events, first=number, follow=follow))[0]
+    return (yield from vamp(session, MemorySource(made.audio), prompt, events, follow))
 
 
 def take_sketch(session: Session, made: Sketch) -> Run[Variation]:

@@ -351,12 +351,14 @@ class Session:
             return self.variation(sound, keep_CT, seed=seed)
         return self.variation(sound, keep_CT, grid.codes_NCT, seed=seed, level=1 / source.gain)
 
-    def generate_codes(self, codes_NCT: Tensor, keep_CT: Tensor, *, seed: int) -> Run[Tensor]:
-        """New codes, int32 (channels, C, T), of known ones, not decoded."""
+    def generate_codes(
+        self, codes_NCT: Tensor, keep_CT: Tensor, *, seed: int, heard: HeardControls | None = None
+    ) -> Run[Tensor]:
+        """New codes, int32 (channels, C, T), of known ones, not decoded; `heard` as in `generate`."""
         codec, n_frames, parts = self.model.codec, codes_NCT.shape[2], list[Tensor]()
         output = OutputFormat(codec.sample_rate_hz, len(codes_NCT), n_frames * codec.hop)
         stages = self.model.stages(self.sampling)
-        plan = Plan(stages, self.sampling, keep_CT, seed, SessionWatcher(self, count_steps(stages, n_frames)))
+        plan = Plan(stages, self.sampling, keep_CT, seed, SessionWatcher(self, count_steps(stages, n_frames)), heard)
         yield from generate_codes(tokens_of_codes(codes_NCT.int(), output), plan, parts.append)
         return torch.cat(parts, dim=2)
 

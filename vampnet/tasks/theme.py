@@ -122,7 +122,7 @@ def find_region_theme(
         return None
     heard = np.concatenate(list(Slice(source, first, last).blocks()), axis=1)
     if isinstance(beats, Events):
-        found = _events_within(beats, samples_to_seconds(first, rate_hz), samples_to_seconds(last, rate_hz))
+        found = events_within(beats, samples_to_seconds(first, rate_hz), samples_to_seconds(last, rate_hz))
     else:
         found = track_events([heard], rate_hz, last - first, beats or TrackerConfig())
     if len(found.beats_s) < FEWEST_BEATS:
@@ -143,10 +143,10 @@ def find_region_theme(
 def _cut(heard: Samples, rate_hz: int, found: Events, start: int, length: int) -> Theme:
     """A stretch of some audio, whose events are known, as a theme."""
     from_s, to_s = samples_to_seconds(start, rate_hz), samples_to_seconds(start + length, rate_hz)
-    return Theme(heard[:, start : start + length], rate_hz, _events_within(found, from_s, to_s))
+    return Theme(heard[:, start : start + length], rate_hz, events_within(found, from_s, to_s))
 
 
-def _events_within(found: Events, from_s: float, to_s: float) -> Events:
+def events_within(found: Events, from_s: float, to_s: float) -> Events:
     """Events from one moment to another, counted from the first."""
     return Events(
         *(
