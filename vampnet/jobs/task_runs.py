@@ -71,7 +71,7 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
 
 
 def follow_of(space: Workspace, request: Request) -> Following | None:
-    """What a request has the network follow, noted for the job's result; None where it follows nothing."""
+    """The controls that a request has the network follow, noted for the job's result; None where it follows nothing."""
     steering = steering_of(request)
     if not steering.follow:
         return None

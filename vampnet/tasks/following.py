@@ -36,7 +36,7 @@ LOOP_AROUND_FRAMES = 64
 
 @dataclass(frozen=True, eq=False)
 class Following:
-    """What the network follows in a task, and how hard."""
+    """Controls that the network follows in a task, and how hard."""
 
     names: tuple[str, ...]
     """Words of `vampnet.controls.config.FOLLOWED`; none where the controls themselves were given."""
@@ -133,7 +133,7 @@ def hear_once(
 
 
 def following(model: Pipeline, follow: Follow, guidance: str) -> Following | None:
-    """What `model` follows by words or controls; None where nothing is followed.
+    """Controls that `model` follows, by words or given; None where nothing is followed.
 
     Raises SettingsError where the model hears no controls, or not these, and for words that name none.
     """

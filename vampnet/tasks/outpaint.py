@@ -79,7 +79,7 @@ def outpaint(
 
 @dataclass(frozen=True, eq=False)
 class _Follows:
-    """What new music follows, and the sound in which that is heard."""
+    """Controls that new music follows, and the sound in which they are heard."""
 
     follow: Following | None
     sound: Source

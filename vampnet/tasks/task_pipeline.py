@@ -1,4 +1,4 @@
-"""What every model with tasks can do: run a task once per variation, and make and open .vamp files."""
+"""Base of models with tasks: runs a task once per variation, makes and opens .vamp files."""
 
 from __future__ import annotations
 
