@@ -50,7 +50,7 @@ trials: $(INSTALLED)
 	$(BIN)/python -m tests.support.faults
 	VAMPNET_TRIALS=1 $(BIN)/python -m pytest tests/integration/test_ranks.py tests/integration/test_engines.py \
 		tests/integration/test_compiled.py tests/integration/studio/test_studio_music.py \
-		tests/unit/training/test_token_corpus.py
+		tests/unit/training/test_token_corpus.py tests/unit/jobs/test_spread.py
 
 setup: $(INSTALLED)
 

@@ -46,14 +46,15 @@ def run_jobs(
     cancelled: Callable[[], bool] | None = None,
     n_jobs: int | None = None,
     plot_of: Callable[[Request, Sequence[Path]], Path | None] = lambda request, outputs: None,
+    done: DoneList | None = None,
 ) -> Iterator[JobResult | JobFailure]:
     """Do many jobs of one model; a failure does not stop the others. Yields each result as it is finished.
 
     On accelerators, windows of several jobs are filled as one batch; on a CPU that gains nothing. `n_jobs` is how many
-    there are, for progress. Jobs that generate nothing, or choose among candidates, are done one by one in between.
-    Close the iterator to stop early.
+    there are, for progress; `done` the list of finished jobs where these are a part of the batch. Jobs that generate
+    nothing, or choose among candidates, are done one by one in between. Close the iterator to stop early.
     """
-    batch = _Batch(model, resume, report, cancelled, n_jobs, plot_of)
+    batch = _Batch(model, resume, report, cancelled, n_jobs, plot_of, done or DoneList(resume))
     with contextlib.closing(batch):
         for finished in drive(batch.runs(jobs), model.fill, at_once=model.runs_at_once, journal=batch):
             place = batch.places.pop(finished.number)
@@ -107,13 +108,14 @@ class _Batch:
         cancelled: Callable[[], bool] | None,
         n_jobs: int | None,
         plot_of: Callable[[Request, Sequence[Path]], Path | None],
+        done: DoneList,
     ) -> None:
         self._plot_of = plot_of
         self._model, self._resume, self._report, self._cancelled = model, resume, report, cancelled
         self._n_jobs, self._n_done = n_jobs or 1, 0
         self._shares: dict[int, float] = {}
         self._entries: list[_Entry] = []
-        self.done = DoneList(resume)
+        self.done = done
         self.places: dict[int, tuple[_Entry, int] | JobFailure | JobResult] = {}
         """Owner of each run: a job and its number there, or the outcome of a job without runs."""
 

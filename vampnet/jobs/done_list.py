@@ -18,10 +18,17 @@ NAME = ".vampnet-done"
 class DoneList:
     """List of a batch's finished jobs in each output folder; deleted when the batch is finished."""
 
-    def __init__(self, resume: bool) -> None:
-        """Without `resume`, what an earlier batch noted is forgotten."""
-        self._resume = resume
+    def __init__(self, resume: bool, is_shared: bool = False) -> None:
+        """Without `resume`, what an earlier batch noted is forgotten.
+
+        `is_shared`: a worker's view of the list of a batch: it adds lines, and leaves the rest to who holds the batch.
+        """
+        self._resume, self._is_shared = resume, is_shared
         self._known: dict[Path, set[str]] = {}
+
+    def open(self, folder: Path) -> None:
+        """Begin with a folder's list before anyone adds to it."""
+        self._lines(folder)
 
     def has(self, outputs: Sequence[Path], facts: dict[str, Any]) -> bool:
         """Whether an earlier batch made these outputs, byte for byte, from the same input, model and settings."""
@@ -37,7 +44,7 @@ class DoneList:
 
     def forget(self) -> None:
         """Remove the lists: the batch is finished."""
-        for folder in self._known:
+        for folder in () if self._is_shared else self._known:
             with guarded(folder / NAME, AudioError, "remove"):
                 (folder / NAME).unlink(missing_ok=True)
 
@@ -47,7 +54,8 @@ class DoneList:
             path, self._known[folder] = folder / NAME, set()
             with guarded(path, AudioError, "read"):
                 if not self._resume:
-                    path.unlink(missing_ok=True)
+                    if not self._is_shared:
+                        path.unlink(missing_ok=True)
                 elif path.exists():
                     self._known[folder] = set(path.read_text(encoding="utf-8", errors="replace").split("\n"))
         return self._known[folder]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import CorpusError
+from vampnet.jobs.engines import choose_engine
 
 if TYPE_CHECKING:
     from synthcorpus.corpus import PieceSource
@@ -50,6 +51,12 @@ def corpus_options(parser: CommandParser) -> None:
     )
     parser.add_argument("--scores", type=float, default=0.0, help="share of tunes in the public domain, 0 to 1")
     parser.add_argument("--workers", type=int, default=None, help="processes; all cores when not given")
+    parser.add_argument(
+        "--engine",
+        default=None,
+        metavar="ENGINE",
+        help="with --tokens: pool (a killed process loses nothing), ray, ray://HOST:10001, ray:HOST:6379",
+    )
 
 
 def run_corpus(options: CommandOptions) -> None:
@@ -61,6 +68,9 @@ def run_corpus(options: CommandOptions) -> None:
         raise CorpusError("--versions is for tokens; give --tokens too")
     if options.tokens is None and options.controls:
         raise CorpusError("--controls is for tokens; give --tokens too")
+    engine = None if options.engine is None else choose_engine(options.engine, options.workers)
+    if engine is not None and options.tokens is None:
+        raise CorpusError("--engine is for tokens; give --tokens too")
     what = {"seed": options.seed, "split": options.split, "workers": options.workers, "soundfont": options.soundfont}
     if options.tokens is None:
         write_corpus(options.folder, options.hours, settings=_material(options), **what)
@@ -72,6 +82,7 @@ def run_corpus(options: CommandOptions) -> None:
         options.versions,
         settings=_material(options),
         controls=options.controls,
+        run=None if engine is None else engine.run,
         **what,
     )
     print(

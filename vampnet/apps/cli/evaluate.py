@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import Interrupted, SettingsError
+from vampnet.jobs.engines import choose_engine
 
 if TYPE_CHECKING:
     from vampnet.evaluation.experiments.evaluate import Evaluation
@@ -55,6 +56,12 @@ def evaluate_options(parser: CommandParser) -> None:
         help="what runs the networks: torch, or openvino (extra), faster on CPUs",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0: one per core, one on a GPU")
+    parser.add_argument(
+        "--engine",
+        type=str,
+        default="here",
+        help="here, or Ray: ray, ray://HOST:10001, ray:HOST:6379, with --workers actors that reach the same folders",
+    )
     parser.add_argument("--batch", type=int, default=8, help="excerpts that are generated together, 1 to 256")
     parser.add_argument("--examples", type=int, default=2, help="excerpts to listen to in the report, 0 to 20")
     parser.add_argument(
@@ -77,6 +84,7 @@ def run_evaluate(options: CommandOptions) -> None:
         return
     if options.audio is None:
         raise SettingsError("--audio is missing; name a folder of music that the model was not trained on")
+    engine = None if options.engine == "here" else choose_engine(options.engine, options.workers or None)
     settings = EvaluationConfig(
         options.bundle,
         options.output,
@@ -101,6 +109,7 @@ def run_evaluate(options: CommandOptions) -> None:
                 training=options.training,
                 command=shlex.join(["vampnet", *sys.argv[1:]]),
                 progress=bars.update,
+                spread=None if engine is None else engine.run,
             )
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; what was done is in {options.output}, the same command goes on") from None

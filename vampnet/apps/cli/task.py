@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vampnet.apps.cli.engine import add_engine_flags, engine_of
 from vampnet.apps.cli.inputs import PIPE, format_ending, is_folder, piped_files, plan_outputs, with_ending
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.apps.cli.progress import PROGRESS_MODES, ProgressDisplay
@@ -22,6 +23,10 @@ from vampnet.jobs.request import Request
 from vampnet.jobs.result import JobResult, result_to_json
 from vampnet.models.check import check_choice
 from vampnet.storage import make_folder
+
+if TYPE_CHECKING:
+    from vampnet.jobs.batch import Job, JobFailure
+    from vampnet.jobs.engines import Engine
 
 log = logging.getLogger("vampnet")
 
@@ -66,6 +71,8 @@ def add_task_options(parser: CommandParser, command: TaskCommand) -> None:
         group.add_argument(
             "--plot", metavar="PNG", help="picture of input, first output and kept tokens; a folder if -o is one"
         )
+    if command.input_help:
+        add_engine_flags(group)
     group.add_argument("--resume", action="store_true", help="go on where Ctrl-C stopped the same command")
     group.add_argument(
         "--json",
@@ -84,6 +91,7 @@ def run_task(command: TaskCommand, options: CommandOptions) -> None:
     """Run a task command. Raises VampnetError; BatchError when some of several files failed."""
     data = request_data(options, command.name)
     given = options.get("input") or []
+    engine = engine_of(options) if command.input_help else None
     first = request_of(data, command.name, given[0] if given else "", options.config)  # checked before files are
     ending = command.ending or format_ending(first)
     if options.output == PIPE and len(first.numbers) > 1 and not getattr(first, "join", False):
@@ -93,10 +101,12 @@ def run_task(command: TaskCommand, options: CommandOptions) -> None:
         ProgressDisplay(options.progress) as display,
         piped_files(given, options.output, ending) as (inputs, output),
     ):
-        call = _TaskCall(command, options, display, tuple(given) == (PIPE,), data)
+        call = _TaskCall(command, options, display, tuple(given) == (PIPE,), data, engine)
         check_choice(first.model)
         sources = _expand(inputs, display)
         if not is_folder([str(path) for path in sources] or [""], output):
+            if engine is not None:
+                raise SettingsError("--engine is for many files: name a folder of them, and one for -o/--output")
             path = Path(output) if command.ending else with_ending(Path(output), ending)
             call.run_one(sources[0] if sources else None, path)
         elif not sources:
@@ -140,6 +150,7 @@ class _TaskCall:
     is_piped: bool
     """Whether the input is standard input, copied to a file."""
     data: dict[str, Any]
+    engine: Engine | None = None
 
     def run_one(self, source: Path | None, output: Path) -> None:
         """One request, to a file per variation."""
@@ -182,27 +193,17 @@ class _TaskCall:
 
     def _run_jobs(
         self,
-        jobs: list[tuple[Request, list[Path]]],
+        jobs: list[Job],
         plots: Path | None,
         n_files: int,
         failures: list[tuple[str, VampnetError]],
     ) -> None:
-        from vampnet.jobs.batch import run_jobs
         from vampnet.jobs.result import JobResult
-        from vampnet.jobs.runner import load_model
 
-        model, n_done = load_model(jobs[0][0]), 0
+        n_done = 0
         log.info("%d files, %s", len(jobs), command_of(jobs[0][0], jobs[0][1][0].parent))
         try:
-            results = run_jobs(
-                jobs,
-                model=model,
-                resume=self.options.resume,
-                report=self.display.report,
-                n_jobs=len(jobs),
-                plot_of=lambda request, outputs: None if plots is None else plots / f"{outputs[0].stem}.png",
-            )
-            for result in results:
+            for result in self._results(jobs, plots):
                 if isinstance(result, JobResult):
                     n_done += 1
                     self._print(result, as_line=True)
@@ -213,6 +214,23 @@ class _TaskCall:
             raise Interrupted(
                 f"interrupted; {n_done} of {n_files} files are done; the same command with --resume does the others"
             ) from None
+
+    def _results(self, jobs: list[Job], plots: Path | None) -> Iterator[JobResult | JobFailure]:
+        """Results of jobs, done by this process or by the engine that was asked for."""
+
+        def plot_of(request: Request, outputs: Sequence[Path]) -> Path | None:
+            return None if plots is None else plots / f"{outputs[0].stem}.png"
+
+        resume, report = self.options.resume, self.display.report
+        if self.engine is not None:
+            from vampnet.jobs.spread import run_jobs_on
+
+            return run_jobs_on(self.engine, jobs, resume=resume, report=report, plot_of=plot_of)
+        from vampnet.jobs.batch import run_jobs
+        from vampnet.jobs.runner import load_model
+
+        model = load_model(jobs[0][0])
+        return run_jobs(jobs, model=model, resume=resume, report=report, n_jobs=len(jobs), plot_of=plot_of)
 
     def _request(self, source: Path | None) -> Request:
         return request_of(self.data, self.command.name, "" if source is None else str(source), self.options.config)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from vampnet.apps.cli.engine import add_engine_flags, engine_of
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import SettingsError
 
 if TYPE_CHECKING:
-    from vampnet.training.data.token_shards import RunTasks, ShardReport, ShardTask
+    from vampnet.training.data.token_shards import RunTasks
 
 
 def tokenize_options(parser: CommandParser) -> None:
@@ -32,13 +31,7 @@ def tokenize_options(parser: CommandParser) -> None:
         action="store_true",
         help="leave out recordings that repeat an earlier one, by bytes or sound",
     )
-    parser.add_argument(
-        "--engine",
-        type=str,
-        default="here",
-        help="here: this process; pool: processes of this machine; ray, ray://HOST:10001, ray:HOST:6379: Ray",
-    )
-    parser.add_argument("--workers", type=int, default=None, help="processes of the engine; all cores when not given")
+    add_engine_flags(parser)
 
 
 def run_tokenize(options: CommandOptions) -> None:
@@ -64,28 +57,12 @@ def run_tokenize(options: CommandOptions) -> None:
 
 def _engine(options: CommandOptions) -> RunTasks | None:
     """The maker of the shards; None for this process."""
-    engine, workers = options.engine, options.workers or os.cpu_count() or 1
-    if engine == "here":
-        if options.workers is not None:
-            raise SettingsError("--workers is for --engine pool or ray; give one of them too")
+    engine = engine_of(options)
+    if engine is None:
         return None
-    if not 1 <= workers <= 4096:
-        raise SettingsError(f"--workers is {workers}, but must lie in 1 to 4096")
-    if engine != "pool" and engine != "ray" and not engine.startswith("ray:"):
-        raise SettingsError(f"--engine is {engine!r}, but must be here, pool, ray or ray://HOST:PORT")
-    from vampnet.jobs.pool import run_in_pool
-    from vampnet.jobs.ray import run_on_ray
     from vampnet.training.data.recordings import is_listed
     from vampnet.training.data.token_shards import ShardMaker
 
-    make = functools.partial(ShardMaker, options.bundle)
-    if engine == "pool":
-        return lambda tasks: run_in_pool(make, tasks, workers)
-    if not is_listed(options.source):
+    if engine.is_ray and not is_listed(options.source):
         raise SettingsError("--engine ray takes folders and manifests of files that all machines reach")
-    address = engine if engine.startswith("ray://") else engine.removeprefix("ray").removeprefix(":")
-
-    def run(tasks: Iterable[ShardTask]) -> Iterator[ShardReport]:
-        return run_on_ray(make, tasks, workers, address)
-
-    return run
+    return functools.partial(engine.run, functools.partial(ShardMaker, options.bundle))

@@ -14,7 +14,7 @@ from vampnet.evaluation.experiments.excerpts import check_disjoint, choose_excer
 from vampnet.evaluation.experiments.experiment import Experiment, find_experiment
 from vampnet.evaluation.experiments.findings import CodecFacts
 from vampnet.evaluation.experiments.report import write_report
-from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, condition_key, run
+from vampnet.evaluation.experiments.runner import REFERENCE, RunResult, Spread, condition_key, run
 from vampnet.evaluation.experiments.summary import Provenance, summarise
 from vampnet.models.bundle import load_bundle
 from vampnet.storage import locked
@@ -48,6 +48,7 @@ def evaluate(
     training: str | None = None,
     command: str = "",
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> Evaluation:
     """Run experiments on excerpts of the audio files in a folder, and write the report to `settings.folder`.
 
@@ -62,6 +63,7 @@ def evaluate(
         training: list or folder of the training music, to prove that none of it is in `audio`; None skips the check.
         command: command line that the report shows.
         progress: called with (stage, done, total).
+        spread: an engine in the place of the processes here (`vampnet.jobs.engines.Engine.run`).
 
     Raises:
         DependencyError: without mir_eval or matplotlib. Checked first, as are the experiments.
@@ -75,7 +77,7 @@ def evaluate(
     excerpts = choose_excerpts(audio, n, excerpt_s, settings.seed, at_most=n_excerpts is None)
     disjoint = check_disjoint(excerpts, training)
     with locked(settings.folder, SettingsError, "folder of an evaluation"):
-        result = run(chosen, excerpts, settings, progress)
+        result = run(chosen, excerpts, settings, progress, spread)
         provenance = Provenance(command, settings.bundle, str(audio), settings.seed, disjoint)
         return _report(chosen, result, settings, provenance, progress)
 

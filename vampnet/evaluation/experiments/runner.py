@@ -31,7 +31,7 @@ from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.excerpts import EvaluationExcerpt, excerpts_digest
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, condition_to_dict
 from vampnet.evaluation.experiments.source_digest import source_digest
-from vampnet.evaluation.experiments.worker import BatchTask, example_paths, run_task
+from vampnet.evaluation.experiments.worker import BatchTask, TaskRunner, example_paths, run_task
 from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import find_bundle
 from vampnet.models.weights import sha256_of
@@ -40,6 +40,8 @@ REFERENCE = "input"
 """Key of the results of the excerpts themselves: the reference set."""
 
 Progress = Callable[[str, int, int], None]
+Spread = Callable[[Callable[[], TaskRunner], Sequence[BatchTask]], Iterator[BatchTask]]
+"""An engine: runs tasks in workers that it starts, and yields each in the order of the tasks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +88,12 @@ def run(
     excerpts: Sequence[EvaluationExcerpt],
     settings: EvaluationConfig,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> RunResult:
-    """Run the tasks whose results the cache lacks, and collect all results. Raises VampnetError for failures."""
+    """Run the tasks whose results the cache lacks, and collect all results. Raises VampnetError for failures.
+
+    `spread`: an engine in the place of the processes here; it must reach the folder of the evaluation.
+    """
     device = select_device(settings.device)
     base = {
         "bundle": bundle_digest(settings.bundle, settings.lora),
@@ -102,7 +108,7 @@ def run(
     missing = {c.name: opus_missing() for c in unlike.values() if c.kind == "opus" and opus_missing()}
     wanted = {key: c for key, c in unlike.items() if c.name not in missing}
     batches = _plan(wanted, excerpts, settings, base)
-    _run_all(batches, settings, progress)
+    _run_all(batches, settings, progress, spread)
     whole = _complete_batches(batches, settings)
     paths: dict[str, list[Path]] = {}
     for task in itertools.chain(*whole):
@@ -161,13 +167,26 @@ def _complete_batches(batches: list[list[BatchTask]], settings: EvaluationConfig
     return whole
 
 
-def _run_all(batches: list[list[BatchTask]], settings: EvaluationConfig, progress: Progress | None) -> None:
+def _run_all(
+    batches: list[list[BatchTask]], settings: EvaluationConfig, progress: Progress | None, spread: Spread | None
+) -> None:
     todo = [task for task in _order_tasks(batches, settings.n_workers) if not Path(task.path).exists()]
     total, done = sum(task.weight for task in todo), 0
-    for task in _run_tasks(todo, settings, progress):
+    made = _run_tasks(todo, settings, progress) if spread is None else _run_spread(todo, settings, spread)
+    for task in made:
         done += task.weight
         if progress is not None:
             progress("evaluate", done, total)
+
+
+def _run_spread(tasks: list[BatchTask], settings: EvaluationConfig, spread: Spread) -> Iterator[BatchTask]:
+    """Tasks as an engine does them, until the time is up."""
+    until_s = time.monotonic() + 60 * settings.minutes if settings.minutes else math.inf
+    threads = max((os.cpu_count() or 1) // settings.n_workers, 1)
+    for task in spread(functools.partial(TaskRunner, settings, threads), tasks):
+        yield task
+        if time.monotonic() >= until_s:
+            return
 
 
 def _start_worker(threads: int) -> None:

@@ -51,6 +51,20 @@ class BatchTask:
         return len(self.batch) * (PREPARE_WEIGHT + passes)
 
 
+class TaskRunner:
+    """Runs tasks of an evaluation in a worker of an engine."""
+
+    def __init__(self, settings: EvaluationConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._settings = settings
+
+    def __call__(self, task: BatchTask) -> BatchTask:
+        """Run a task, unless another worker did."""
+        if not Path(task.path).exists():
+            run_task(task, self._settings)
+        return task
+
+
 def run_task(task: BatchTask, settings: EvaluationConfig) -> None:
     """Run a task and write its result."""
     started = time.perf_counter()

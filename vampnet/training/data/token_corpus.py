@@ -9,12 +9,13 @@ command goes on to the same bytes.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,13 @@ def write_token_corpus(
     soundfont: str | None = None,
     settings: PieceSource | None = None,
     controls: bool = False,
+    run: Callable[[Callable[[], PieceMaker], Iterator[_Job]], Iterator[_Encoded]] | None = None,
 ) -> TokenReport:
     """Make `hours` of tokens, all versions together; shards that are there already are kept.
 
     Arguments are those of `synthcorpus.corpus.write_corpus`, and: bundle, whose codec encodes; versions of each piece,
-    1 to MAX_VERSIONS; controls, whether the shards carry them (`shard_controls.py`). Raises CorpusError for bad
-    arguments or a folder that holds other tokens.
+    1 to MAX_VERSIONS; controls, whether the shards carry them (`shard_controls.py`); run, an engine in the place of the
+    processes here. Raises CorpusError for bad arguments or a folder that holds other tokens.
     """
     settings = settings or CorpusConfig()
     if soundfont is not None:
@@ -118,11 +120,12 @@ def write_token_corpus(
         raise CorpusError(f"versions is {versions}, but must lie in 1 to {MAX_VERSIONS}")
     corpus, target = TokenCorpus(bundle, settings, split, seed, versions, controls), Path(folder)
     codec = load_codec(bundle)
+    spread = run or functools.partial(_here, workers=workers or os.cpu_count() or 1)
     with locked(target, CorpusError, "corpus"):
-        return _write(corpus, codec, target, hours, workers or os.cpu_count() or 1)
+        return _write(corpus, codec, target, hours, functools.partial(spread, functools.partial(PieceMaker, corpus)))
 
 
-def _write(corpus: TokenCorpus, codec: Codec, target: Path, hours: float, workers: int) -> TokenReport:
+def _write(corpus: TokenCorpus, codec: Codec, target: Path, hours: float, run: _RunPieces) -> TokenReport:
     settings, split, seed, versions = corpus.material, corpus.split, corpus.seed, corpus.versions
     described = {"split": split, "seed": seed, "codec_id": codec.id, "versions": versions, **settings.described()}
     described |= {"controls": True} if corpus.controls else {}  # folders without them are described as they always were
@@ -130,7 +133,7 @@ def _write(corpus: TokenCorpus, codec: Codec, target: Path, hours: float, worker
     groups = _groups(plan(hours / versions, seed, split, settings))
     started, done_frames, made_frames = time.monotonic(), 0, 0
     with tqdm(total=round(hours, 2), unit="h of tokens", file=sys.stderr) as bar:
-        for n_frames, is_new in _shards(corpus, target, groups, codec, workers):
+        for n_frames, is_new in _shards(corpus, target, groups, codec, run):
             done_frames += n_frames
             made_frames += n_frames * is_new
             made_h = round(n_frames / codec.frames_per_s / 3600, 4)
@@ -147,7 +150,7 @@ def _groups(planned: Iterator[tuple[int, float]]) -> Iterator[list[int]]:
 
 
 def _shards(
-    corpus: TokenCorpus, target: Path, groups: Iterator[list[int]], codec: Codec, workers: int
+    corpus: TokenCorpus, target: Path, groups: Iterator[list[int]], codec: Codec, run: _RunPieces
 ) -> Iterator[tuple[int, bool]]:
     """Frames of each shard, and whether it was made now; those that are there are kept."""
     sizes: dict[int, list[int]] = {}
@@ -163,7 +166,7 @@ def _shards(
             yield from (_Job(number, index) for index in group)
 
     waiting: dict[int, list[_Encoded]] = {}
-    for made in _made(corpus, jobs(), workers):
+    for made in run(jobs()):
         group = sizes[made.shard]
         waiting.setdefault(made.shard, []).append(made)
         if len(waiting[made.shard]) == len(group):
@@ -190,29 +193,41 @@ def _write_group(corpus: TokenCorpus, target: Path, group: list[int], pieces: li
     return starts[-1]
 
 
-_worker: tuple[TokenCorpus, Codec] | None = None
+class PieceMaker:
+    """Makes and encodes pieces of a corpus; loads the codec when it is made."""
+
+    def __init__(self, corpus: TokenCorpus) -> None:
+        torch.set_num_threads(1)
+        self._corpus, self._codec = corpus, load_codec(corpus.bundle)
+
+    def __call__(self, job: _Job) -> _Encoded:
+        """One piece in all its versions."""
+        return encoded(self._corpus, self._codec, job)
 
 
-def _begin(corpus: TokenCorpus) -> None:
+_RunPieces = Callable[[Iterator[_Job]], Iterator[_Encoded]]
+"""Makes the pieces of jobs, in their order."""
+_maker: Callable[[_Job], _Encoded] | None = None
+
+
+def _begin(make: Callable[[], PieceMaker]) -> None:
     """State that a worker process keeps from piece to piece."""
-    global _worker
-    torch.set_num_threads(1)
-    _worker = corpus, load_codec(corpus.bundle)
+    global _maker
+    _maker = make()
 
 
-def _made(corpus: TokenCorpus, jobs: Iterator[_Job], workers: int) -> Iterator[_Encoded]:
-    """Encoded pieces in the order of the jobs."""
+def _here(make: Callable[[], PieceMaker], jobs: Iterator[_Job], workers: int) -> Iterator[_Encoded]:
+    """Encoded pieces in the order of the jobs, by processes of this machine."""
     if workers == 1:
-        codec = load_codec(corpus.bundle)
-        yield from (encoded(corpus, codec, job) for job in jobs)
+        yield from map(make(), jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(workers, _begin, (corpus,)) as pool:
-        yield from pool.imap(_encoded_by_worker, jobs)
+    with multiprocessing.get_context("spawn").Pool(workers, _begin, (make,)) as pool:
+        yield from pool.imap(_make_piece, jobs)
 
 
-def _encoded_by_worker(job: _Job) -> _Encoded:
-    assert _worker is not None
-    return encoded(*_worker, job)
+def _make_piece(job: _Job) -> _Encoded:
+    assert _maker is not None
+    return _maker(job)
 
 
 @torch.no_grad()
