@@ -31,7 +31,7 @@ from vampnet.evaluation.experiments.config import EvaluationConfig
 from vampnet.evaluation.experiments.excerpts import EvaluationExcerpt, excerpts_digest
 from vampnet.evaluation.experiments.experiment import Condition, Experiment, condition_to_dict
 from vampnet.evaluation.experiments.source_digest import source_digest
-from vampnet.evaluation.experiments.worker import BatchTask, TaskRunner, example_paths, run_task
+from vampnet.evaluation.experiments.worker import BatchTask, ConditionWorker, example_paths, run_task
 from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import find_bundle
 from vampnet.models.weights import sha256_of
@@ -40,7 +40,7 @@ REFERENCE = "input"
 """Key of the results of the excerpts themselves: the reference set."""
 
 Progress = Callable[[str, int, int], None]
-Spread = Callable[[Callable[[], TaskRunner], Sequence[BatchTask]], Iterator[BatchTask]]
+Spread = Callable[[Callable[[], ConditionWorker], Sequence[BatchTask]], Iterator[BatchTask]]
 """An engine: runs tasks in workers that it starts, and yields each in the order of the tasks."""
 
 
@@ -183,7 +183,7 @@ def _run_spread(tasks: list[BatchTask], settings: EvaluationConfig, spread: Spre
     """Tasks as an engine does them, until the time is up."""
     until_s = time.monotonic() + 60 * settings.minutes if settings.minutes else math.inf
     threads = max((os.cpu_count() or 1) // settings.n_workers, 1)
-    for task in spread(functools.partial(TaskRunner, settings, threads), tasks):
+    for task in spread(functools.partial(ConditionWorker, settings, threads), tasks):
         yield task
         if time.monotonic() >= until_s:
             return

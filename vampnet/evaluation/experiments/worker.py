@@ -51,7 +51,7 @@ class BatchTask:
         return len(self.batch) * (PREPARE_WEIGHT + passes)
 
 
-class TaskRunner:
+class ConditionWorker:
     """Runs tasks of an evaluation in a worker of an engine."""
 
     def __init__(self, settings: EvaluationConfig, threads: int) -> None:

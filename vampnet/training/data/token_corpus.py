@@ -104,7 +104,7 @@ def write_token_corpus(
     soundfont: str | None = None,
     settings: PieceSource | None = None,
     controls: bool = False,
-    run: Callable[[Callable[[], PieceMaker], Iterator[_Job]], Iterator[_Encoded]] | None = None,
+    run: Callable[[Callable[[], PieceEncoder], Iterator[_Job]], Iterator[_Encoded]] | None = None,
 ) -> TokenReport:
     """Make `hours` of tokens, all versions together; shards that are there already are kept.
 
@@ -122,7 +122,7 @@ def write_token_corpus(
     codec = load_codec(bundle)
     spread = run or functools.partial(_here, workers=workers or os.cpu_count() or 1)
     with locked(target, CorpusError, "corpus"):
-        return _write(corpus, codec, target, hours, functools.partial(spread, functools.partial(PieceMaker, corpus)))
+        return _write(corpus, codec, target, hours, functools.partial(spread, functools.partial(PieceEncoder, corpus)))
 
 
 def _write(corpus: TokenCorpus, codec: Codec, target: Path, hours: float, run: _RunPieces) -> TokenReport:
@@ -193,7 +193,7 @@ def _write_group(corpus: TokenCorpus, target: Path, group: list[int], pieces: li
     return starts[-1]
 
 
-class PieceMaker:
+class PieceEncoder:
     """Makes and encodes pieces of a corpus; loads the codec when it is made."""
 
     def __init__(self, corpus: TokenCorpus) -> None:
@@ -210,13 +210,13 @@ _RunPieces = Callable[[Iterator[_Job]], Iterator[_Encoded]]
 _maker: Callable[[_Job], _Encoded] | None = None
 
 
-def _begin(make: Callable[[], PieceMaker]) -> None:
+def _begin(make: Callable[[], PieceEncoder]) -> None:
     """State that a worker process keeps from piece to piece."""
     global _maker
     _maker = make()
 
 
-def _here(make: Callable[[], PieceMaker], jobs: Iterator[_Job], workers: int) -> Iterator[_Encoded]:
+def _here(make: Callable[[], PieceEncoder], jobs: Iterator[_Job], workers: int) -> Iterator[_Encoded]:
     """Encoded pieces in the order of the jobs, by processes of this machine."""
     if workers == 1:
         yield from map(make(), jobs)
