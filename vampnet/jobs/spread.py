@@ -16,10 +16,10 @@ from vampnet.errors import JobError
 from vampnet.generation.progress import Progress, Report
 from vampnet.jobs.batch import Job, JobFailure, run_jobs
 from vampnet.jobs.done_list import DoneList
-from vampnet.jobs.engines import Engine
 from vampnet.jobs.request import Request
 from vampnet.jobs.result import JobResult
 from vampnet.jobs.runner import load_model
+from vampnet.jobs.task_engine import TaskEngine
 from vampnet.storage import cause
 
 
@@ -59,7 +59,7 @@ class FileWorker:
 
 
 def run_jobs_on(
-    engine: Engine,
+    engine: TaskEngine,
     jobs: Sequence[Job],
     *,
     resume: bool = False,

@@ -16,15 +16,15 @@ from vampnet.generation.config import SamplingConfig
 from vampnet.generation.progress import Progress
 from vampnet.jobs.batch import JobFailure, run_jobs
 from vampnet.jobs.done_list import NAME
-from vampnet.jobs.engines import Engine, choose_engine
 from vampnet.jobs.pool import Make, Result, Task
 from vampnet.jobs.request import ModelChoice, VampRequest
 from vampnet.jobs.result import JobResult
 from vampnet.jobs.runner import load_model
 from vampnet.jobs.spread import run_jobs_on
+from vampnet.jobs.task_engine import TaskEngine, choose_engine
 
 
-class InlineEngine(Engine):
+class InlineEngine(TaskEngine):
     """An engine whose only worker is this process."""
 
     def run(self, make: Make[Task, Result], tasks: list[Task]) -> Iterator[Result]:  # type: ignore[override]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import CorpusError
-from vampnet.jobs.engines import choose_engine
+from vampnet.jobs.task_engine import choose_engine
 
 if TYPE_CHECKING:
     from synthcorpus.corpus import PieceSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from vampnet.apps.cli.parser import CommandOptions
-from vampnet.jobs.engines import Engine, choose_engine
+from vampnet.jobs.task_engine import TaskEngine, choose_engine
 
 
 def add_engine_flags(group: argparse._ActionsContainer) -> None:
@@ -21,6 +21,6 @@ def add_engine_flags(group: argparse._ActionsContainer) -> None:
     )
 
 
-def engine_of(options: CommandOptions) -> Engine | None:
+def engine_of(options: CommandOptions) -> TaskEngine | None:
     """The engine that the flags name; None for this process. Raises SettingsError."""
     return choose_engine(options.engine, options.workers)

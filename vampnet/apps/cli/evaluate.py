@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import Interrupted, SettingsError
-from vampnet.jobs.engines import choose_engine
+from vampnet.jobs.task_engine import choose_engine
 
 if TYPE_CHECKING:
     from vampnet.evaluation.experiments.evaluate import Evaluation

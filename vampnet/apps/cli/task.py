@@ -26,7 +26,7 @@ from vampnet.storage import make_folder
 
 if TYPE_CHECKING:
     from vampnet.jobs.batch import Job, JobFailure
-    from vampnet.jobs.engines import Engine
+    from vampnet.jobs.task_engine import TaskEngine
 
 log = logging.getLogger("vampnet")
 
@@ -150,7 +150,7 @@ class _TaskCall:
     is_piped: bool
     """Whether the input is standard input, copied to a file."""
     data: dict[str, Any]
-    engine: Engine | None = None
+    engine: TaskEngine | None = None
 
     def run_one(self, source: Path | None, output: Path) -> None:
         """One request, to a file per variation."""

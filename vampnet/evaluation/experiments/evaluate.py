@@ -63,7 +63,7 @@ def evaluate(
         training: list or folder of the training music, to prove that none of it is in `audio`; None skips the check.
         command: command line that the report shows.
         progress: called with (stage, done, total).
-        spread: an engine in the place of the processes here (`vampnet.jobs.engines.Engine.run`).
+        spread: an engine in the place of the processes here (`vampnet.jobs.task_engine.Engine.run`).
 
     Raises:
         DependencyError: without mir_eval or matplotlib. Checked first, as are the experiments.

@@ -13,7 +13,7 @@ MAX_WORKERS = 4096
 
 
 @dataclass(frozen=True)
-class Engine:
+class TaskEngine:
     """A pool of processes, or a Ray cluster."""
 
     workers: int
@@ -40,7 +40,7 @@ class Engine:
         return run_on_ray(make, tasks, self.workers, self.address)
 
 
-def choose_engine(name: str, workers: int | None) -> Engine | None:
+def choose_engine(name: str, workers: int | None) -> TaskEngine | None:
     """The engine of `--engine` and `--workers`; None for this process. Raises SettingsError."""
     if name == "here":
         if workers is not None:
@@ -50,7 +50,7 @@ def choose_engine(name: str, workers: int | None) -> Engine | None:
     if not 1 <= n_workers <= MAX_WORKERS:
         raise SettingsError(f"--workers is {n_workers}, but must lie in 1 to {MAX_WORKERS}")
     if name == "pool":
-        return Engine(n_workers)
+        return TaskEngine(n_workers)
     if name != "ray" and not name.startswith("ray:"):
         raise SettingsError(f"--engine is {name!r}, but must be here, pool, ray or ray://HOST:PORT")
-    return Engine(n_workers, name if name.startswith("ray://") else name.removeprefix("ray").removeprefix(":"))
+    return TaskEngine(n_workers, name if name.startswith("ray://") else name.removeprefix("ray").removeprefix(":"))
