@@ -10,7 +10,7 @@ from vampnet.errors import SettingsError
 
 DEVICE_NAMES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Number formats that networks can be run in."""
+"""Number formats that all of a network can be run in."""
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -52,12 +52,16 @@ def inference_dtype(device: torch.device) -> torch.dtype:
 def select_precision(name: str, device: torch.device) -> torch.dtype:
     """The number format called `name`: "float32", "bfloat16", or "auto", the fastest that `device` computes natively.
 
-    Raises SettingsError for an unknown name.
+    "int8" is of the layers' matrices alone (`vampnet.models.integer`), on a CPU; all else is then as with "auto".
+
+    Raises SettingsError for an unknown name, and for "int8" on another device.
     """
-    if name == "auto":
+    if name == "int8" and device.type != "cpu":
+        raise SettingsError(f"precision 'int8' runs on the CPU, not on {device}; choose precision 'auto'")
+    if name in ("auto", "int8"):
         return inference_dtype(device)
     if name not in PRECISIONS:
-        raise SettingsError(f"precision is {name!r}, but must be auto, float32 or bfloat16")
+        raise SettingsError(f"precision is {name!r}, but must be auto, float32, bfloat16 or int8")
     return PRECISIONS[name]
 
 

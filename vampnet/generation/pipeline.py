@@ -28,6 +28,7 @@ from vampnet.models.bundle import load_bundle
 from vampnet.models.conditioning import ControlledNetwork, hear
 from vampnet.models.digest import digest_weights
 from vampnet.models.format import Bundle
+from vampnet.models.integer import in_integers
 from vampnet.models.lora import apply_adapter, read_adapter
 from vampnet.models.openvino import OpenVinoNetwork, check_backend
 from vampnet.models.transformer import MaskedTransformer
@@ -61,7 +62,8 @@ class Pipeline:
         compat: "reference" prepares and cuts audio as the authors' code does, in float32
             (`vampnet.generation.reference_mode`).
         backend: "openvino" has OpenVINO run the networks (`vampnet.models.openvino`).
-        precision: number format of the networks, "float32", "bfloat16", or "auto": bfloat16 where the hardware has it.
+        precision: number format of the networks, "float32", "bfloat16", "auto", which is bfloat16 where the hardware
+            has it, or "int8" (`vampnet.models.integer`).
 
         Raises BundleError for a bundle that holds only a codec, SettingsError for a device, backend or precision that
         is not there.
@@ -71,11 +73,15 @@ class Pipeline:
             raise BundleError(f"{bundle.folder}: holds only a codec; vamping needs a coarse and a c2f model too")
         self.device = select_device(device)
         self.dtype = torch.float32 if compat else select_precision(precision, self.device)
+        """Number format of attention, classifier and codec, and with "int8" of those alone."""
         self.codec = bundle.codec.in_format(self.dtype).to(self.device)
-        self.backend = check_backend(backend, self.device, self.compat)
+        self.backend = check_backend(backend, self.device, self.compat, precision)
         # In the number format that they run in, once: casting at every use would be a slow second copy.
-        held = held_format(self.dtype, backend)
+        held = held_format(self.dtype, backend, precision)
         coarse, c2f = (m.in_format(held).to(self.device) for m in (bundle.coarse, bundle.c2f))
+        self._in_integers = precision == "int8"
+        if self._in_integers:
+            coarse, c2f = in_integers(coarse, self.dtype), in_integers(c2f, self.dtype)
         self.bundle = dataclasses.replace(bundle, codec=self.codec, coarse=coarse, c2f=c2f)
         self.coarse: TokenNetwork = coarse
         self.c2f: TokenNetwork = c2f
@@ -182,8 +188,8 @@ class Pipeline:
 
     @property
     def precision(self) -> str:
-        """Number format of the networks: "float32" or "bfloat16"."""
-        return str(self.dtype).removeprefix("torch.")
+        """Number format of the networks: "float32", "bfloat16" or "int8"."""
+        return "int8" if self._in_integers else str(self.dtype).removeprefix("torch.")
 
     @cached_property
     def weights_digest(self) -> str:
@@ -220,16 +226,16 @@ def load_pipeline(
     Raises BundleError, SettingsError or DependencyError.
     """
     place = select_device(device)
-    check_backend(backend, place, check_compat(compat))  # before seconds of loading
+    check_backend(backend, place, check_compat(compat), precision)  # before seconds of loading
     dtype = torch.float32 if compat else select_precision(precision, place)
     # Adapters are added to the weights as they were trained, in float32.
-    bundle = load_bundle(name, torch.float32 if lora else held_format(dtype, backend))
+    bundle = load_bundle(name, torch.float32 if lora else held_format(dtype, backend, precision))
     for text in (lora,) if isinstance(lora, (str, os.PathLike)) else lora:
         path, strength = parse_adapter(os.fspath(text))
         apply_adapter(bundle, read_adapter(path), strength, path)
     return kind(bundle, device, compat=compat, backend=backend, precision=precision)
 
 
-def held_format(dtype: torch.dtype, backend: str) -> torch.dtype:
-    """Format that the networks' matrices are held in; OpenVINO makes its own from float32."""
-    return torch.float32 if backend == "openvino" else dtype
+def held_format(dtype: torch.dtype, backend: str, precision: str) -> torch.dtype:
+    """Format that the networks' matrices are loaded in; OpenVINO's own, and integers, are made from float32."""
+    return torch.float32 if backend == "openvino" or precision == "int8" else dtype

@@ -81,7 +81,7 @@ class JobResult:
     prompt: str = ""
     """Prompt, as text that parses to it; empty where the task has none."""
     precision: str = ""
-    """Number format of the networks: float32 or bfloat16."""
+    """Number format of the networks: float32, bfloat16 or int8."""
     model: str = ""
     """Model id: the first 16 hexadecimal digits of a digest of all weights."""
     timings: JobTimings | None = None

@@ -61,7 +61,7 @@ def load_model(request: Request) -> VampNet:
         precision=choice.precision,
         compat=getattr(request, "compat", ""),
     )
-    log.info("loaded %s on %s, %s, %s", choice.bundle, model.device, model.dtype, model.backend)
+    log.info("loaded %s on %s, %s, %s", choice.bundle, model.device, model.precision, model.backend)
     return model
 
 

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from vampnet.errors import DependencyError, SettingsError
 from vampnet.models.config import ModelConfig
+from vampnet.models.integer import check_integers
 from vampnet.models.transformer import MaskedTransformer, logits_of
 
 BACKENDS = ("torch", "openvino")
 
 
-def check_backend(name: str, device: torch.device, compat: str = "") -> str:
-    """The name itself. Raises SettingsError for one that is unknown or does not run on `device` or with `compat`,
-    DependencyError where its package is missing."""
+def check_backend(name: str, device: torch.device, compat: str = "", precision: str = "auto") -> str:
+    """The name itself. Raises SettingsError for one that is unknown or does not run on `device`, with `compat` or in
+    `precision`, and DependencyError where its package is missing."""
     if name not in BACKENDS:
         raise SettingsError(f"backend is {name!r}, but must be one of {', '.join(BACKENDS)}")
     if name == "openvino":
@@ -34,6 +35,11 @@ def check_backend(name: str, device: torch.device, compat: str = "") -> str:
                 f"compat {compat!r} is there to repeat numbers, which backend 'openvino' rounds otherwise"
             )
         _openvino()
+    if precision == "int8":
+        check_integers()
+        if compat or name != "torch":
+            what = f"compat {compat!r}" if compat else f"backend {name!r}"
+            raise SettingsError(f"precision 'int8' does not go with {what}; leave one of the two out")
     return name
 
 

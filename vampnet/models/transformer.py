@@ -216,16 +216,18 @@ class Attention(nn.Module):
         query_BHTd = self._split(self.query(x_BTD))
         key_BHTd = self._split(self.key(x_BTD))
         value_BHTd = self._split(self.value(x_BTD))
-        if x_BTD.dtype == torch.bfloat16 and x_BTD.device.type == "cpu" and not torch.is_grad_enabled():
-            mixed_BHTd = _attend_on_cpu(query_BHTd, key_BHTd, value_BHTd, bias_HTT)
-        else:
-            mixed_BHTd = F.scaled_dot_product_attention(
-                query_BHTd, key_BHTd, value_BHTd, attn_mask=bias_HTT.unsqueeze(0)
-            )
+        mixed_BHTd = attend(query_BHTd, key_BHTd, value_BHTd, bias_HTT)
         return self.out(mixed_BHTd.transpose(1, 2).flatten(2))
 
     def _split(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+
+def attend(query_BHTd: Tensor, key_BHTd: Tensor, value_BHTd: Tensor, bias_HTT: Tensor) -> Tensor:
+    """Attention of heads (B, H, T, d) with a position bias (H, T, T), both in one number format; the shape stays."""
+    if query_BHTd.dtype == torch.bfloat16 and query_BHTd.device.type == "cpu" and not torch.is_grad_enabled():
+        return _attend_on_cpu(query_BHTd, key_BHTd, value_BHTd, bias_HTT)
+    return F.scaled_dot_product_attention(query_BHTd, key_BHTd, value_BHTd, attn_mask=bias_HTT.unsqueeze(0))
 
 
 def _attend_on_cpu(query_BHTd: Tensor, key_BHTd: Tensor, value_BHTd: Tensor, bias_HTT: Tensor) -> Tensor:

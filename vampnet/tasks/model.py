@@ -344,7 +344,7 @@ def load(
     lora: an adapter file, or several, each with an optional strength: "jazz.safetensors:0.5"; several add up.
     device: "auto", "cpu", "cuda", "cuda:1" or "mps".
     backend: "openvino" has OpenVINO run the networks (`vampnet.models.openvino`).
-    precision: "auto", "float32" or "bfloat16".
+    precision: "auto", "float32", "bfloat16" or "int8" (docs/guide/speed.md).
     compat: "reference" prepares and cuts audio as the authors' code does (`vampnet.generation.reference_mode`).
 
     Raises BundleError for a bundle or adapter that is missing, damaged or does not fit, SettingsError for a device,
