@@ -173,7 +173,9 @@ def test_projects_outlive_a_restart(tmp_path: Path) -> None:
         assert http.get(f"/api/v1/projects/{project['id']}").json()["takes"] == [take]
 
 
-def test_an_earlier_output_is_gone_on_from_by_its_tokens(http: httpx2.Client, server: tuple[str, Service]) -> None:
+def test_an_earlier_output_is_gone_on_from_by_its_tokens(
+    http: httpx2.Client, server: tuple[str, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = new_project(http, "Tokens")
     first = make_take(http, project)
     service = server[1]
@@ -191,6 +193,11 @@ def test_an_earlier_output_is_gone_on_from_by_its_tokens(http: httpx2.Client, se
         assert work["output"] == {"tokens": True} and "output" not in job["request"]
     plain = http.post("/api/v1/jobs", json={**VAMP, **region, "input": project["input"]})
     assert "output" not in service.table.get(plain.json()["id"]).work
+    fill = {"task": "inpaint", "input": project["input"], "regions": [[0.1, 0.2]]}
+    for longest_s, keeps in ((600.0, True), (0.1, False)):
+        monkeypatch.setattr("vampnet.apps.http.submission.LONGEST_CODED_S", longest_s)
+        job = http.post("/api/v1/jobs", params={"project": project["id"]}, json=fill).json()["id"]
+        assert ("output" in service.table.get(job).work) == keeps  # an hour is not encoded for a second that is filled
     refused = http.post("/api/v1/jobs", json={**VAMP, "input": project["input"], "tokens": "/etc/passwd"})
     assert refused.status_code == 422 and "takes no such path" in refused.json()["error"]
     exported = http.get(f"/api/v1/projects/{project['id']}/export").content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +57,11 @@ class FileSource:
             log.warning("%s: %s", path, warning)
         self.sample_rate_hz, self.channels = self.info.sample_rate_hz, self.info.channels
         self.n_samples = self.info.n_samples
+
+    @property
+    def stamp(self) -> Hashable:
+        """Fingerprint of the file, which changes when it is written to or replaced."""
+        return self._stamp
 
     def blocks(self, first: int = 0, exact: bool = False) -> Iterator[Samples]:
         """Blocks (channels, samples) from sample `first` on; `exact`: float64 where that alone holds them."""

@@ -19,6 +19,7 @@ from vampnet.audio.units import resampled_length, samples_to_frames
 from vampnet.codec.base import Codec
 from vampnet.errors import SettingsError
 from vampnet.generation.token_file import read_tokens
+from vampnet.generation.token_memory import TokenMemory
 from vampnet.generation.tokens import TokenStream, encode, tokens_of_codes
 from vampnet.prompts.context import TokenGrid
 
@@ -52,9 +53,9 @@ class CodedSource:
         return _fitted(self.codes_NCT, n_frames)
 
 
-def code_source(source: Source, codec: Codec) -> CodedSource:
-    """A source with the tokens that the codec makes of it."""
-    made = encode(source, codec)
+def code_source(source: Source, codec: Codec, memory: TokenMemory | None = None) -> CodedSource:
+    """A source with the tokens that the codec makes of it, or made of it before."""
+    made = encode(source, codec, memory=memory)
     return CodedSource(source, made.codes_NCT, made.gain)
 
 

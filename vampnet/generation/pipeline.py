@@ -22,6 +22,7 @@ from vampnet.generation.config import SamplingConfig
 from vampnet.generation.reference_mode import check_compat, encode_like_reference
 from vampnet.generation.run import Stage, WindowRequest
 from vampnet.generation.sampling import TokenNetwork, fill
+from vampnet.generation.token_memory import TokenMemory
 from vampnet.generation.tokens import TokenStream, tokens_of, tokens_of_codes
 from vampnet.models.adapter_header import parse_adapter
 from vampnet.models.bundle import load_bundle
@@ -91,6 +92,8 @@ class Pipeline:
         """Conditioning of the coarse network by controls; None where it has none."""
         self.runs_at_once = 1 if self.device.type == "cpu" else RUNS_AT_ONCE
         """Runs at work together. On a CPU batches gain nothing (docs/results/house.md)."""
+        self.memory: TokenMemory | None = None
+        """Tokens of files that were encoded before; None where every job is the only one."""
         self._proof = BatchProof(self.device, exact=self.dtype == torch.float32)
 
     def stages(self, sampling: SamplingConfig) -> tuple[Stage, Stage]:
@@ -107,7 +110,7 @@ class Pipeline:
     def tokens(self, source: Source, n_readers: int = 1) -> TokenStream:
         """The tokens of a source, encoded as they are asked for; `n_readers` share one encoding."""
         if not self.compat:
-            return tokens_of(source, self.codec, n_readers)
+            return tokens_of(source, self.codec, n_readers, self.memory)
         encoded = encode_like_reference(source, self.codec)
         output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples, encoded.gain, encoded.lufs)
         return tokens_of_codes(encoded.codes_NCT, output, n_readers)

@@ -17,6 +17,7 @@ from vampnet.audio.sources import Source
 from vampnet.audio.units import resampled_length, samples_to_frames
 from vampnet.codec.base import Codec
 from vampnet.codec.chunked import BLOCK_FRAMES
+from vampnet.generation.token_memory import TokenMemory
 
 
 class TokenStream:
@@ -53,8 +54,11 @@ class TokenStream:
         return torch.cat(list(self.blocks()), dim=2)
 
 
-def tokens_of(source: Source, codec: Codec, n_readers: int = 1) -> TokenStream:
-    """The tokens of a source, one item per channel: measured now, encoded as they are asked for."""
+def tokens_of(source: Source, codec: Codec, n_readers: int = 1, memory: TokenMemory | None = None) -> TokenStream:
+    """The tokens of a source, one item per channel: measured now, encoded as they are asked for.
+
+    memory: holds tokens of files that were encoded before.
+    """
     meter = LoudnessMeter(source.sample_rate_hz, source.channels)
     for block in source.blocks():
         meter.add(block)
@@ -66,11 +70,15 @@ def tokens_of(source: Source, codec: Codec, n_readers: int = 1) -> TokenStream:
         assert known is not None
         return tokens_of_codes(source.linear_codes(codec).int(), output, n_readers)  # type: ignore[attr-defined]
 
+    n_frames = samples_to_frames(n_codec, codec.hop)
+
     def encode() -> Iterator[Tensor]:
+        if memory is not None:
+            return memory.blocks(source, n_frames, lambda: _encoded(source, codec, gain, n_codec))
         return _encoded(source, codec, gain, n_codec)
 
     output = OutputFormat(source.sample_rate_hz, source.channels, source.n_samples, gain, lufs, meter=meter)
-    return TokenStream(samples_to_frames(n_codec, codec.hop), source.channels, encode, output, n_readers)
+    return TokenStream(n_frames, source.channels, encode, output, n_readers)
 
 
 def _encoded(source: Source, codec: Codec, gain: float, n_codec: int) -> Iterator[Tensor]:
@@ -105,9 +113,14 @@ class Encoded:
     """Factor that was applied before encoding."""
 
 
-def encode(source: Source, codec: Codec, progress: Callable[[int, int], None] | None = None) -> Encoded:
-    """Encode every channel of a source. `progress` is told (frames done, of all)."""
-    tokens, parts = tokens_of(source, codec), []
+def encode(
+    source: Source,
+    codec: Codec,
+    progress: Callable[[int, int], None] | None = None,
+    memory: TokenMemory | None = None,
+) -> Encoded:
+    """Encode every channel of a source. `progress` is told (frames done, of all); `memory` as in `tokens_of`."""
+    tokens, parts = tokens_of(source, codec, memory=memory), []
     for codes in tokens.blocks():
         parts.append(codes)
         if progress is not None:

@@ -69,12 +69,14 @@ class ModelEngine:
 
     def load(self, request: Request) -> None:
         """Have the model that a request names loaded."""
+        from vampnet.generation.token_memory import TokenMemory
         from vampnet.jobs.runner import load_model
 
         key = (request.model, getattr(request, "compat", ""))
         if key != self._key:
             self.unload()
             self._model = load_model(request)
+            self._model.memory = TokenMemory()
             self.loaded, self._key = request.model.bundle, key
 
     def unload(self) -> None:

@@ -93,6 +93,8 @@ class FileJob:
             self._stamps = self._stamp_inputs()
             self.source = _open_source(request)
             self.facts = self._collect_facts()
+            # Windows of a loop are numbered from those of its seam on, which may be known from another job.
+            resume = resume and not (isinstance(request, LoopRequest) and model.memory is not None)
             self.journal = WindowJournal(outputs[0], self.facts, resume)
             self.space.callback(self.journal.close)
             self.sessions = [self.space.session(number) for number in request.numbers]
@@ -284,7 +286,7 @@ class FileJob:
             assert self.source is not None
             sound = self.source
             with self.space.clock.stage("encode"):
-                source = self.space.once("coded input", lambda: code_source(sound, self.model.codec))
+                source = self.space.once("coded input", lambda: code_source(sound, self.model.codec, self.model.memory))
         return (yield from run_task(session, self.request, source, output))
 
     def _known(self) -> CodedSource | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from vampnet.jobs.request import (
     InpaintRequest,
     LoopRequest,
     OutpaintRequest,
+    OutputConfig,
     Request,
     StretchRequest,
     TapRequest,
@@ -93,7 +96,23 @@ def run_loop(space: Workspace, request: LoopRequest, known: CodedSource | None =
     space.facts["loop_s"] = round(audio.duration_s, 6)
     codes_NCT = None if known is None else known.loop_codes(turn_frames(audio, space.model.codec)).int()
     follow, prompt = follow_of(space, request), parse_prompt(request.prompt)
-    return loop(space, audio, request.numbers, prompt, beats, codes_NCT=codes_NCT, follow=follow)
+    memory, key = space.model.memory, _seam_key(request)
+    seam_NCT, hold = None, None
+    if memory is not None:
+        seam_NCT, hold = memory.recall(key), lambda codes_NCT: memory.hold(key, codes_NCT)
+    return loop(
+        space, audio, request.numbers, prompt, beats, codes_NCT=codes_NCT, follow=follow,
+        seam_NCT=None if 1 in request.numbers else seam_NCT, hold_seam=hold,
+    )  # fmt: skip
+
+
+def _seam_key(request: LoopRequest) -> tuple[object, ...]:
+    """All that the first variation of a loop depends on, whose seam the others share."""
+    paths = (request.input, request.tokens, request.beats.file, request.steering.split()[0])
+    files = [os.stat(path) for path in paths if path]
+    stamps = [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in files]
+    plain = replace(request, variations=1, variation=0, output=OutputConfig(), join=False, loop_points=False)
+    return ("seam", repr(plain), *stamps)
 
 
 def _reshaped(request: VampRequest, source: Source) -> tuple[Source, Events | TrackerConfig | None]:

@@ -9,6 +9,7 @@ variation may follow any other.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -54,6 +55,7 @@ def loop(
     codes_NCT: Tensor | None = None,
     seam_NCT: Tensor | None = None,
     follow: Following | None = None,
+    hold_seam: Callable[[Tensor], None] | None = None,
 ) -> Run[list[Variation]]:
     """Variations of a loop (its samples from the first to the last are one turn of it), by their numbers from 1.
 
@@ -62,6 +64,7 @@ def loop(
     `codes_NCT` are the audio's tokens where they are known, as an earlier variation's `codes`; it is not encoded again.
     `seam_NCT` are tokens of an earlier variation of this loop: all share its seam, so that they join that one too.
     `follow` says which controls of the loop the network follows, in the seam as well.
+    `hold_seam` takes those of variation `first`, for later.
     Raises SettingsError for audio of other lengths, and for tokens that are not of this audio.
     """
     check("length of the loop in seconds", audio.duration_s, MIN_LOOP_S, MAX_LOOP_S)
@@ -91,6 +94,8 @@ def loop(
         first_keep_CT = opener.keep(prompt, n_frames, events)
         seam_NCT = yield from _generate_first(opener, codes_NCT, first_keep_CT, n_parts, heard)
         made[first] = (opener, first_keep_CT, seam_NCT)
+        if hold_seam is not None:
+            hold_seam(seam_NCT)
     assert seam_NCT is not None
     seam_T = _seam(model, n_frames)
     shared_NCT = torch.where(seam_T, seam_NCT, codes_NCT)

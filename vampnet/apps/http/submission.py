@@ -41,6 +41,8 @@ from vampnet.tasks.defaults import NEW_S
 _JOB_OUTPUT = re.compile(r"job:([0-9a-f]{24})/([0-9]{1,4})")
 _WRITABLE = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".oga", ".opus", ".mp3")
 _TRACKERS = ("", "learned", "librosa")
+LONGEST_CODED_S = 600.0
+"""Uploads up to here are encoded whole where a region is filled, so that takes go on from tokens, seconds."""
 
 
 class Conflict(JobError):
@@ -91,7 +93,8 @@ def resolve(service: Service, request: Request, owner: str, upload: Path | None,
     changes: dict[str, Any] = {}
     if tokens := _kept_tokens(service, request, work, owner):
         changes["tokens"] = tokens
-    if isinstance(request, _WHOLE) or (isinstance(request, _WITHIN) and (goes_on or tokens)):
+    is_within = isinstance(request, _WITHIN) and (bool(tokens) or (goes_on and not _is_long(Path(work.input))))
+    if isinstance(request, _WHOLE) or is_within:
         changes["output"] = dataclasses.replace(request.output, tokens=True)
     return dataclasses.replace(work, **changes)
 
@@ -100,6 +103,14 @@ _WHOLE = (VampRequest, LoopRequest, StretchRequest, TelephoneRequest, GenerateRe
 """Tasks that make all tokens of their outputs anyway, so that it costs nothing to keep them."""
 _WITHIN = (InpaintRequest, OutpaintRequest)
 """Tasks that encode all of their input, not only what lies near the new music, where tokens are kept."""
+
+
+def _is_long(path: Path) -> bool:
+    """Whether an upload is so long that encoding all of it would keep a musician waiting."""
+    try:
+        return (json.loads((path.parent / ".facts.json").read_text("utf-8")).get("seconds") or 0.0) > LONGEST_CODED_S
+    except (OSError, ValueError):
+        return False
 
 
 def _kept_tokens(service: Service, request: Request, work: Request, owner: str) -> str:

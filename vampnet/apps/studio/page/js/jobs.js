@@ -21,7 +21,7 @@ export async function generate(n = state.edit.n) {
   const seconds = ref ? (await loadFacts(ref)).seconds : Infinity
   const parent = state.base === 'input' ? null : state.base
   for (let k = 0; k < count; k++) {
-    const request = requestOf(edit, ref, edit.seed + k, seconds)
+    const request = requestOf(edit, ref, edit.seed, seconds, k + 1, count)
     try {
       await submit(request, parent)
     } catch (error) {

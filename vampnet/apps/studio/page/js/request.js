@@ -77,10 +77,12 @@ export function obstacle(edit, hasSound) {
   return ''
 }
 
-/** The request of one take. `input`: reference of the sound that it starts from, or null. */
-export function requestOf(edit, input, seed, length = Infinity) {
-  const sampling = {...edit.settings, seed}
+/** The request of take `number` of `count` (from 1). `input`: reference of the sound that it starts from, or null. */
+export function requestOf(edit, input, seed, length = Infinity, number = 1, count = 1) {
+  const isLoop = edit.task === 'loop' && count > 1 // such takes share their seam, which is that of the first
+  const sampling = {...edit.settings, seed: isLoop ? seed : seed + number - 1}
   const request = {task: '', sampling}
+  if (isLoop) Object.assign(request, {variations: count, variation: number})
   if (edit.task !== 'new') request.input = input
   const model = {}
   if (edit.bundle !== 'default') model.bundle = edit.bundle

@@ -33,7 +33,7 @@ function Pending({job}) {
       <p>${job.error ?? T.unknownFailure}</p><button class="quiet" onClick=${() => cancel(job.id)}>${T.close}</button></li>`
   }
   const {share, text} = progressOf(job)
-  return html`<li class="take pending"><div class="take-top"><strong>${T.coming}</strong><span class="seed-note">${T.seedIs(job.request?.sampling?.seed ?? 0)}</span></div>
+  return html`<li class="take pending"><div class="take-top"><strong>${T.coming}</strong><span class="seed-note">${T.seedIs((job.request?.sampling?.seed ?? 0) + (job.request?.variation ?? 1) - 1)}</span></div>
     <progress max="1" value=${share} aria-label=${T.progress}></progress>
     <div class="take-foot"><span class="hint">${text}</span><button class="quiet" onClick=${() => cancel(job.id)} disabled=${job.stopping}>${T.cancel}</button></div></li>`
 }
@@ -152,7 +152,9 @@ function TakeMenu({take}) {
 function reuse(take) {
   remember()
   const {seed, ...settings} = take.request?.sampling ?? {}
-  state.edit = {...state.edit, settings, seed: take.seed ?? seed ?? state.edit.seed, locked: true}
+  const {variation, variations} = take.request ?? {}
+  state.edit = {...state.edit, settings, seed: (variation ? seed : take.seed) ?? seed ?? state.edit.seed, locked: true}
+  if (variation) state.edit.n = variations // of takes that share their seam, the first is needed too
   if (take.request?.prompt && state.edit.prompts[state.edit.task] !== undefined) {
     state.edit.prompts = {...state.edit.prompts, [state.edit.task]: take.request.prompt}
   }
