@@ -42,7 +42,7 @@ class TokenMemory:
             yield part
 
     def recall(self, key: Hashable) -> Tensor | None:
-        """What is held under a key; None where nothing is."""
+        """Codes that are held under a key; None where there are none."""
         if key in self._held:
             self._held.move_to_end(key)
         return self._held.get(key)
