@@ -52,5 +52,5 @@ def choose_engine(name: str, workers: int | None) -> TaskEngine | None:
     if name == "pool":
         return TaskEngine(n_workers)
     if name != "ray" and not name.startswith("ray:"):
-        raise SettingsError(f"--engine is {name!r}, but must be here, pool, ray or ray://HOST:PORT")
+        raise SettingsError(f"--engine is {name!r}, but must be here, pool, ray, ray://HOST:PORT or ranks")
     return TaskEngine(n_workers, name if name.startswith("ray://") else name.removeprefix("ray").removeprefix(":"))

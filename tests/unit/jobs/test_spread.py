@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +99,19 @@ def test_engines_give_the_same_bytes(jobs: list[tuple[VampRequest, list[Path]]],
     assert engine is not None
     results = list(run_jobs_on(engine, jobs))
     assert [type(result) for result in results] == [JobResult, JobFailure, JobResult] and bytes_of(jobs) == alone
+
+
+@trial
+def test_ranks_of_torchrun_give_the_same_bytes(jobs: list[tuple[VampRequest, list[Path]]], tmp_path: Path) -> None:
+    request = jobs[0][0]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vampnet", "vamp"]
+    for name, more in (("here", []), ("ranks", ["--engine", "ranks"])):
+        start = command if more else [sys.executable, "-m", "vampnet", "vamp"]
+        arguments = [str(tmp_path / "in"), "-o", str(tmp_path / name), "--bundle", request.model.bundle, *more]
+        done = subprocess.run([*start, *arguments, "--steps", "2"], capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "1 of 3 files failed" in done.stderr, done.stderr
+    here, ranks = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("here", "ranks"))
+    assert here == ranks and len(here) == 2
 
 
 @pytest.mark.parametrize(("name", "workers", "said"), [("here", 2, "pool or ray"), ("pol", 2, "pol"), ("pool", 0, "0")])

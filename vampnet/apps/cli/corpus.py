@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from vampnet.apps.cli.engine import open_engine
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import CorpusError
-from vampnet.jobs.task_engine import choose_engine
 
 if TYPE_CHECKING:
     from synthcorpus.corpus import PieceSource
@@ -55,7 +55,7 @@ def corpus_options(parser: CommandParser) -> None:
         "--engine",
         default=None,
         metavar="ENGINE",
-        help="with --tokens: pool (a killed process loses nothing), ray, ray://HOST:10001, ray:HOST:6379",
+        help="with --tokens: pool (a killed process loses nothing), ray, ray://HOST:10001, ray:HOST:6379, ranks",
     )
 
 
@@ -68,7 +68,7 @@ def run_corpus(options: CommandOptions) -> None:
         raise CorpusError("--versions is for tokens; give --tokens too")
     if options.tokens is None and options.controls:
         raise CorpusError("--controls is for tokens; give --tokens too")
-    engine = None if options.engine is None else choose_engine(options.engine, options.workers)
+    engine = None if options.engine is None else open_engine(options.engine, options.workers)
     if engine is not None and options.tokens is None:
         raise CorpusError("--engine is for tokens; give --tokens too")
     what = {"seed": options.seed, "split": options.split, "workers": options.workers, "soundfont": options.soundfont}

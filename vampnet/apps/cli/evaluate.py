@@ -6,9 +6,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from vampnet.apps.cli.engine import open_engine
 from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import Interrupted, SettingsError
-from vampnet.jobs.task_engine import choose_engine
 
 if TYPE_CHECKING:
     from vampnet.evaluation.experiments.evaluate import Evaluation
@@ -60,7 +60,7 @@ def evaluate_options(parser: CommandParser) -> None:
         "--engine",
         type=str,
         default="here",
-        help="here, or Ray: ray, ray://HOST:10001, ray:HOST:6379, with --workers actors that reach the same folders",
+        help="here; Ray: ray, ray://HOST:10001, ray:HOST:6379, with --workers actors; ranks: those of torchrun",
     )
     parser.add_argument("--batch", type=int, default=8, help="excerpts that are generated together, 1 to 256")
     parser.add_argument("--examples", type=int, default=2, help="excerpts to listen to in the report, 0 to 20")
@@ -84,7 +84,7 @@ def run_evaluate(options: CommandOptions) -> None:
         return
     if options.audio is None:
         raise SettingsError("--audio is missing; name a folder of music that the model was not trained on")
-    engine = None if options.engine == "here" else choose_engine(options.engine, options.workers or None)
+    engine = None if options.engine == "here" else open_engine(options.engine, options.workers or None)
     settings = EvaluationConfig(
         options.bundle,
         options.output,
