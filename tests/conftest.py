@@ -1,4 +1,4 @@
-"""Settings for all tests: one thread, so that figures do not depend on the machine; `make test` has a worker a core."""
+"""Settings for all tests: one thread each, so that figures do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 _worker = os.environ.get("PYTEST_XDIST_WORKER")
 if _worker is not None and "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = os.path.join(os.path.dirname(os.path.dirname(__file__)), ".pytest_cache", _worker)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker per core, and one more: tests of pages and servers wait for half of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="module")
