@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vampnet.audio.files import AudioInfo, AudioWriter, output_coding as coding_of, probe
-from vampnet.beats.events import read_events
+from vampnet.beats.events import Events, read_events
 from vampnet.compression.container import read_header
 from vampnet.controls.config import ReshapeConfig
 from vampnet.controls.reading import check_controls_file
@@ -119,6 +119,7 @@ def _check_input(request: Request) -> AudioInfo | None:
     if isinstance(request, VampRequest | InpaintRequest | LoopRequest | TelephoneRequest):
         if request.beats.file:
             read_events(request.beats.file).check_fits(info.duration_s)
+        Events(tuple(sorted(request.beats.beats_s)), ()).check_fits(info.duration_s)
         try:
             parse_prompt(request.prompt).check_fits(info.duration_s)
         except PromptError as error:

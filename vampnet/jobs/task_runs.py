@@ -131,6 +131,8 @@ def find_beats(config: BeatsConfig, source: Source) -> Events | TrackerConfig | 
         return TrackerConfig(config.tracker)
     if config.file:
         return read_events(config.file)
+    if config.beats_s:
+        return Events(tuple(sorted(set(config.beats_s))), tuple(sorted(set(config.downbeats_s))))
     if config.bpm is None:
         return None
     duration_s = samples_to_seconds(source.n_samples, source.sample_rate_hz)

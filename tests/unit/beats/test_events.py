@@ -10,10 +10,12 @@ import pytest
 from tests.support.tiny import tiny_vampnet
 from vampnet.audio.files import Audio
 from vampnet.audio.sources import MemorySource
+from vampnet.beats.config import BeatsConfig
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig, read_events, steady_events, steady_gap, tempo_of
 from vampnet.beats.tracking import find_bars, track_events
 from vampnet.errors import AudioError, SettingsError
+from vampnet.jobs.task_runs import find_beats
 from vampnet.prompts.grammar import parse_prompt
 
 
@@ -212,3 +214,17 @@ def test_the_tempo_of_steady_beats_is_that_of_the_line_through_them() -> None:
     assert steady_gap(tuple(np.cumsum(np.linspace(0.4, 0.6, 20)))) is None  # it slows down
     assert steady_gap((0.0, 0.5, 1.0)) is None and tempo_of(Events((0.0, 0.5, 1.0), ())) == 120.0
     assert tempo_of(Events((1.0,), ())) is None
+
+
+def test_times_in_a_request_are_its_events() -> None:
+    """Given times come in order, once each; where no bar is given, bars are looked for at these beats."""
+    source = MemorySource(Audio(clicks(120.0, 8.0, 4), 44100))
+    times_s = tuple(0.2 + 0.5 * k for k in (2, 0, 1, 3, 3, 4, 5, 6, 7, 8, 9))
+    found = find_beats(BeatsConfig(beats_s=times_s, downbeats_s=(times_s[1], times_s[5])), source)
+    assert isinstance(found, Events) and found.beats_s == tuple(sorted(set(times_s)))
+    assert found.downbeats_s == (0.2, 2.2)
+    bare = find_beats(BeatsConfig(beats_s=times_s), source)
+    finder = EventFinder(source, bare)
+    assert finder.events("beats") == found.beats_s and set(finder.events("downbeats")) <= set(found.beats_s)
+    with pytest.raises(AudioError, match="lie behind the end"):
+        EventFinder(source, find_beats(BeatsConfig(beats_s=(9.0, 10.0)), source))

@@ -30,6 +30,7 @@ def song(tmp_path: Path) -> Path:
         ({"task": "vamp", "prompt": "keep(100, 200)"}, "100"),
         ({"task": "vamp", "prompt": "periodic(7) | prefix(75)"}, "75"),
         ({"task": "telephone", "prompt": "keep(4, 5)"}, "4"),
+        ({"task": "loop", "beats": {"beats_s": [1.0, 9.0, 8.0]}}, "2 of 3 beats lie behind the end"),
     ],
 )
 def test_what_lies_outside_the_recording_is_refused(song: Path, data: dict, named: str) -> None:

@@ -171,7 +171,7 @@ export function drawRuler(canvas, view, unit, beats, palette) {
 }
 
 /** Beats as lines over waveform and spectrogram; first beats of bars stronger. */
-export function drawBeats(canvas, view, beats, palette) {
+export function drawBeats(canvas, view, beats, palette, isTool) {
   const {context, width, height} = fit(canvas)
   if (!beats || !width) return
   const perSecond = width / (view.end - view.start)
@@ -180,9 +180,11 @@ export function drawBeats(canvas, view, beats, palette) {
   const first = new Set(beats.downbeats_s.map((seconds) => seconds.toFixed(3)))
   for (const seconds of shown) {
     const strong = first.has(seconds.toFixed(3))
-    context.fillStyle = palette.ink
-    context.globalAlpha = strong ? 0.5 : 0.2
-    context.fillRect(Math.round((seconds - view.start) * perSecond), 0, strong ? 1.5 : 1, height)
+    context.fillStyle = isTool ? palette.keep : palette.ink
+    context.globalAlpha = isTool ? 1 : strong ? 0.5 : 0.2
+    const place = Math.round((seconds - view.start) * perSecond)
+    context.fillRect(place, 0, strong ? (isTool ? 2.5 : 1.5) : 1, height)
+    if (isTool) context.fillRect(place - (strong ? 4 : 2), 0, strong ? 10 : 5, strong ? 8 : 5)
   }
   context.globalAlpha = 1
 }

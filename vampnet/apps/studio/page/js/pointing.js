@@ -4,7 +4,7 @@ import {addRegion} from './regions.js'
 import {seek} from './sound.js'
 import {show, zoom} from './stage.js'
 import {edit, set, state} from './store.js'
-import {setGrid} from './beats.js'
+import {addBeat, beatNear, moveBeat, setGrid, toggleBar} from './beats.js'
 
 let down = null // the drag that goes on
 const fingers = new Map()
@@ -30,6 +30,10 @@ export function pointer(box) {
       box.current.setPointerCapture(event.pointerId)
       down = {x: event.clientX, time: timeAt(box.current, event.clientX), id: event.pointerId, moved: false, began: performance.now()}
       if (state.tool === 'paint' && state.mask) down.cell = cellAt(box.current, event)
+      if (state.tool === 'beats' && !isGrid()) {
+        down.beat = beatAt(box.current, event)
+        if (down.beat >= 0) set({beat: down.beat, side: 'A'})
+      }
     },
     onPointerMove(event) {
       if (fingers.has(event.pointerId)) fingers.set(event.pointerId, event.clientX)
@@ -39,7 +43,9 @@ export function pointer(box) {
       if (down.cell) return set({stroke: strokeTo(cellAt(box.current, event))})
       if (!down.moved) return
       const time = timeAt(box.current, event.clientX)
-      if (state.tool === 'beats') {
+      if (state.tool === 'beats' && !isGrid()) {
+        if (down.beat >= 0) moveBeat(down.beat, time, `beat ${down.beat} ${down.began}`)
+      } else if (state.tool === 'beats') {
         down.first ??= state.edit.grid?.downbeat_s ?? 0
         setGrid({downbeat_s: wrap(down.first + time - down.time)})
       } else set({draft: {start: Math.min(down.time, time), end: Math.max(down.time, time)}})
@@ -55,8 +61,9 @@ export function pointer(box) {
         const stroke = strokeTo(cellAt(box.current, event))
         set({stroke: null})
         edit({paint: withStroke(state.edit.paint, stroke)})
-      } else if (!down.moved) seek(down.time)
-      else if (state.draft) {
+      } else if (!down.moved) {
+        if (!(down.beat >= 0)) seek(down.time)
+      } else if (state.draft) {
         const {draft} = state
         set({draft: null})
         addRegion(draft.start, draft.end)
@@ -67,6 +74,15 @@ export function pointer(box) {
       fingers.delete(event.pointerId)
       down = pinch = null
       set({draft: null, stroke: null})
+    },
+    onDblClick(event) {
+      if (state.tool !== 'beats' || isGrid() || event.target.closest('button')) return
+      const at = beatAt(box.current, event)
+      if (at < 0) addBeat(timeAt(box.current, event.clientX))
+      else {
+        toggleBar(at)
+        set({beat: at})
+      }
     },
     onWheel(event) {
       if (event.ctrlKey || event.metaKey) {
@@ -79,6 +95,14 @@ export function pointer(box) {
       }
     },
   }
+}
+
+/** Whether beats are those of the even grid, which moves as a whole. */
+const isGrid = () => Boolean(state.edit.grid && !state.edit.beats)
+
+function beatAt(box, event) {
+  const {width} = box.getBoundingClientRect(), reach = event.pointerType === 'touch' ? 14 : 7
+  return beatNear(timeAt(box, event.clientX), (reach / width) * (state.view.end - state.view.start))
 }
 
 /** Whether a touch lies where drags make regions; the ruler above leaves the page its scrolling. */

@@ -1,5 +1,5 @@
 // Regions: stretches that are made anew or kept. Each has two handles that are sliders, for mouse, touch and keys.
-import {setGrid} from './beats.js'
+import {listBeats, moveBeat, removeBeat, setGrid, toggleBar} from './beats.js'
 import {clock} from './draw.js'
 import {isPinching} from './pointing.js'
 import {refOf} from './project.js'
@@ -150,4 +150,27 @@ export function GridHandle() {
   return html`<span class="handle grid" role="slider" tabindex="0" style=${{left: x(grid.downbeat_s)}} aria-label=${T.firstBeat}
     aria-valuemin="0" aria-valuemax=${lengthNow().toFixed(3)} aria-valuenow=${grid.downbeat_s.toFixed(3)}
     aria-valuetext=${T.seconds(grid.downbeat_s)} onKeyDown=${onKeyDown}></span>`
+}
+
+/** The chosen beat of those by hand as a slider; the others are reached with Control and the arrows. */
+export function BeatHandle() {
+  const beats = listBeats(), k = Math.min(state.beat, beats.length - 1)
+  const {start, end} = state.view
+  if (k < 0) return null
+  const [time, bar] = beats[k], isSeen = time >= start && time <= end
+  const choose = (to) => set({beat: Math.max(0, Math.min(beats.length - 1, to))})
+  const onKeyDown = (event) => {
+    const step = event.shiftKey ? 0.1 : event.altKey ? 0.001 : 0.01
+    const sign = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1}[event.key]
+    if (sign && (event.ctrlKey || event.metaKey)) choose(k + sign)
+    else if (sign) moveBeat(k, time + sign * step)
+    else if (event.key === 'Home' || event.key === 'End') choose(event.key === 'Home' ? 0 : beats.length - 1)
+    else if (event.key === 'Delete' || event.key === 'Backspace') removeBeat(k)
+    else if (event.key === 'Enter' || event.key === 'k') toggleBar(k)
+    else return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+  return html`<span class=${`handle beat${bar ? ' bar' : ''}${isSeen ? '' : ' unseen'}`} role="slider" tabindex="0" style=${{left: isSeen ? x(time) : '0'}} aria-label=${T.beatName(k + 1, bar)}
+    aria-valuemin="0" aria-valuemax=${lengthNow().toFixed(3)} aria-valuenow=${time.toFixed(3)} aria-valuetext=${T.seconds(time)} onKeyDown=${onKeyDown}></span>`
 }

@@ -20,7 +20,7 @@ export function newEdit() {
   return {
     task: 'vary',
     prompts: {vary: 'periodic(7)', loop: 'periodic(7)', fill: 'nothing', theme: THEME, like: 'periodic(32) | beats(after=75ms)'},
-    regions: [], paint: [], grid: null, settings: {}, seed: randomSeed(), locked: false, n: 4,
+    regions: [], paint: [], grid: null, beats: null, settings: {}, seed: randomSeed(), locked: false, n: 4,
     before: 0, after: 4, seconds: 8, factor: 2, bars: 0, points: false, rounds: 1, codebooks: 4, period: 1,
     fresh: {seconds: 10, like: false, bpm: '', key: '', chords: '', bars: '', style: '', instruments: ''},
     follow: [], best: 4, bundle: 'default', loras: [],
@@ -88,9 +88,15 @@ export function requestOf(edit, input, seed, length = Infinity, number = 1, coun
   if (edit.bundle !== 'default') model.bundle = edit.bundle
   if (edit.loras.length) model.lora = edit.loras.map(({name, strength}) => `${name}:${strength}`)
   if (Object.keys(model).length) request.model = model
-  const beats = edit.grid && {bpm: edit.grid.bpm, downbeat_s: time(edit.grid.downbeat_s), beats_per_bar: edit.grid.beats_per_bar}
+  const beats = edit.beats ? handed(edit.beats) : edit.grid && {bpm: edit.grid.bpm, downbeat_s: time(edit.grid.downbeat_s), beats_per_bar: edit.grid.beats_per_bar}
   TASK[edit.task](request, edit, beats, input, length)
   return request
+}
+
+/** Beats by hand as a request has them. */
+function handed(list) {
+  const downs = list.filter(([, bar]) => bar)
+  return {beats_s: list.map(([at]) => at), ...(downs.length && {downbeats_s: downs.map(([at]) => at)})}
 }
 
 const TASK = {

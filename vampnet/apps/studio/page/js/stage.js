@@ -5,7 +5,7 @@ import {colours, drawBeats, drawMask, drawMel, drawRuler, drawWave, fit} from '.
 import {Overview} from './overview.js'
 import {pointer} from './pointing.js'
 import {refOf, startOf} from './project.js'
-import {GridHandle, Regions} from './regions.js'
+import {BeatHandle, GridHandle, Regions} from './regions.js'
 import {extent, nodeA, place} from './sound.js'
 import {loadAnalysis, loadFacts, loadMel, loadPeaks, loadStretch, BINS, soundOf} from './sounds.js'
 import {html, set, state, toast} from './store.js'
@@ -63,7 +63,7 @@ export function Stage() {
     drawWave(wave.current, view, fits ? near : sound?.peaks, at, palette, state.side)
     drawMel(mel.current, view, ref ? mels.get(ref) : null, at, palette)
     drawMask(mask.current, view, state.side === 'A' ? state.mask : null, 0, palette)
-    drawBeats(beats.current, view, beatsNow(), palette)
+    drawBeats(beats.current, view, beatsNow(), palette, state.tool === 'beats')
     drawBrush(brush.current, view, palette)
   }
   useLayoutEffect(paint)
@@ -104,7 +104,7 @@ export function Stage() {
       </div>
       <canvas class="beats" ref=${beats} aria-hidden="true"></canvas>
       <${Regions} />
-      ${state.tool === 'beats' && state.edit.grid && html`<${GridHandle} />`}
+      ${state.tool === 'beats' && (state.edit.beats ? html`<${BeatHandle} />` : state.edit.grid && html`<${GridHandle} />`)}
       <div class="playhead" ref=${head}></div>
     </div>
     <${Overview} />

@@ -41,6 +41,7 @@ export const state = {
   dialog: null,
   toasts: [],
   selected: null, // region that has the focus
+  beat: 0, // number of the beat that is chosen, of those by hand
   brush: {kind: 'keep', from: 1, to: 4},
   list: 'cards',
   busy: '',

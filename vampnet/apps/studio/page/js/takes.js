@@ -1,10 +1,11 @@
 // Takes: cards that play, and the tree that shows what came from what.
 import {useEffect, useLayoutEffect, useRef, useState} from '../vendor/hooks.js'
+import {shiftedBeats} from './beats.js'
 import {download, get, hasKey} from './api.js'
 import {colours, drawWave} from './draw.js'
 import {Icon, Menu, Segments} from './inputs.js'
 import {cancel, isRunning, progressOf} from './jobs.js'
-import {nameOf, patchTake, refOf, removeTake, takesOf, treeOf} from './project.js'
+import {nameOf, originOf, patchTake, refOf, removeTake, takeOf, takesOf, treeOf} from './project.js'
 import {choose, hear, stop} from './sound.js'
 import {loadPeaks, soundOf, urlOf} from './sounds.js'
 import {changed, html, remember, set, state, toast} from './store.js'
@@ -39,10 +40,12 @@ function Pending({job}) {
 }
 
 export function goOnFrom(node) {
+  const moved = originOf(node) - originOf(state.base), {task, bars} = takeOf(node)?.request ?? {}
+  const beats = task === 'stretch' || bars ? {grid: null, beats: null} : moved ? shiftedBeats(state.edit, moved) : {}
   remember()
   stop()
   set({base: node, heard: null, against: null, side: 'A', mask: null, selected: null, soloRegion: false, view: {start: 0, end: 0},
-    edit: {...state.edit, regions: [], paint: []}})
+    edit: {...state.edit, ...beats, regions: [], paint: []}})
   document.querySelector('.axis')?.scrollIntoView?.({block: 'nearest'})
 }
 

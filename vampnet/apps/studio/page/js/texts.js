@@ -42,7 +42,7 @@ export const T = {
   maskLabel: (share) => (share === undefined ? 'No preview of what is kept' : `${number(share * 100)} percent of the tokens are kept`),
   overview: 'Visible part', seconds: (s) => `${number(s, 3)} seconds`,
   tool: 'Tool', tools: {regions: 'Regions', paint: 'Paint', beats: 'Beats'},
-  toolHints: {regions: 'Drag over the sound to mark a region', paint: 'Paint what is kept on the spectrogram', beats: 'Set tempo and first beat'},
+  toolHints: {regions: 'Drag over the sound to mark a region', paint: 'Paint what is kept on the spectrogram', beats: 'Correct the beats, or set tempo and first beat'},
   unit: 'Ruler', secondsUnit: 'Seconds', barsUnit: 'Bars', zoom: 'Zoom', zoomIn: 'Zoom in', zoomOut: 'Zoom out', zoomFit: 'Show all',
   kinds: {new: 'New', keep: 'Keep'}, kindHints: {new: 'Only what lies in such regions is made anew', keep: 'What lies in such regions stays'},
   regionKind: 'Kind of region', addRegion: 'Add a region', removeRegion: 'Remove', clearRegions: 'Remove all', loopRegion: 'Loop it alone',
@@ -50,7 +50,9 @@ export const T = {
   dragHint: 'Drag over the sound to mark what is made anew. Without a region, all of it is.',
   brush: 'Brush', brushKind: 'Brush', brushHint: 'Drag over the spectrogram: across is time, up is finer detail (codebooks, coarse at the bottom).', brushWaits: 'The brush needs the preview, which is not there yet.',
   bookFrom: 'Codebook', bookTo: 'to', from: 'From s', to: 'to', paintStroke: 'Paint', clearPaint: (n) => `Wipe ${plural(n, 'stroke', 'strokes')}`,
-  beatsFrom: 'Beats', foundBeats: 'Found', foundBeatsHint: 'Beats that were heard in the sound', ownBeats: 'My grid', ownBeatsHint: 'An even grid that you set',
+  beatsFrom: 'Beats', foundBeats: 'Found', foundBeatsHint: 'Beats that were heard in the sound', ownBeats: 'My grid', ownBeatsHint: 'An even grid that you set', handBeats: 'By hand', handBeatsHint: 'Beats that you move, add and remove one by one',
+  beatTime: (k, n) => `Beat ${k} of ${n} (s)`, beatName: (k, bar) => `Beat ${k}${bar ? ', begins a bar' : ''}`, beginsBar: 'Begins a bar', removeBeat: 'Remove', addBeat: 'Add at the playhead', lastBeat: 'One beat has to stay; choose Found to have none by hand.',
+  beatsHint: 'Drag a beat. Double-click adds one, or has a bar begin at it.', foundHint: 'Drag a beat to correct it by hand.',
   bpmLabel: 'BPM', firstBeat: 'First beat (s)', perBar: 'Beats in a bar', tap: 'Tap', tapAgain: 'Tap on…', doubleTime: 'Double tempo', halfTime: 'Half tempo', gridHint: 'Drag the sound to shift the grid.',
 
   transport: 'Playing', play: 'Play', stop: 'Stop', loop: 'Loop', ab: 'A or B', hearA: 'Hear A (b switches)', hearB: 'Hear B (b switches)', noB: 'no take yet',
@@ -163,7 +165,7 @@ export const T = {
   keys: [
     ['Hear', [['Space', 'Play or stop'], ['b', 'Switch between A and B'], ['l', 'Loop on or off'], ['← →', 'Half a second back or on'], ['Home', 'To the beginning'], ['1 – 9', 'Choose take 1 to 9'], ['n Shift+n', 'Next or previous take']]],
     ['Make', [['g', 'Make takes'], ['Esc', 'Cancel what runs'], ['d', 'Another seed'], ['c', 'Go on from the take that is B'], ['p', 'Pin it'], ['e', 'Rename it'], ['x', 'Remove it'], ['Ctrl+Z', 'Undo'], ['Ctrl+Shift+Z', 'Redo']]],
-    ['Mark', [['r', 'Add a region at the playhead'], ['[ ]', 'Region starts or ends at the playhead'], ['o', 'Loop the region alone'], ['Delete', 'Remove the region'], ['Tab', 'To the handles of regions'], ['← →', 'On a handle: 10 ms; Shift 100 ms; Alt 1 ms'], ['k', 'On a handle: new or keep'], ['t', 'Tap the tempo']]],
+    ['Mark', [['r', 'Add a region at the playhead'], ['[ ]', 'Region starts or ends at the playhead'], ['o', 'Loop the region alone'], ['Delete', 'Remove the region'], ['Tab', 'To the handles of regions'], ['← →', 'On a handle: 10 ms; Shift 100 ms; Alt 1 ms'], ['k', 'On a handle: new or keep'], ['t', 'Tap the tempo'], ['Ctrl+← →', 'On a beat by hand: another; k: a bar begins']]],
     ['See', [['+ -', 'Zoom'], ['0', 'Show all'], ['?', 'This help']]],
   ],
 }

@@ -1,6 +1,6 @@
 // Transport: play, loop, A/B, dry and wet, place and zoom; tools of the stage; beats.
 import {useEffect, useRef} from '../vendor/hooks.js'
-import {beatsNow, gridFromFound, setGrid, tap} from './beats.js'
+import {addBeat, beatsNow, gridFromFound, listBeats, moveBeat, removeBeat, setGrid, takeBeats, tap, toggleBar} from './beats.js'
 import {clock} from './draw.js'
 import {Icon, Menu, NumberInput, Segments} from './inputs.js'
 import {generate} from './jobs.js'
@@ -57,19 +57,35 @@ function RegionsPanel() {
   </div>`
 }
 
+const BEATS = {found: () => edit({grid: null, beats: null}), own: () => setGrid({}), hand: takeBeats}
+
 function BeatsPanel() {
+  const {grid, beats} = state.edit
+  return html`<div class="tool-panel row beats-panel">
+    <${Segments} label=${T.beatsFrom} value=${beats ? 'hand' : grid ? 'own' : 'found'} onChange=${(value) => BEATS[value]()}
+      options=${[['found', T.foundBeats, T.foundBeatsHint], ['own', T.ownBeats, T.ownBeatsHint], ['hand', T.handBeats, T.handBeatsHint]]} />
+    ${beats ? html`<${BeatFields} />` : html`<${GridFields} />`}
+  </div>`
+}
+
+function BeatFields() {
+  const beats = listBeats(), k = Math.min(state.beat, beats.length - 1), [time, bar] = beats[k]
+  return html`<label>${T.beatTime(k + 1, beats.length)}<${NumberInput} step="any" value=${time} onNumber=${(value) => moveBeat(k, value, '')} /></label>
+    <button aria-pressed=${Boolean(bar)} onClick=${() => toggleBar(k)}>${T.beginsBar}</button>
+    <button onClick=${() => removeBeat(k)}>${T.removeBeat}</button>
+    <button onClick=${() => addBeat(place())}>${T.addBeat}</button>
+    <span class="hint">${T.beatsHint}</span>`
+}
+
+function GridFields() {
   const {grid} = state.edit, shown = grid ?? gridFromFound()
   const field = (name, label, step) => html`<label>${label}<${NumberInput} step=${step} value=${shown[name]}
     onNumber=${(value) => setGrid({[name]: value}, `grid ${name}`)} /></label>`
-  return html`<div class="tool-panel row beats-panel">
-    <${Segments} label=${T.beatsFrom} value=${grid ? 'own' : 'found'} options=${[['found', T.foundBeats, T.foundBeatsHint], ['own', T.ownBeats, T.ownBeatsHint]]}
-      onChange=${(value) => (value === 'found' ? edit({grid: null}) : setGrid({}))} />
-    ${field('bpm', T.bpmLabel, 'any')} ${field('downbeat_s', T.firstBeat, 'any')} ${field('beats_per_bar', T.perBar, 1)}
+  return html`${field('bpm', T.bpmLabel, 'any')} ${field('downbeat_s', T.firstBeat, 'any')} ${field('beats_per_bar', T.perBar, 1)}
     <button onClick=${() => tap()}>${T.tap} <kbd>t</kbd></button>
     <button onClick=${() => setGrid({bpm: shown.bpm * 2})} aria-label=${T.doubleTime}>×2</button>
     <button onClick=${() => setGrid({bpm: shown.bpm / 2})} aria-label=${T.halfTime}>÷2</button>
-    <span class="hint">${T.gridHint}</span>
-  </div>`
+    <span class="hint">${grid ? T.gridHint : T.foundHint}</span>`
 }
 
 export function Transport() {
