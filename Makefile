@@ -4,6 +4,7 @@
 # make fuzz   set up, then read hostile files for MINUTES (30)
 # make docs   build the site of the documentation into out/site; a broken link or reference stops it
 # make results  list the pages of figures with date and model; PAGE=gallery makes one again
+# make listening-test AUDIO=FOLDER  two listening tests ready to send, in out/listening
 # make trials long runs, short by default and gone on with: TRIALS="--seconds 300 --clients 32 --kills 20"
 # make clean  remove what the others made, but for .venv
 # PYTHON names the interpreter for .venv, Python 3.10 to 3.13.
@@ -14,7 +15,7 @@ INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TINYSOUNDFONT := tinysoundfont==0.3.7
 
-.PHONY: demo test lint docs results fuzz trials setup clean
+.PHONY: demo test lint docs results listening-test fuzz trials setup clean
 
 demo: $(INSTALLED)
 	mkdir -p out
@@ -40,6 +41,9 @@ docs: $(INSTALLED)
 
 results: $(INSTALLED)
 	$(BIN)/python -m benchmarks.pages $(PAGE)
+
+listening-test: $(INSTALLED)
+	$(BIN)/python -m benchmarks.evaluation.listening_test $(AUDIO) -o out/listening
 
 MINUTES ?= 30
 fuzz: $(INSTALLED)

@@ -6,6 +6,8 @@ Axis letters: B excerpt, A variation, S sample, N vector, D dimension, Y row of 
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import itertools
 import math
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ from vampnet.evaluation.metrics.distances import loudness_difference, token_accu
 from vampnet.evaluation.metrics.frechet import Moments
 from vampnet.evaluation.metrics.harmony import Chroma, KeyEstimate, chroma_of, chroma_similarity, key_agreement, key_of
 from vampnet.evaluation.metrics.onsets import mel_db_of, onset_times_s
+from vampnet.evaluation.metrics.perception import visqol
 from vampnet.evaluation.metrics.rhythm import beat_f_measure, rhythm_of, tempo_agreement, tempo_bpm
 from vampnet.evaluation.metrics.sets import EXCERPT_S, SetBuilder
 
@@ -49,6 +52,7 @@ METRICS = (
     ReportedMetric(
         "mel", "mel distance", "log10", "lower", "the paper's: L1 of log10 mel magnitudes, FFT 2048 and 512"
     ),
+    ReportedMetric("visqol", "ViSQOL", "MOS", "higher", "opinion score that listeners would give a codec, 1 to 4.73"),
     ReportedMetric(
         "beat_f", "beat F", "", "higher", "F-measure of the output's tracked beats against the input's, 70 ms"
     ),
@@ -152,13 +156,21 @@ def _compare(mono_S: Samples, reference: Reference, item: int, rate_hz: int) -> 
     theirs, rhythm = reference.rhythms[item], rhythm_of(mono_S[None], rate_hz)
     tempo = tempo_agreement(tempo_bpm(rhythm.beats_s), tempo_bpm(theirs.beats_s))
     chroma, onsets_hz = chroma_of(mono_S[None], rate_hz), reference.onsets_hz[item]
+    reference_S = reference.audio_BS[item]
     return {
+        "visqol": visqol(mono_S[None], reference_S[None], rate_hz) if _has_visqol() else math.nan,
         "beat_f": beat_f_measure(rhythm.beats_s, theirs.beats_s),
         "tempo": {"same": 1.0, "octave": 1.0, "other": 0.0}.get(tempo, math.nan),
         "onsets": _onsets_hz(mono_S, rate_hz) / onsets_hz if onsets_hz else math.nan,
         "chroma": chroma_similarity(chroma, reference.chromas[item]),
         "key": key_agreement(key_of(chroma), reference.keys[item]),
     }
+
+
+@functools.cache
+def _has_visqol() -> bool:
+    """Whether the extra is whole; evaluations do without ViSQOL otherwise."""
+    return importlib.util.find_spec("visqol") is not None
 
 
 def _onsets_hz(mono_S: Samples, rate_hz: int) -> float:
