@@ -242,9 +242,10 @@ def _sections(plan: SketchPlan, frame: _Frame, rng: np.random.Generator) -> tupl
 
 def _written_chords(plan: SketchPlan, metre: Metre) -> tuple[Chord, ...]:
     """The planned chords over all bars, in sixteenths; equal neighbours are one, rests take the tones before them."""
-    sounding = next((chord for bar in plan.chords for chord in bar if chord is not None), None)
-    if sounding is None:
+    if not plan.chords:
         return ()
+    # A chart of rests alone leaves the drums.
+    sounding = next((chord for bar in plan.chords for chord in bar if chord is not None), (0, (0, 4, 7), None))
     chords: list[Chord] = []
     for number in range(plan.bars):
         bar = plan.chords[number % len(plan.chords)]

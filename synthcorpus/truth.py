@@ -51,7 +51,7 @@ def piece_truth(piece: Piece) -> PieceTruth:
         instruments,
         piece.beat_times_s,
         piece.downbeat_times_s,
-        _chords(piece) if piece.style not in ("drone", "drums_only") else (),
+        _chords(piece) if _has_harmony(piece) else (),
         leading_notes(piece),
         piece.duration_s,
     )
@@ -79,6 +79,13 @@ def leading_notes(piece: Piece) -> tuple[SoundingNote, ...]:
         if min(end, following) - start > 0.01:
             line.append((start, min(end, following), pitch))
     return tuple(line)
+
+
+def _has_harmony(piece: Piece) -> bool:
+    """Whether chords are played; a sketch of drums alone has them where its chart asks for them."""
+    if piece.style == "drums_only":
+        return any(track.role in ("chords", "pad", "arpeggio") for track in piece.tracks)
+    return piece.style != "drone"
 
 
 def _family(track: Track) -> str:

@@ -1,9 +1,11 @@
 """Does music to words have what the words say? Sketches, and what the model makes of them at three distances.
 
-    python -m benchmarks.controls.words FOLDER [--pieces 40] [--model] [--steps 12] [--reference FOLDER]
-                                               [--output docs/results/X.md]
+    python -m benchmarks.controls.words FOLDER [--first 0] [--pieces 40] [--model] [--ways 2,4,3,1] [--steps 12]
+                                               [--reference FOLDER] [--output docs/results/X.md]
 
 Pieces over 5 tempi and 8 keys, each with a progression of its key in a style of the composer, 8 bars, as a loop.
+Pieces 0 to 39 are those by which the default distance was chosen; 40 to 79 (`--first 40`) have other tempi, keys,
+progressions and styles, and judge the choice.
 Every piece is listened to (vampnet.controls.extraction) and compared with its words. `--model` also has the model
 generate to the words with three prompts, and as much music from nothing; `--reference` is a folder of other composed
 music, to which the Fréchet audio distance of each set is measured (embedding "mel"). Distances to the sketch are the
@@ -41,6 +43,15 @@ PROGRESSIONS = {
     "minor": ("Am | Dm | E7 | Am", "Am | F | Dm | E7", "Am7 | Dm7 | Am7 | E7", "Am | Dm | E | E7"),
 }
 STYLES = ("pop", "rock", "funk", "house", "hiphop", "synthwave", "country", "bossa")
+JUDGING_TEMPI = (66.0, 82.0, 100.0, 118.0, 140.0)
+JUDGING_KEYS = (
+    (3, "major"), (11, "minor"), (9, "major"), (0, "minor"), (8, "major"), (7, "minor"), (2, "major"), (1, "minor")
+)  # fmt: skip
+JUDGING_PROGRESSIONS = {
+    "major": ("C | F | G | C", "Cmaj7 | Em7 | Fmaj7 | G7", "Am | F | C | G", "C | Dm | F G | C"),
+    "minor": ("Am | G | F | E7", "Am7 | C | F | G", "Am | Em | F | G", "Am Dm | G C | F Dm | E7"),
+}
+JUDGING_STYLES = ("disco", "techno", "folk", "reggae", "ballad", "jazz_swing", "latin", "gospel")
 DISTANCES = ("periodic(3)", "periodic(7)", "periodic(13) | beats(after=75ms)")
 """Prompts that keep less and less of the sketch."""
 NOTHING = "from nothing"
@@ -48,19 +59,21 @@ NOTHING = "from nothing"
 
 def words_of(index: int) -> ControlWords:
     """The words of piece `index`: every tempo with every key once in 40."""
-    tonic, mode = KEYS[index % 8]
-    written = PROGRESSIONS[mode][index // 8 % 4]
+    judging = index // 40 % 2 == 1
+    tempi, keys, styles = (JUDGING_TEMPI, JUDGING_KEYS, JUDGING_STYLES) if judging else (TEMPI, KEYS, STYLES)
+    tonic, mode = keys[index % 8]
+    written = (JUDGING_PROGRESSIONS if judging else PROGRESSIONS)[mode][index // 8 % 4]
     shift = tonic - (0 if mode == "major" else 9)
     chords = " | ".join(
         " ".join(str(parse_chord(name).transpose(shift)) for name in bar.split()) for bar in written.split(" | ")
     )
     return ControlWords(
-        bpm=TEMPI[index % 5],
+        bpm=tempi[index % 5],
         key=key_text(tonic, mode),
         chords=chords,
         bars=8,
         metre="4/4",
-        style=STYLES[index // 5 % 8],
+        style=styles[index // 5 % 8],
     )
 
 
@@ -175,7 +188,9 @@ def summarize(rows: list[dict[str, Any]], frechet: dict[str, str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--pieces", type=int, default=40)
+    parser.add_argument("--ways", default="2,4,3,1", help="1 to 3: a distance, 4: from nothing")
     parser.add_argument("--model", action="store_true")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--reference", type=Path, default=None)
@@ -185,9 +200,10 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     model: list[vampnet.VampNet] = []
     rows: list[dict[str, Any]] = []
-    for way in (DISTANCES[1], NOTHING, DISTANCES[2], DISTANCES[0]) if options.model else ("",):
-        ways = [way] if way else []
-        rows = [figures_of(options.folder, index, ways, options.steps, model) for index in range(options.pieces)]
+    all_ways = (*DISTANCES, NOTHING)
+    indices = range(options.first, options.first + options.pieces)
+    for ways in [(all_ways[int(k) - 1],) for k in options.ways.split(",")] if options.model else [()]:
+        rows = [figures_of(options.folder, index, ways, options.steps, model) for index in indices]
     frechet = frechet_distances(options.folder, options.reference) if options.reference else {}
     report(summarize(rows, frechet), {"rows": rows, "fad": frechet}, options.output)
 

@@ -25,11 +25,23 @@ NO_CHORD = "N"
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _KEY = re.compile(r"\s*([A-Ga-g])\s*(#|b(?!lues)|sharp|flat)?\s*[- ]?\s*(.*?)\s*$")
 _MODE_NAMES = {"": "major", "maj": "major", "m": "minor", "min": "minor", "aeolian": "minor", "ionian": "major"}
-_CHORD = re.compile(r"([A-G][#b]?)(.*?)(?:/([A-G][#b]?))?$")
+_GERMAN_KEY = re.compile(r"\s*([a-h](?:is|es|s)?)\s*[- ]?\s*(dur|moll)\s*$", re.IGNORECASE)
+_GERMAN = {
+    "c": 0, "cis": 1, "des": 1, "d": 2, "dis": 3, "es": 3, "e": 4, "f": 5, "fis": 6, "ges": 6, "g": 7, "gis": 8,
+    "as": 8, "a": 9, "ais": 10, "b": 10, "h": 11, "ces": 11,
+}  # fmt: skip
+"""Tonics as German names them, where B is B flat and H is B."""
+_CHORD = re.compile(r"([A-G](?:##|bb|#|b)?)(.*?)(?:/([A-G](?:##|bb|#|b)?))?$")
 _SHEET_SIGNS = (
-    ("♭", "b"), ("♯", "#"), ("Δ7", "maj7"), ("△7", "maj7"), ("Δ", "maj7"), ("△", "maj7"), ("ø7", "m7b5"),
-    ("ø", "m7b5"), ("°7", "dim7"), ("°", "dim"), ("o7", "dim7"),
+    ("♭", "b"), ("♯", "#"), ("△", "Δ"), ("^", "Δ"), ("Δ9", "maj9"), ("Δ11", "maj11"), ("Δ13", "maj13"), ("Δ7", "maj7"),
+    ("Δ", "maj7"), ("ø7", "m7b5"), ("ø", "m7b5"), ("°7", "dim7"), ("°", "dim"), ("o7", "dim7"),
 )  # fmt: skip
+_QUALITIES = {
+    "6/9": "69", "m6/9": "m69", "+": "aug", "+7": "7#5", "7+": "7#5", "aug7": "7#5", "o": "dim", "j7": "maj7",
+    "7M": "maj7", "m/maj7": "mM7", "mMaj7": "mM7", "m/M7": "mM7", "add2": "add9", "madd2": "madd9", "no3": "5",
+    "omit3": "5", "h7": "m7b5", "h": "m7b5", "7alt": "7b9#5", "alt": "7b9#5",
+}  # fmt: skip
+"""Qualities that lead sheets have, as pychord spells them."""
 _HARTE = {
     (0, 4, 7): "maj", (0, 3, 7): "min", (0, 3, 6): "dim", (0, 4, 8): "aug", (0, 4, 7, 10): "7", (0, 4, 7, 11): "maj7",
     (0, 3, 7, 10): "min7", (0, 3, 6, 10): "hdim7", (0, 3, 6, 9): "dim7", (0, 3, 7, 11): "minmaj7", (0, 2, 7): "sus2",
@@ -116,11 +128,15 @@ def parse_chord(text: str) -> ChordName:
     for sign, spelled in _SHEET_SIGNS:
         plain = plain.replace(sign, spelled)
     found = _CHORD.match(plain)
+    if plain[:1] in ("H", "h"):
+        raise SettingsError(f"chord {text!r}: H is the German name of B; write B{plain[1:]}")
     if found is None:
         raise SettingsError(f"chord {text!r} has no root; {_nearest_chord(plain)}")
     root, quality, bass = found.groups()
     quality = _plain_quality(quality)
     try:
+        if quality not in _known_qualities():  # pychord would take a leading # for the root's, and a slash for a bass
+            raise ValueError
         tones = tuple(int(t) for t in pychord.Chord(f"C{quality}").quality.components)
     except (ValueError, AttributeError):
         raise SettingsError(f"chord {text!r} is unknown; {_nearest_chord(plain)}") from None
@@ -136,7 +152,18 @@ def _plain_quality(quality: str) -> str:
     quality = re.sub(r"^(?:major|Maj|ma)(?![j])", "maj", quality)
     if quality.startswith(("m(maj", "mmaj")):
         return "mM7"
-    return "" if quality == "maj" else quality
+    quality = "" if quality == "maj" else quality
+    bare = quality.replace("(", "").replace(")", "").replace(",", "")
+    if quality not in _known_qualities() and (bare in _known_qualities() or bare in _QUALITIES):
+        quality = bare
+    return _QUALITIES.get(quality, quality)
+
+
+@functools.cache
+def _known_qualities() -> frozenset[str]:
+    from pychord.constants.qualities import DEFAULT_QUALITIES
+
+    return frozenset(name for name, _ in DEFAULT_QUALITIES)
 
 
 def _nearest_chord(plain: str) -> str:
@@ -152,22 +179,30 @@ def _nearest_chord(plain: str) -> str:
 def pitch_class(name: str) -> int:
     """Pitch class 0 to 11 of a note name such as "Eb" or "F#". Raises SettingsError."""
     letter, sign = name[:1].upper(), name[1:]
-    if letter not in _LETTERS or sign not in ("", "#", "b"):
+    if letter not in _LETTERS or sign not in ("", "#", "b", "##", "bb"):
         raise SettingsError(f"note {name!r} is unknown; write a letter A to G with # or b, such as F# or Bb")
-    return (_LETTERS[letter] + {"": 0, "#": 1, "b": -1}[sign]) % 12
+    return (_LETTERS[letter] + {"": 0, "#": 1, "b": -1, "##": 2, "bb": -2}[sign]) % 12
 
 
 def parse_key(text: str) -> tuple[int, str]:
-    """Tonic (0 to 11) and mode of a key such as "D minor", "F# dorian" or "Bbm".
+    """Tonic (0 to 11) and mode of a key such as "D minor", "F# dorian", "Bbm" or, in German, "h-moll".
 
     Raises SettingsError that names the nearest known mode.
     """
+    german = _GERMAN_KEY.match(text)
+    if german is not None and german[1].lower() in _GERMAN:
+        return _GERMAN[german[1].lower()], "minor" if german[2].lower() == "moll" else "major"
+    if text.strip()[:1] in ("H", "h"):
+        raise SettingsError(f"key {text!r}: H is the German name of B; write 'B minor', 'B major' or 'h-moll'")
     found = _KEY.match(text.replace("♭", "b").replace("♯", "#").replace("_", " "))
     if found is None:
         raise SettingsError(f"key {text!r} has no tonic; write a letter A to G and a mode, such as 'D minor'")
     letter, sign, mode = found.groups()
+    if not mode and letter.islower():
+        name = f"{letter.upper()}{sign or ''}"
+        raise SettingsError(f"key {text!r} may mean {name} major or {name} minor; write '{name} major' or '{name}m'")
     mode = mode if mode == "M" else mode.lower()
-    mode = "major" if mode == "M" else _MODE_NAMES.get(mode, mode)
+    mode = "major" if mode == "M" else _MODE_NAMES.get(mode.rstrip("."), mode)
     if mode not in MODES:
         raise SettingsError(f"key {text!r}: mode {mode!r} is unknown; {suggest(mode, MODES)}")
     return pitch_class(letter + {None: "", "sharp": "#", "flat": "b"}.get(sign, sign or "")), mode

@@ -21,6 +21,16 @@ from vampnet.errors import SettingsError
         ("Em(maj7)", "EmM7", (0, 3, 7, 11), "E:minmaj7"),
         ("A9", "A9", (0, 4, 7, 10, 14), "A:7"),
         ("D#m", "Ebm", (0, 3, 7), "Eb:min"),
+        ("C6/9", "C69", (0, 4, 7, 9, 14), "C:maj6"),
+        ("Bm7(b5)", "Bm7b5", (0, 3, 6, 10), "B:hdim7"),
+        ("G+", "Gaug", (0, 4, 8), "G:aug"),
+        ("Co", "Cdim", (0, 3, 6), "C:dim"),
+        ("CmMaj7", "CmM7", (0, 3, 7, 11), "C:minmaj7"),
+        ("C△9", "Cmaj9", (0, 4, 7, 11, 14), "C:maj7"),
+        ("C^7", "Cmaj7", (0, 4, 7, 11), "C:maj7"),
+        ("G7alt", "G7b9#5", (0, 4, 8, 10, 13), "G:aug"),
+        ("C##", "D", (0, 4, 7), "D:maj"),
+        ("Bbb7", "A7", (0, 4, 7, 10), "A:7"),
     ],
 )
 def test_chords_have_one_normal_form(written, printed, tones, harte):
@@ -38,7 +48,14 @@ def test_a_slash_names_the_bass():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hint"), [("Gsuss4", "Gsus4"), ("Dm77", "Dm7"), ("H7", "H7"), ("", "write for instance"), ("xyz", "xyz")]
+    ("wrong", "hint"),
+    [
+        ("Gsuss4", "Gsus4"),
+        ("Dm77", "Dm7"),
+        ("H7", "German name of B; write B7"),
+        ("", "write for instance"),
+        ("xyz", "xyz"),
+    ],
 )
 def test_unknown_chords_are_named_with_the_nearest(wrong, hint):
     with pytest.raises(SettingsError, match=hint):
@@ -64,13 +81,29 @@ def test_chords_of_tones_take_the_nearest_name():
         ("C# dorian", "Db dorian"),
         ("A harmonic_minor", "A harmonic minor"),
         ("F sharp min", "F# minor"),
+        ("h-moll", "B minor"),
+        ("B-Dur", "Bb major"),
+        ("fis moll", "F# minor"),
+        ("Es-Dur", "Eb major"),
+        ("A min.", "A minor"),
     ],
 )
 def test_keys_have_one_normal_form(written, printed):
     assert key_text(*parse_key(written)) == printed
 
 
-@pytest.mark.parametrize(("wrong", "hint"), [("D mnor", "minor"), ("K minor", "tonic"), ("", "tonic")])
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("D mnor", "minor"),
+        ("K minor", "tonic"),
+        ("", "tonic"),
+        ("a", "A major or A minor"),
+        ("f#", "F# major or F# minor"),
+        ("H", "German name of B"),
+        ("H minor", "B minor"),
+    ],
+)
 def test_unknown_keys_are_named(wrong, hint):
     with pytest.raises(SettingsError, match=hint):
         parse_key(wrong)

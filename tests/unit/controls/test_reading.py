@@ -38,7 +38,11 @@ WRONG = [
     ("frames.json", b'{"format": 1, "n_frames": "4", "sample_rate_hz": 44100, "hop": 768}', "whole number"),
     ("name.json", b'{"format": 1, "n_frames": 4, "sample_rate_hz": 44100, "hop": 768, "tempo": 96}', "unknown control"),
     ("tempo.json", b'{"format": 1, "n_frames": 4, "sample_rate_hz": 44100, "hop": 768, "tempo_bpm": "x"}', "a number"),
-    ("key.json", b'{"format": 1, "n_frames": 4, "sample_rate_hz": 44100, "hop": 768, "key": "H mol"}', "tonic"),
+    (
+        "key.json",
+        b'{"format": 1, "n_frames": 4, "sample_rate_hz": 44100, "hop": 768, "key": "H mol"}',
+        "German name of B",
+    ),
     ("short.json", b'{"format": 1, "n_frames": 4, "sample_rate_hz": 44100, "hop": 768, "melody": [60.0]}', "shape"),
     ("high.json", b'{"format": 1, "n_frames": 1, "sample_rate_hz": 44100, "hop": 768, "melody": [999]}', "0 to 127"),
     ("chord.json", b'{"format": 1, "n_frames": 1, "sample_rate_hz": 44100, "hop": 768, "chords": [[0, 1, "Q"]]}', "Q"),

@@ -130,3 +130,11 @@ def test_nothing_heard_is_said():
         HumConfig(instrument="flut")
     with pytest.raises(SettingsError, match="drums"):
         HumConfig(instrument="drums")
+
+
+def test_charts_are_obeyed_at_the_edges():
+    """Rests alone leave the drums; chords asked of a style of drums are played and known."""
+    rests = sketch(ControlWords(chords="N.C.", bars=1, bpm=120, style="pop"), seed=1)
+    assert rests.controls.chords is None and rests.audio.n_samples == 88200
+    drums = sketch(ControlWords(chords="Dm7 | G7", bars=2, bpm=120, style="drums only"), seed=1)
+    assert [span.label for span in drums.controls.chords or ()] == ["Dm7", "G7"]

@@ -130,7 +130,7 @@ def _keep(looper: Looper, heard: int, loop: int) -> None:
 
 def _back(looper: Looper, heard: int, loop: int) -> None:
     track = looper.track(loop)
-    if track.source is None or not track.source.is_complete:
+    if track.current is None or track.source is None or not track.source.is_complete:
         raise SettingsError("there is no complete loop to go back to")
     track.vary = 0
     track.offer(track.source, track.next_line(looper.song, looper.swap_unit))

@@ -166,7 +166,8 @@ def _checked(name: str, argument: Argument, value: Any) -> Any:
         number = float(value)
     except (TypeError, ValueError):
         raise SettingsError(f"{argument.name} of {name} is {str(value)[:40]!r}, but must be a number") from None
-    if not (math.isfinite(number) and argument.low <= number <= argument.high):
+    in_range = argument.low <= number <= argument.high or number == argument.default
+    if not (math.isfinite(number) and in_range):
         raise SettingsError(
             f"{argument.name} of {name} is {number:g}, but must lie in {argument.low:g} to {argument.high:g}"
         )

@@ -6,6 +6,7 @@ No Python runs in the audio thread. The feeder writes ahead into a ring, and rea
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from vampnet.errors import DependencyError, SettingsError, require
 
 INPUT_RING_S = 5.0
 START_IN_S = 0.1
+ANSWER_S = 0.5
+"""An audio thread that has not answered for so long is not waited for."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +153,8 @@ class SoundCard:
 
     def flush(self) -> int:
         """Silence at once: what is written is dropped."""
-        if self._play is not None and self._play in self._mixer.actions:
-            self._mixer.wait(self._mixer.cancel(self._play))
+        if self._play is not None and self._play in self._mixer.actions and not self._cancel(self._play):
+            return 0  # the audio thread does not answer, and may still read the ring
         n = self._out.read_available
         self._out.read(n)
         self._play = None
@@ -160,7 +163,7 @@ class SoundCard:
     def close(self) -> None:
         """Stop the device."""
         with contextlib.suppress(Exception):
-            self._mixer.stop()
+            self._mixer.abort()  # stop would wait for a device that may be gone
         self._mixer.close()
 
     def _begin(self) -> None:
@@ -168,10 +171,19 @@ class SoundCard:
         at = self._mixer.time + START_IN_S
         if self.has_input:
             if self._record is not None and self._record in self._mixer.actions:
-                self._mixer.wait(self._mixer.cancel(self._record))
+                self._cancel(self._record)
             self._in.read(self._in.read_available)
             self._record = self._mixer.record_ringbuffer(self._in, channels=self._in_map, start=at)
         self._play = self._mixer.play_ringbuffer(self._out, channels=self._out_map, start=at)
+
+    def _cancel(self, action: Any) -> bool:
+        """End an action of the audio thread; False where it does not answer, as when the device is gone."""
+        cancelling, until = self._mixer.cancel(action), time.monotonic() + ANSWER_S
+        while cancelling in self._mixer.actions:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.002)
+        return True
 
     def _count(self) -> None:
         """Fetch the device's own counts, once a second."""
@@ -195,6 +207,13 @@ def portaudio() -> Any:
             "the PortAudio library is missing; install it (Debian and Ubuntu: apt install libportaudio2)"
         ) from None
     return sounddevice
+
+
+def refresh_devices() -> None:
+    """Have PortAudio look for devices anew; it knows only those that were there when it began. None may be open."""
+    if (sounddevice := sys.modules.get("sounddevice")) is not None:
+        sounddevice._terminate()
+        sounddevice._initialize()
 
 
 def device_lines() -> Iterator[str]:

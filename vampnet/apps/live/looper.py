@@ -51,6 +51,13 @@ class LooperConfig:
     max_loop_s: float = MAX_LOOP_S
     """Longest loop, seconds."""
 
+    def __post_init__(self) -> None:
+        if self.delay + self.latency < 0:
+            raise SettingsError(
+                f"the latency is {self.latency} samples, but a sound cannot come back before it is played, "
+                f"{self.delay} samples ahead; give a latency of {-self.delay} or more"
+            )
+
     @property
     def lag(self) -> int:
         """Samples between playing a place of the song and knowing what was played to it."""
@@ -192,8 +199,8 @@ class Looper:
         self._asked = None
         number = self._n_asked
         for track in (self.tracks[(number + k) % len(self.tracks)] for k in range(len(self.tracks))):
-            source = track.source
-            if track.vary and source is not None and source.is_complete and track.swap is None and track.is_playing:
+            source, is_free = track.source, track.current is not None and track.swap is None
+            if track.vary and is_free and source is not None and source.is_complete and track.is_playing:
                 self._n_asked += 1
                 beats, rate_hz = self._beats(source), self.config.sample_rate_hz
                 self._asked = VariationRequest(

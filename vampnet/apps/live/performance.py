@@ -22,7 +22,7 @@ import numpy as np
 from vampnet.apps.live.commands import LiveCommand, make_command
 from vampnet.apps.live.looper import Looper, LooperConfig, MadeVariation, VariationRequest
 from vampnet.apps.live.making import Failure, Maker
-from vampnet.apps.live.sets import SET_FILE, LoadedSet, fit_audio, load_set, restore_set
+from vampnet.apps.live.sets import LoadedSet, fit_audio, load_set, restore_set
 from vampnet.audio.samples import Samples
 from vampnet.config import from_dict, to_dict
 from vampnet.errors import SettingsError
@@ -88,8 +88,7 @@ class Performance:
     def recall(self, loaded: LoadedSet) -> None:
         """Bring a saved set back."""
         restore_set(self.looper, loaded)
-        folder = loaded.folder
-        self._note("recall", str(folder.resolve()), digest_of_file(folder / SET_FILE))
+        self._note("recall", str(loaded.folder.resolve()), loaded.digest)
 
     def do(self, command: LiveCommand, heard: int | None = None) -> bool:
         """Carry out a command; False, and a message, where it cannot be done."""
@@ -194,9 +193,10 @@ def replay(
                 raise SettingsError(f"{path} is not the file that was played then; bring it back to replay")
             load_loop(looper, loop, path, bars)
         elif what == "recall":
-            if digest_of_file(Path(values[0]) / SET_FILE) != values[1]:
+            loaded = load_set(Path(values[0]), looper.config)
+            if loaded.digest != values[1]:
                 raise SettingsError(f"the set {values[0]} has changed since; bring it back to replay")
-            restore_set(looper, load_set(Path(values[0]), looper.config))
+            restore_set(looper, loaded)
         elif what == "ask":
             looper.ask()
         elif what == "give up":

@@ -17,6 +17,7 @@ from vampnet.apps.live.devices import Device
 from vampnet.apps.live.performance import Performance
 from vampnet.apps.live.priority import hurry
 from vampnet.audio.samples import Samples
+from vampnet.errors import VampnetError
 
 TICK_S = 0.01
 BLOCK = 512
@@ -124,11 +125,11 @@ class Player:
             self._stopped.set()
 
     def _obey(self) -> None:
-        while True:
+        while not self._calls.empty():
             try:
                 self._calls.get_nowait()()
-            except queue.Empty:
-                break
+            except VampnetError as error:
+                self.performance.message = str(error).splitlines()[0]
         while True:
             try:
                 command, given = self._commands.get_nowait()

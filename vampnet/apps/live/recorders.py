@@ -40,8 +40,9 @@ class FileThread:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except (VampnetError, OSError) as error:
-                self._failed(str(error).splitlines()[0])
+            except Exception as error:  # whatever goes wrong with files, the music and later files go on
+                text = str(error).splitlines()[0] if str(error) else type(error).__name__
+                self._failed(text if isinstance(error, VampnetError | OSError) else f"{type(error).__name__}: {text}")
 
 
 def input_file(record: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 from vampnet.apps.live.commands import OUTER, LiveCommand, make_command
 from vampnet.apps.live.config import LiveConfig, SessionFiles
-from vampnet.apps.live.devices import Device, DeviceConfig, SoundCard
+from vampnet.apps.live.devices import Device, DeviceConfig, SoundCard, refresh_devices
 from vampnet.apps.live.display import DeviceState, state_lines
 from vampnet.apps.live.keyboard import HELP, Keyboard, listen
 from vampnet.apps.live.looper import Looper, LooperConfig
@@ -26,6 +27,7 @@ from vampnet.apps.live.priority import hurried
 from vampnet.apps.live.recorders import FileThread, input_file, writing
 from vampnet.apps.live.sets import capture_set, load_set, save_set
 from vampnet.apps.live.takes import Take
+from vampnet.apps.live.watched_device import WatchedDevice
 from vampnet.audio.files import write
 from vampnet.audio.samples import Audio, Samples
 from vampnet.generation.config import SamplingConfig
@@ -65,7 +67,7 @@ class LiveSession:
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         config, files = self.config, self.files
-        device = self.device = self.open_device(self.device_config)
+        device = self.device = WatchedDevice(self.open_device, self.device_config, refresh=refresh_devices)
         stack.callback(device.close)
         rate_hz = device.sample_rate_hz
         ahead = round(config.ahead * rate_hz)
@@ -170,10 +172,13 @@ class LiveSession:
             self._say("there is no complete take to write")
             return
         path = self._place(name or f"loop-{track.number}-take-{take.number}").with_suffix(".wav")
-        self.file_thread.do(lambda: self._write(path, take))
+        self.file_thread.do(lambda: self._write(path, take, is_named=bool(name)))
 
-    def _write(self, path: Path, take: Take) -> None:
+    def _write(self, path: Path, take: Take, *, is_named: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not is_named:  # numbers of takes begin anew with each session
+            tried = (path.with_stem(f"{path.stem}-{k}") if k > 1 else path for k in itertools.count(1))
+            path = next(place for place in tried if not place.exists())
         write(path, Audio(take.samples, self.looper.config.sample_rate_hz), "FLOAT")
         self._say(f"written to {path}")
 
@@ -201,7 +206,7 @@ class LiveSession:
             1000 * self.device.fill() / rate_hz,
             1000 * player.lowest / rate_hz,
         )
-        message = self.keyboard.error or self.performance.message
+        message = self.device.text or self.keyboard.error or self.performance.message
         if self.midi.learning:
             message = f"move the control that is to be: {self.midi.learning}"
         lines = state_lines(
@@ -216,7 +221,7 @@ class LiveSession:
         return {
             "seconds": round(self.looper.now / rate_hz, 2), "swaps": self.looper.n_swaps,
             "repeated_turns": self.performance.n_repeats, "dropouts": self.device.n_empty,
-            "late_blocks": self.device.n_xruns,
+            "late_blocks": self.device.n_xruns, "device_losses": self.device.n_losses,
             "lowest_ahead_ms": round(1000 * player.lowest / rate_hz, 1), "lost_input": player.n_lost,
             "slowest_tick_ms": round(1000 * player.slowest_s, 1),
             "model_restarts": getattr(self.maker, "n_restarts", 0),

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vampnet.apps.live.commands import make_command
 from vampnet.apps.live.looper import Looper, LooperConfig
 from vampnet.apps.live.takes import Recipe, Take
-from vampnet.apps.live.transport import Grid
 from vampnet.audio.files import read, write
 from vampnet.audio.resampling import resample
 from vampnet.audio.samples import Audio, Samples
-from vampnet.config import from_dict, to_dict
-from vampnet.errors import SettingsError, StorageError
+from vampnet.config import check, from_dict, to_dict
+from vampnet.errors import PromptError, SettingsError, StorageError
 from vampnet.generation.config import SamplingConfig
-from vampnet.storage import guarded, read_json, write_whole
+from vampnet.jobs.request import check_prompt
+from vampnet.storage import cause, guarded, read_json, sha256_of_file, write_whole
+from vampnet.tasks.defaults import MIN_LOOP_S
+from vampnet.work_folders import whole_folder
 
 SET_FILE = "set.json"
 VERSION = 1
-_OWN = ("selected", "swap_unit", "record_bars", "countin", "click_mode")
+_OWN = {
+    "selected": "select", "swap_unit": "swap", "record_bars": "bars", "countin": "countin", "click_mode": "click"
+}  # fmt: skip
+"""Settings of a looper, each with the command that sets it."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,17 @@ def capture_set(looper: Looper) -> SetState:
 
 
 def save_set(state: SetState, folder: Path) -> None:
-    """Write a set; the folder is made. Takes a while for long loops. Raises StorageError, AudioError."""
-    with guarded(folder, StorageError, "make"):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Write a set, whole or not at all; one that was there is replaced. Takes a while for long loops.
+
+    Raises StorageError, also for a folder of other files, and AudioError.
+    """
+    if folder.exists() and not (folder / SET_FILE).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(f"cannot save in {folder}: other files are there; choose another name")
+    with whole_folder(folder) as work:
+        _write_set(state, work)
+
+
+def _write_set(state: SetState, folder: Path) -> None:
     loops = []
     for loop in state.loops:
         takes = [loop.source] if loop.source is loop.current else [loop.source, loop.current]
@@ -91,30 +109,61 @@ class LoadedSet:
 
     folder: Path
     data: dict[str, Any]
+    own: dict[str, Any]
+    """Settings of the looper itself."""
     loops: list[tuple[Take, Take, Recipe]]
     """Source, take that plays, and recipe of each loop."""
     ratio: float
     """The looper's sample rate by that of the set."""
+    digest: str
+    """Digest of all its files."""
 
 
 def load_set(folder: Path, config: LooperConfig) -> LoadedSet:
-    """Read a set for a looper. Raises SettingsError for a folder that is none, AudioError for damaged files."""
+    """Read a set for a looper. Raises SettingsError for a folder that is none or is damaged, AudioError."""
     data = read_json(folder / SET_FILE, SettingsError)
     try:
         if data["version"] != VERSION:
-            raise SettingsError(f"{folder} is a set of version {data['version']}, but this is version {VERSION}")
-        loops = [
-            (*_load_takes(entry, folder, config), _recipe_of(entry["recipe"], str(folder))) for entry in data["loops"]
-        ]
+            raise SettingsError(
+                f"{folder} is a set of version {data['version']}, but this program reads version {VERSION}; "
+                "save it again with the program that made it, or update vampnet"
+            )
         for entry in data["loops"]:
             if not 1 <= entry["number"] <= config.n_loops:
                 raise SettingsError(f"{folder} has a loop {entry['number']}; start with --loops {entry['number']}")
-            float(entry["gain_db"]), bool(entry["muted"]), int(entry["offset"])
-        Grid(0.0, data["beat"] and float(data["beat"]), int(data["beats_per_bar"]))
-        assert all(name in data["own"] for name in _OWN)
-        return LoadedSet(folder, data, loops, config.sample_rate_hz / data["sample_rate_hz"])
-    except (AssertionError, KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        own = _check_set(data)
+        loops = [
+            (*_load_takes(entry, folder, config), _recipe_of(entry["recipe"], str(folder))) for entry in data["loops"]
+        ]
+        ratio = config.sample_rate_hz / data["sample_rate_hz"]
+        return LoadedSet(folder, data, own, loops, ratio, digest_of_set(folder))
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise SettingsError(f"{folder / SET_FILE} is damaged: {type(error).__name__} {error}") from None
+
+
+def _check_set(data: dict[str, Any]) -> dict[str, Any]:
+    """The looper's own settings; raises SettingsError, or what a wrong type raises, for values that no looper has."""
+    own = {name: make_command(command, [data["own"][name]]).values[0] for name, command in _OWN.items()}
+    make_command("meter", [data["beats_per_bar"]])
+    check("sample_rate_hz", data["sample_rate_hz"], 1000, 1_000_000)
+    if data["beat"] is not None:
+        check("beat", float(data["beat"]), 1.0, 1e9)
+    for entry in data["loops"]:
+        make_command("gain", [entry["gain_db"]])
+        check("offset", int(entry["offset"]), 0, 1e12)
+        check("takes", len(entry["takes"]), 1, 2)
+        for take in entry["takes"]:
+            check("bars", int(take["bars"]), 0, 1e6)
+    return own
+
+
+def digest_of_set(folder: Path) -> str:
+    """Digest of all files of a set."""
+    found = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            found.update(f"{path.name} {sha256_of_file(path)}\n".encode())
+    return found.hexdigest()[:16]
 
 
 def restore_set(looper: Looper, loaded: LoadedSet) -> None:
@@ -126,8 +175,9 @@ def restore_set(looper: Looper, loaded: LoadedSet) -> None:
     song = round(looper.song)
     looper.grid.zero, looper.grid.beats_per_bar = song, int(data["beats_per_bar"])
     looper.grid.beat = None if data["beat"] is None else float(data["beat"]) * ratio
-    for name in _OWN:
-        setattr(looper, name, data["own"][name])
+    for name, value in loaded.own.items():
+        setattr(looper, name, value)
+    looper.selected = min(looper.selected, len(looper.tracks))
     for entry, (source, current, recipe) in zip(data["loops"], loaded.loops, strict=True):
         track = looper.track(entry["number"])
         source.origin = current.origin = song + round(entry["offset"] * ratio)
@@ -143,7 +193,7 @@ def restore_set(looper: Looper, loaded: LoadedSet) -> None:
 def _save_take(take: Take, path: Path, sample_rate_hz: int) -> dict[str, Any]:
     write(path.with_suffix(".wav"), Audio(take.samples, sample_rate_hz), "FLOAT")
     arrays = {name: getattr(take, name) for name in ("codes", "seam", "kept") if getattr(take, name) is not None}
-    with guarded(path.with_suffix(".npz")):
+    with guarded(path):
         np.savez_compressed(path.with_suffix(".npz"), **arrays)
     return {"file": path.name, "bars": take.bars, "recipe": take.recipe and _recipe_data(take.recipe)}
 
@@ -153,11 +203,31 @@ def _load_takes(entry: dict[str, Any], folder: Path, config: LooperConfig) -> tu
     for data in entry["takes"]:
         path = folder / Path(data["file"]).name
         samples = fit_audio(path.with_suffix(".wav"), config)
-        with guarded(path, SettingsError, "read"), np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-            known = {name: arrays[name] for name in arrays.files if name in ("codes", "seam", "kept")}
+        seconds = samples.shape[1] / config.sample_rate_hz
+        if not MIN_LOOP_S <= seconds <= config.max_loop_s:
+            raise SettingsError(
+                f"{path.with_suffix('.wav')} has {seconds:.2f} s, but a loop must have {MIN_LOOP_S:g} to "
+                f"{config.max_loop_s:g} s (--max-loop)"
+            )
         recipe = data["recipe"] and _recipe_of(data["recipe"], str(path))
-        takes.append(Take(samples, recipe, bars=int(data["bars"]), **known))
+        takes.append(Take(samples, recipe, bars=int(data["bars"]), **_load_tokens(path.with_suffix(".npz"))))
+    if takes[0].n_samples != takes[-1].n_samples:
+        raise SettingsError(f"{folder} is damaged: the takes of loop {entry['number']} have different lengths")
     return takes[0], takes[-1]
+
+
+def _load_tokens(path: Path) -> dict[str, NDArray[Any]]:
+    """Tokens, tokens at the seam and mask of a take, as far as it has them."""
+    axes = {"codes": (3, "i"), "seam": (3, "i"), "kept": (2, "b")}
+    try:
+        with guarded(path, SettingsError, "read"), np.load(path, allow_pickle=False) as arrays:
+            known = {name: arrays[name] for name in arrays.files if name in axes}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise SettingsError(f"{path} is damaged: {cause(error)}") from None
+    for name, array in known.items():
+        if (array.ndim, array.dtype.kind) != axes[name]:
+            raise SettingsError(f"{path} is damaged: {name} has {array.ndim} axes of {array.dtype}")
+    return known
 
 
 def _recipe_data(recipe: Recipe) -> dict[str, Any]:
@@ -165,6 +235,10 @@ def _recipe_data(recipe: Recipe) -> dict[str, Any]:
 
 
 def _recipe_of(data: dict[str, Any], where: str) -> Recipe:
+    try:
+        check_prompt(str(data["prompt"]))
+    except PromptError as error:
+        raise SettingsError(f"{where}: {str(error).splitlines()[0]}") from None
     return Recipe(str(data["prompt"]), from_dict(SamplingConfig, data["sampling"], where))
 
 

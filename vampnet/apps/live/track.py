@@ -242,6 +242,9 @@ class LoopTrack:
             if self.recording.write(tape, first, stop, segment, latency):
                 take, self.recording = self.recording.take, None
                 self.source = take
+                if take is self._entry and self._starts_at is None:  # stopped before it began: it waits for a start
+                    self._entry = None
+                    self._push(take)
 
     def render(self, out: Samples, transport: Transport, output: int) -> None:
         """Add the loop to `out`, the output from sample `output` on."""

@@ -175,3 +175,41 @@ def test_sets_come_back(tmp_path: Path) -> None:
     (tmp_path / "set" / SET_FILE).write_text("{}")
     with pytest.raises(SettingsError, match="damaged"):
         load_set(tmp_path / "set", core.config)
+
+
+def test_values_left_out_are_replayed_too() -> None:
+    """The key r is `record` without a number of bars."""
+    core = looper()
+    record = PerformanceRecord(core.config, ModelChoice())
+    performance = Performance(core, None, record=record)
+    sound, parts = noise(40000, 3), []
+    for texts in (["record"], ["record"], ["vary"], ["mute", "mute"]):
+        for text in texts:
+            assert performance.do(parse_command(text))
+        parts.append(core.render(sound[:, core.now : core.now + 8000]))
+    record.n_samples = core.now
+    assert core.tracks[0].n_samples == 8000
+    again: list[np.ndarray] = []
+    given = iter([sound[:, k : k + 800] for k in range(0, 32000, 800)])
+    replay(record, lambda n: next(given), lambda request: None, again.append, block=800)  # type: ignore[arg-type, return-value]
+    assert np.array_equal(np.concatenate(again, axis=1), np.concatenate(parts, axis=1))
+    assert np.concatenate(parts, axis=1)[:, 16000:].any()
+
+
+def test_a_loop_that_was_stopped_while_it_was_recorded_waits_for_a_start() -> None:
+    core = looper(channels=1)
+    do(core, "tempo 120", "countin 0", "click 0", "record 1")
+    sound = noise(16000, 4)
+    play(core, 8000, sound)
+    do(core, "stop")
+    with pytest.raises(SettingsError):
+        do(core, "back")  # nothing is complete yet
+    assert not play(core, 24000, sound).any()
+    do(core, "back", "start")
+    assert core.tracks[0].n_samples == 16000
+    assert play(core, 16000).any()
+
+
+def test_a_latency_before_the_sound_is_refused() -> None:
+    with pytest.raises(SettingsError, match="before it is played"):
+        LooperConfig(delay=100, latency=-101)
