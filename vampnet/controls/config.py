@@ -68,6 +68,7 @@ FOLLOWED: dict[str, tuple[str, ...]] = {
     "rhythm": ("onset_low", "onset_high"),
     "chords": ("chords", "chroma", "bass_chroma", "key"),
     "melody": ("melody",),
+    "loudness": ("loudness_db",),
 }
 """Controls behind each word of `follow`."""
 DEFAULT_FOLLOW, DEFAULT_BEST_OF = "beats,chords", 4
@@ -76,7 +77,6 @@ DEFAULT_FOLLOW, DEFAULT_BEST_OF = "beats,chords", 4
 
 GROUPS: dict[str, tuple[str, ...]] = {
     **{name: tuple(control for control in controls if control != "chords") for name, controls in FOLLOWED.items()},
-    "loudness": ("loudness_db",),
     "style": ("style",),
     "instruments": ("instruments",),
 }
@@ -113,7 +113,7 @@ class SteeringConfig:
     """
 
     follow: str = ""
-    """Follow beats, rhythm, chords or melody (commas between) of the input, or of a file: FILE:beats,chords."""
+    """Follow beats, rhythm, chords, melody or loudness (with commas) of the input, or of a file: FILE:beats,chords."""
     best_of: int = setting(0, low=0, high=100)
     """Make so many candidates and keep those that follow best; by default 1 of a model that hears controls, 4 of any
     other where something is followed."""

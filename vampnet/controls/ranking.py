@@ -22,6 +22,8 @@ from vampnet.controls.timeline import read_beats
 
 BEAT_WINDOW_S = 0.07
 """A beat counts as kept when it lies this close."""
+LEVEL_FLOOR_DB = -60.0
+"""Levels below count as this one."""
 TEMPO_TOLERANCE = 0.04
 """Tempi agree within this share."""
 
@@ -44,6 +46,8 @@ class Agreement:
     """1 for the wanted tonic and third."""
     melody: float | None = None
     """Share of the wanted notes' time with their pitch class."""
+    loudness: float | None = None
+    """Correlation of the levels in dB, 0 to 1."""
 
     @property
     def score(self) -> float:
@@ -74,6 +78,7 @@ def compare_controls(heard: Controls, wanted: Controls) -> Agreement:
         chroma=_compare_chroma(heard.chroma, wanted.chroma) if not wanted.chords else None,
         key=None if wanted.key is None else float(heard.key is not None and keys_agree(heard.key, wanted.key)),
         melody=_compare_melody(heard.melody, wanted.melody),
+        loudness=_compare_level(heard.loudness_db, wanted.loudness_db),
     )
 
 
@@ -178,6 +183,13 @@ def _compare_melody(heard: Floats | None, wanted: Floats | None) -> float | None
         return None
     apart = np.abs((heard[leads] - wanted[leads] + 6.0) % 12.0 - 6.0)
     return float(((apart <= 0.5) & (heard[leads] > 0)).mean())
+
+
+def _compare_level(heard: Floats | None, wanted: Floats | None) -> float | None:
+    if heard is None or wanted is None:
+        return None
+    value = _correlate(np.maximum(wanted, LEVEL_FLOOR_DB), np.maximum(heard, LEVEL_FLOOR_DB))
+    return None if value is None else max(value, 0.0)
 
 
 def _smooth(strength: Floats) -> Floats:

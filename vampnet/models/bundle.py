@@ -37,6 +37,7 @@ from vampnet.errors import BundleError
 from vampnet.models.bundle_config import BundleSettings, read_config
 from vampnet.models.conditioning import Conditioning
 from vampnet.models.format import CODECS, FORMAT_VERSION, PARTS, Bundle
+from vampnet.models.reference_conditioning import make_conditioning
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.models.weights import STORAGES, pack, sha256_of, stored_shapes, stored_tensors
 from vampnet.storage import cause, sync, write_whole
@@ -159,7 +160,7 @@ def _load_conditioning(folder: Path, config: dict[str, Any], settings: BundleSet
     if settings.conditioning is None:
         return None
     with torch.device("meta"):
-        conditioning = Conditioning(settings.conditioning)
+        conditioning = make_conditioning(settings.conditioning)
     _fill(conditioning, folder, config, "conditioning", {})
     return conditioning.eval()
 

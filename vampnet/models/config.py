@@ -80,6 +80,8 @@ class ConditioningConfig:
     """Instruments that it knows by name."""
     groups: tuple[str, ...] = tuple(GROUPS)
     """Groups of controls that it has learned to follow; it is deaf to the others."""
+    reference: tuple[str, ...] = ()
+    """Control encoders of the authors' code, by their names (`reference_conditioning.py`); none: this project's own."""
     guidance: str = ""
     """Guidance where a request says none, such as "beats=3,rhythm=3"."""
 

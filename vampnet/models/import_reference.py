@@ -73,7 +73,8 @@ def import_reference(
     licence = licence or default_licence(codec_module, bool(networks))
     about = {"source": digests or str(codec), "licence": licence, "lora": _lora_words(n_pairs, kept)}
     coarse_model, c2f_model = (networks[part].model if part in networks else None for part in ("coarse", "c2f"))
-    save_bundle(output, codec_module, coarse_model, c2f_model, storage, _card(about), about, overwrite)
+    conditioning = networks["coarse"].conditioning if networks else None
+    save_bundle(output, codec_module, coarse_model, c2f_model, storage, _card(about), about, overwrite, conditioning)
     folder = Path(output)
     if kept:
         factors = {f"{part}.{name}": p for part, net in networks.items() for name, p in net.pairs.items()}

@@ -22,6 +22,7 @@ from vampnet.config import from_dict
 from vampnet.errors import BundleError, SettingsError
 from vampnet.models.config import ModelConfig
 from vampnet.models.format import FORMAT_VERSION, Bundle
+from vampnet.models.reference_conditioning import ReferenceConditioning, reference_config
 from vampnet.models.transformer import MaskedTransformer, in_format
 from vampnet.torch_files import StateDictReader, argument, checkpoint_of, read_pth
 
@@ -70,6 +71,8 @@ class ReferenceNetwork:
     """Without the pairs if `merge` was False."""
     pairs: Pairs
     """The LoRA pairs of the file, or those that took their place."""
+    conditioning: ReferenceConditioning | None = None
+    """The control encoders of the file; most have none."""
 
 
 def is_reference(folder: str | os.PathLike[str]) -> bool:
@@ -89,12 +92,19 @@ def load_reference(folder: str | os.PathLike[str], dtype: torch.dtype = torch.fl
     if absent:
         raise BundleError(f"{folder}: lacks {', '.join(absent)}; the authors' model is {', '.join(FILES.values())}")
     codec = load_dac(folder / FILES["codec"])
-    coarse, c2f = (read_network(folder / FILES[part], codec, dtype=dtype).model for part in ("coarse", "c2f"))
+    read = {part: read_network(folder / FILES[part], codec, dtype=dtype) for part in ("coarse", "c2f")}
     about = {"source": "the VampNet authors' files, as they are", "licence": LICENCE}
     config = {"format_version": FORMAT_VERSION, "storage": "float32", "about": about, "codec_id": codec.id}
     # Under the names that a bundle has: by their digests an adapter knows what it was trained on.
     sources = {f"{part}.safetensors": FILES[part] for part in ("coarse", "c2f")}
-    return Bundle(folder, {**config, "sources": sources}, codec, coarse, c2f)
+    return Bundle(
+        folder,
+        {**config, "sources": sources},
+        codec,
+        read["coarse"].model,
+        read["c2f"].model,
+        read["coarse"].conditioning,
+    )
 
 
 def read_network(
@@ -123,6 +133,7 @@ def read_network(
     state = _network_state(model, source)
     state["codebooks_CVK"] = codec.codebooks()[: config.n_codebooks]
     pairs = _take_pairs(model, source)
+    conditioning = _take_controls(kwargs.get("ctrl_dims"), config, source, path)
     source.finish()
     if lora is not None:
         pairs |= read_lora(lora, model)
@@ -136,7 +147,7 @@ def read_network(
         raise BundleError(
             f"{path}: its latent_dim {config.codebook_dim} is not that of the codec's codebooks"
         ) from None
-    return ReferenceNetwork(model.eval(), pairs)
+    return ReferenceNetwork(model.eval(), pairs, conditioning)
 
 
 def read_lora(path: str | os.PathLike[str], model: MaskedTransformer) -> Pairs:
@@ -198,6 +209,28 @@ def _take_pairs(model: MaskedTransformer, source: StateDictReader) -> Pairs:
             a_YI = source.take(f"{theirs}.lora_A", (LORA_RANK, n_in))
             pairs[ours] = (a_YI, source.take(f"{theirs}.lora_B", (n_out, LORA_RANK)))
     return pairs
+
+
+def _take_controls(
+    ctrl_dims: Any, config: ModelConfig, source: StateDictReader, path: str | os.PathLike[str]
+) -> ReferenceConditioning | None:
+    """The control encoders that the file's metadata names."""
+    if not ctrl_dims:
+        return None
+    if not isinstance(ctrl_dims, dict):
+        raise BundleError(f"{path}: its metadata's ctrl_dims is {ctrl_dims!r}, but must name controls")
+    try:
+        made = ReferenceConditioning(reference_config(tuple(map(str, ctrl_dims)), config.dim, config.n_layers))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
+    stem = "ctrl_encoder.ctrl_encoders"
+    state = {
+        f"encoders.{name}.{part}": source.take(f"{stem}.{name}.{part}", (config.dim, 1)[: 2 if part == "weight" else 1])
+        for name in made.config.reference
+        for part in ("weight", "bias")
+    }
+    made.load_state_dict(state)
+    return made.eval()
 
 
 def projection_names(model: MaskedTransformer) -> Iterator[tuple[str, str]]:

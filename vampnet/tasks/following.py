@@ -24,12 +24,15 @@ from vampnet.controls.signals import SIGNALS, Controls
 from vampnet.controls.sketching import Sketch
 from vampnet.generation.pipeline import Pipeline
 from vampnet.models.conditioning import Guidance, HeardControls
+from vampnet.models.control_features import MIDDLE_DB
 from vampnet.tasks.task import Workspace
 
 log = logging.getLogger("vampnet")
 
 Follow = Controls | str | None
 """Controls themselves, or words such as "beats,rhythm" for those of a recording."""
+SOUND_ONLY = ("loudness_db", "onset_low", "onset_high")
+"""Controls that a sketch's sound says, and its notes do not."""
 LOOP_AROUND_FRAMES = 64
 """Frames of a loop's other end that are heard on each side of it."""
 
@@ -58,7 +61,7 @@ class Following:
         `beats`: those of the source, or how they are found.
         """
         if self.given is not None:
-            return HeardControls(self.given.slice(first, first + n_frames), self.guidance)
+            return self._heard(self.given.slice(first, first + n_frames))
         finder = beats if isinstance(beats, EventFinder) else EventFinder(source, beats)
         heard = self._listened(source, n_frames, finder)
         self._warn_if_silent(heard.controls)
@@ -67,7 +70,7 @@ class Following:
     def hear_loop(self, audio: Audio, n_frames: int, beats: EventFinder) -> HeardControls:
         """Controls over one turn of a loop of `n_frames` frames, heard with its own end before its beginning."""
         if self.given is not None:
-            return HeardControls(self.given.slice(0, n_frames), self.guidance)
+            return self._heard(self.given.slice(0, n_frames))
         heard = self._listened(MemorySource(audio), n_frames, beats)
         if not set(self.names) - {"beats"}:
             self._warn_if_silent(heard.controls)
@@ -83,7 +86,7 @@ class Following:
         changes = {name: getattr(turn, name) for name in turn.names}
         controls = dataclasses.replace(heard.controls, **changes)
         self._warn_if_silent(controls)
-        return HeardControls(controls, self.guidance)
+        return self._heard(controls)
 
     def of_sketch(self, made: Sketch) -> Following:
         """The same, following a sketch: what is exactly known of it, and what its sound says beside that."""
@@ -91,7 +94,7 @@ class Following:
             return self
         known, (rate_hz, hop) = made.controls, self.frames
         missing = tuple(name for name in self._measured() if getattr(known, name) is None)
-        if missing := tuple(name for name in missing if name in ("onset_low", "onset_high")):
+        if missing := tuple(name for name in missing if name in SOUND_ONLY):
             heard = extract_controls(made.audio, ExtractionConfig(missing, known.sample_rate_hz, known.hop))
             heard = heard.slice(0, known.n_frames)
             known = dataclasses.replace(known, **{name: getattr(heard, name) for name in missing})
@@ -120,7 +123,16 @@ class Following:
             return HeardControls(dataclasses.replace(frames, **describe_beats(events, frames)), self.guidance)
         audio = Audio(np.concatenate(list(source.blocks()), axis=1), source.sample_rate_hz)
         heard = extract_controls(audio, ExtractionConfig(names, rate_hz, hop), events=events)
-        return HeardControls(keep_followed(heard, self.names).slice(0, n_frames), self.guidance)
+        return self._heard(keep_followed(heard, self.names).slice(0, n_frames))
+
+    def _heard(self, controls: Controls) -> HeardControls:
+        """Controls for the network, their level that of the codec's input."""
+        level_T = controls.loudness_db
+        if level_T is not None and np.isfinite(level_T).any():
+            mean_db = 10.0 * np.log10(np.nanmean(10.0 ** (level_T / 10.0)))
+            moved_T = np.clip(level_T + MIDDLE_DB - mean_db, SIGNALS["loudness_db"].low, SIGNALS["loudness_db"].high)
+            controls = dataclasses.replace(controls, loudness_db=moved_T.astype(np.float32))
+        return HeardControls(controls, self.guidance)
 
 
 def hear_once(
