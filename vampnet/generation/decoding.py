@@ -23,11 +23,16 @@ class DecodeStream:
         clock: Clock,
         report: Callable[[int], None] | None = None,
         keep_codes: bool = False,
+        wanted: tuple[int, int] | None = None,
     ) -> None:
-        """`report` is told how many of the `n_frames` frames are decoded. `keep_codes` collects all codes."""
+        """`report` is told how many of the `n_frames` frames are decoded. `keep_codes` collects all codes.
+
+        wanted: the first frame whose sound counts, and one past the last; blocks without any are silent, not decoded.
+        """
         self._codec, self._spool, self._n_frames, self._clock, self._report = codec, spool, n_frames, clock, report
         self._held_BCT: Tensor | None = None
         self._first = 0
+        self._wanted = wanted or (0, n_frames)
         self._keep_codes, self._codes_BCT, self._n_added = keep_codes, torch.empty(0), 0
         self.n_decoded = 0
         """Frames that are in the spool."""
@@ -62,7 +67,10 @@ class DecodeStream:
                 break
             left = max(self.n_decoded - context, 0)
             codes_BCT = held_BCT[:, :, left - self._first : right - self._first].long()
-            audio_BS = self._codec.decode_part(codes_BCT, self.n_decoded - left, stop - self.n_decoded)
+            if self.n_decoded < self._wanted[1] and stop > self._wanted[0]:
+                audio_BS = self._codec.decode_part(codes_BCT, self.n_decoded - left, stop - self.n_decoded)
+            else:
+                audio_BS = torch.zeros(len(codes_BCT), (stop - self.n_decoded) * self._codec.hop)
             self._spool.add(audio_BS.float().cpu().numpy())
             self.n_decoded = stop
             if self._report is not None:

@@ -74,7 +74,8 @@ def inpaint(
         # The level is left alone: what is kept comes out as loud as it went in.
         heard = follow and follow.hear(excerpt, tokens.n_frames, _beats_from(beats, excerpt), start_frame)
         tokens = tokens.with_output(tokens.output.untouched())
-        made = yield from session.generate(tokens, keep_CT, seed=seed, heard=heard)
+        wanted_s = ((start - first) / rate_hz, (stop - first) / rate_hz)
+        made = yield from session.generate(tokens, keep_CT, seed=seed, heard=heard, wanted_s=wanted_s)
         if grid is not None:
             grid.put(first, made.codes_NCT)
         splice.overlays.append(_overlay(session, made, (start, stop), first, fade, source.n_samples))

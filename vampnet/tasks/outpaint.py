@@ -150,9 +150,9 @@ def _extend(
 
     output = tokens.output.untouched()
     heard = follows.hear(excerpt, tokens, session.model.codec.frames_per_s)
-    made = yield from session.generate(
-        tokens.with_output(output), keep_CT, seed=seed, draft=draft if known else None, heard=heard
-    )
+    own, wanted_s = tokens.with_output(output), (span[0] / rate_hz - CROSSFADE_S, span[1] / rate_hz + CROSSFADE_S)
+    drawn = draft if known else None
+    made = yield from session.generate(own, keep_CT, seed=seed, draft=drawn, heard=heard, wanted_s=wanted_s)
     if grid is not None:
         grid.put(first, made.codes_NCT)
     return made

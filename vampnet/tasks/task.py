@@ -8,6 +8,7 @@ import functools
 import html
 import io
 import logging
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ log = logging.getLogger("vampnet")
 
 
 _PASSAGE_S = 0.1
+_REACH_S = 1.0
+"""More than the limiter and the resampler look at around a sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +154,12 @@ def _draw_keep(keep_CT: Tensor, width: int = 600) -> str:
         f'<svg viewBox="0 0 {columns} {height}" width="{width}" height="{height}" preserveAspectRatio="none" '
         f'role="img" aria-label="kept tokens" fill="#334">{"".join(rectangles)}</svg>'
     )
+
+
+def _frames_around(span_s: tuple[float, float], frames_per_s: float) -> tuple[int, int]:
+    """First frame of a part of the sound and one past the last, with what resampling and limiting look at around it."""
+    start_s, stop_s = span_s
+    return math.floor((start_s - _REACH_S) * frames_per_s), math.ceil((stop_s + _REACH_S) * frames_per_s)
 
 
 class Workspace(contextlib.ExitStack):
@@ -321,10 +330,12 @@ class Session:
         seed: int | None = None,
         draft: Callable[[Source], Source] | None = None,
         heard: HeardControls | None = None,
+        wanted_s: tuple[float, float] | None = None,
     ) -> Run[Variation]:
         """Coarse, then coarse-to-fine, window by window, decoded as frames become final.
 
-        `heard` are controls over all frames of the material that the coarse network follows.
+        `heard` are controls over all frames of the material that the coarse network follows. `wanted_s` is the part
+        whose sound is used, in seconds: far from it the variation may be silent, which saves decoding.
 
         `draft` turns what is decoded so far into the beginning of the job's output, for a job that is interrupted; None
         leaves `self.draft` alone.
@@ -333,7 +344,13 @@ class Session:
         spool = space.spool(tokens.n_items)
         watcher = SessionWatcher(self, count_steps(model.stages(self.sampling), tokens.n_frames))
         decoder = DecodeStream(
-            model.codec, spool, tokens.n_frames, space.clock, lambda done: watcher.decoded(done, tokens.n_frames), True
+            model.codec,
+            spool,
+            tokens.n_frames,
+            space.clock,
+            lambda done: watcher.decoded(done, tokens.n_frames),
+            True,
+            None if wanted_s is None else _frames_around(wanted_s, model.codec.frames_per_s),
         )
         if draft is not None:
             so_far = DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)

@@ -128,3 +128,23 @@ def test_bad_regions_are_named(model: VampNet, region: tuple[float, float]) -> N
         model.inpaint(tone(2.0), regions=[region], sampling=FAST)
     with pytest.raises(VampnetError, match="no region"):
         model.inpaint(tone(2.0), regions=[], sampling=FAST)
+
+
+def test_decodes_around_the_new_sound_alone_and_it_is_the_same(model: VampNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against decoding all of what the models saw: the same samples, resampled and limited, of fewer frames."""
+    loud, decoded = tone(6.0, 48000, level=0.9), list[int]()
+    decode = type(model.codec).decode_part
+    monkeypatch.setattr(type(model.codec), "decode_part", lambda self, codes_BCT, first, n: (
+        decoded.append(n), decode(self, codes_BCT, first, n))[1])  # fmt: skip
+
+    def make() -> tuple[list[np.ndarray], int]:
+        decoded.clear()
+        inner = model.inpaint(loud, regions=[(2.5, 2.8)], sampling=FAST).audio.samples
+        longer = model.outpaint(loud, before_s=0.2, after_s=0.3, sampling=FAST).audio.samples
+        return [inner, longer], sum(decoded)
+
+    few, n_few = make()
+    monkeypatch.setattr("vampnet.tasks.task._frames_around", lambda *_: (0, 10**6))
+    whole, n_whole = make()
+    assert all(np.array_equal(*pair) for pair in zip(few, whole, strict=True))
+    assert n_few < 0.6 * n_whole
