@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 from vampnet.audio.spool import Spool
 from vampnet.codec.base import Codec
 from vampnet.generation.progress import Clock
+
+REACH_S = 1.0
+"""More than the limiter and the resampler look at around a sample, seconds."""
 
 
 class DecodeStream:
@@ -78,3 +82,9 @@ class DecodeStream:
         used = max(self.n_decoded - context, 0)
         if used > self._first:
             self._held_BCT, self._first = held_BCT[:, :, used - self._first :].clone(), used
+
+
+def frames_around(span_s: tuple[float, float], frames_per_s: float) -> tuple[int, int]:
+    """First frame of a part of the sound and one past the last, with what resampling and limiting look at around it."""
+    start_s, stop_s = span_s
+    return math.floor((start_s - REACH_S) * frames_per_s), math.ceil((stop_s + REACH_S) * frames_per_s)

@@ -8,7 +8,6 @@ import functools
 import html
 import io
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from vampnet.beats.events import Events, TrackerConfig, tempo_of
 from vampnet.errors import Cancelled
 from vampnet.generation.coded import CodedSource, OutputGrid
 from vampnet.generation.config import SamplingConfig, variation_seed
-from vampnet.generation.decoding import DecodeStream
+from vampnet.generation.decoding import DecodeStream, frames_around
 from vampnet.generation.pipeline import Pipeline
 from vampnet.generation.progress import Clock, Progress, Report
 from vampnet.generation.run import Run
@@ -48,8 +47,6 @@ log = logging.getLogger("vampnet")
 
 
 _PASSAGE_S = 0.1
-_REACH_S = 1.0
-"""More than the limiter and the resampler look at around a sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +151,6 @@ def _draw_keep(keep_CT: Tensor, width: int = 600) -> str:
         f'<svg viewBox="0 0 {columns} {height}" width="{width}" height="{height}" preserveAspectRatio="none" '
         f'role="img" aria-label="kept tokens" fill="#334">{"".join(rectangles)}</svg>'
     )
-
-
-def _frames_around(span_s: tuple[float, float], frames_per_s: float) -> tuple[int, int]:
-    """First frame of a part of the sound and one past the last, with what resampling and limiting look at around it."""
-    start_s, stop_s = span_s
-    return math.floor((start_s - _REACH_S) * frames_per_s), math.ceil((stop_s + _REACH_S) * frames_per_s)
 
 
 class Workspace(contextlib.ExitStack):
@@ -350,7 +341,7 @@ class Session:
             space.clock,
             lambda done: watcher.decoded(done, tokens.n_frames),
             True,
-            None if wanted_s is None else _frames_around(wanted_s, model.codec.frames_per_s),
+            None if wanted_s is None else frames_around(wanted_s, model.codec.frames_per_s),
         )
         if draft is not None:
             so_far = DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)
