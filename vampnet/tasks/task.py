@@ -334,15 +334,9 @@ class Session:
         space, model, drawn = self.workspace, self.model, self.seed if seed is None else seed
         spool = space.spool(tokens.n_items)
         watcher = SessionWatcher(self, count_steps(model.stages(self.sampling), tokens.n_frames))
-        decoder = DecodeStream(
-            model.codec,
-            spool,
-            tokens.n_frames,
-            space.clock,
-            lambda done: watcher.decoded(done, tokens.n_frames),
-            True,
-            None if wanted_s is None else frames_around(wanted_s, model.codec.frames_per_s),
-        )
+        around = None if wanted_s is None else frames_around(wanted_s, model.codec.frames_per_s)
+        report = functools.partial(watcher.decoded, total=tokens.n_frames)
+        decoder = DecodeStream(model.codec, spool, tokens.n_frames, space.clock, report, True, around)
         if draft is not None:
             so_far = DecodedSoFar(decoder, spool, model.codec.sample_rate_hz, model.codec.hop, tokens.output)
             self.draft = lambda: draft(so_far) if so_far.n_samples else None
