@@ -213,7 +213,12 @@ def _adapter(service: Service, text: str, owner: str) -> str:
 def _lora_file(service: Service, name: str, owner: str) -> Path:
     """An adapter that an owner may use by its name, or one below the allowed root."""
     known = service.folder.usable_loras(owner)
-    return known.get(name.removesuffix(".safetensors")) or _allowed(service, name, "model.lora")
+    if path := known.get(name.removesuffix(".safetensors")):
+        return path
+    if service.config.allowed_root:
+        return _allowed(service, name, "model.lora")
+    there = f"it has {', '.join(known)}" if known else "it has none yet"
+    raise SettingsError(f"model.lora is {name[:100]!r}, but this server has no such adapter; {there}")
 
 
 def resolve_files(service: Service, request: Request, owner: str, upload: Path | None) -> dict[str, Any]:

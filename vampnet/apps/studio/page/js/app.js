@@ -1,7 +1,7 @@
 // The page: header, stage, tasks, takes, dialogs; drop and paste; how everything begins.
 import {render} from '../vendor/preact.js'
 import {useEffect, useState} from '../vendor/hooks.js'
-import {ApiError, get} from './api.js'
+import {ApiError, get, hasKey} from './api.js'
 import {Dialog} from './dialogs.js'
 import {Header} from './header.js'
 import {followJobs, runningJobs, whenTaken} from './jobs.js'
@@ -23,7 +23,8 @@ function App() {
   useEffect(() => subscribe(() => tick((n) => n + 1)), [])
   const title = T.title(state.project?.name, runningJobs().length)
   useEffect(() => { document.title = title }, [title])
-  if (!state.ready) return html`<main class="loading"><p role="status">${state.problem ?? T.starting}</p></main><${Dialog} />`
+  if (!state.ready) return html`<main class="loading"><p role="status">${state.problem ?? T.starting}</p>
+    ${state.problem === T.needsKey && html`<button onClick=${askForKey}>${T.giveKey}</button>`}</main><${Dialog} />`
   const hasStage = Boolean(refOf(state.base) || (state.heard && refOf(state.heard)))
   return html`<a class="skip" href="#task-panel">${T.skip}</a>
     <${Header} />
@@ -92,6 +93,8 @@ const orNone = (promise, none) => promise.catch((error) => {
   throw error
 })
 
+const askForKey = () => set({dialog: {kind: 'key', isWrong: hasKey(), then: begin}, problem: T.needsKey})
+
 async function begin() {
   try {
     const [prompts, models, loras, examples] = await Promise.all([
@@ -101,7 +104,7 @@ async function begin() {
     await Promise.all([openLast(), orNone(loadFinetunes(), null)])
     set({ready: true, problem: undefined})
   } catch (error) {
-    if (error.status === 401) return set({dialog: {kind: 'key', then: begin}, problem: T.needsKey})
+    if (error.status === 401) return askForKey()
     set({problem: error.message})
     return setTimeout(begin, 1500)
   }

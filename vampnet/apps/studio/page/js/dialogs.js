@@ -40,7 +40,8 @@ function KeyForm({dialog}) {
     dialog.then()
   }
   return html`<form class="dialog" onSubmit=${submit}><h2 id="dialog-title">${T.keyTitle}</h2><p>${T.keyText}</p>
-    <div class="field"><label for="key">${T.keyLabel}</label><input id="key" name="key" type="password" autocomplete="current-password" required /></div>
+    <div class="field"><label for="key">${T.keyLabel}</label><input id="key" name="key" type="password" autocomplete="current-password" required aria-invalid=${Boolean(dialog.isWrong)} /></div>
+    ${dialog.isWrong && html`<p class="danger" role="alert">${T.wrongKey}</p>`}
     <div class="row end"><button class="main">${T.enter}</button></div></form>`
 }
 

@@ -179,7 +179,6 @@ export async function deleteProject(id) {
   await json('DELETE', `/api/v1/projects/${id}`)
   if (state.project?.id === id) {
     history.replaceState(null, '', '#')
-    set({project: null})
     await openLast()
   } else await loadProjects()
 }

@@ -18,7 +18,7 @@ export const T = {
   modelUnloaded: 'The model is loaded with the first take.',
   modelFailed: (message) => `The model cannot be loaded: ${message}.`,
   needsKey: 'This server asks for a key.',
-  keyTitle: 'A key, please', keyText: 'This server asks for an API key. It is kept until you close the tab.', keyLabel: 'API key',
+  keyTitle: 'A key, please', keyText: 'This server asks for an API key. It is kept until you close the tab.', keyLabel: 'API key', wrongKey: 'The server does not know this key, or no longer; look for missing letters.', giveKey: 'Give a key',
 
   welcomeLabel: 'Bring a sound', welcome: 'Drop a sound here', welcomeMore: 'or paste it, or choose a file: WAV, FLAC, OGG, MP3, AIFF, M4A, or a project as .zip',
   chooseFile: 'Choose a file', record: 'Record', stopRecording: (seconds) => `Stop recording (${number(seconds)} s)`,
