@@ -82,3 +82,17 @@ def test_site_lists_all_pages() -> None:
     assert "## vamp\n" in said
     assert "--variations" in said
     assert "On the page of [public names]" in said
+
+
+def test_tests_that_pages_name_are_there() -> None:
+    """A page that says by which test something is shown names one that there is."""
+    sources = "".join(path.read_text("utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    there = set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE))
+    there |= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    named = [
+        (page.relative_to(ROOT), name)
+        for page in pages()
+        for name in re.findall(r"`(test_\w+)(?:\.py|\[\w+\])?`", page.read_text("utf-8"))
+    ]
+    assert len(named) > 40
+    assert not [(str(page), name) for page, name in named if name not in there]
