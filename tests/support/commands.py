@@ -98,12 +98,12 @@ def _live(i: Path, o: Path) -> list[str]:
 
 def _push(i: Path, o: Path) -> list[str]:
     """Pushes to a stand-in for the hub, in a thread of this process."""
-    import huggingface_hub
+    from huggingface_hub import constants
 
     hub = StandInHub()
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     os.environ |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    huggingface_hub.constants.ENDPOINT = hub.address
+    constants.ENDPOINT = hub.address
     return ["push", f"{i}/licensed", "ann/mine"]
 
 

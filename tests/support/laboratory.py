@@ -268,7 +268,7 @@ class Laboratory:
                 os.dup2(os.open(path, how), number)
             os.dup2(said, 2)
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-            os.environ["TMPDIR"], tempfile.tempdir = str(folder / "tmp"), None
+            os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
             os.chdir(self._root)
             for kind, value in fault.limits:
                 value += _address_space() if kind == resource.RLIMIT_AS else 0

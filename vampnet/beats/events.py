@@ -14,7 +14,7 @@ from statistics import linear_regression
 from vampnet.audio.clock import parse_clock
 from vampnet.config import check
 from vampnet.errors import AudioError, SettingsError, StorageError
-from vampnet.storage import read_bytes
+from vampnet.storage import parse_json, read_bytes
 
 TRACKERS = ("learned", "librosa")
 """Names of beat trackers, the default first."""
@@ -107,7 +107,7 @@ def read_events(path: str | Path) -> Events:
 
 
 def _json(text: str) -> tuple[list[float], list[float]]:
-    data = json.loads(text)
+    data = parse_json(text)
     entries = data if isinstance(data, dict) else {"beats": data}
     unknown = sorted(set(entries) - {"beats", "downbeats"})
     if unknown or "beats" not in entries:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vampnet.controls.names import NO_CHORD, ChordName, chord_of_tones, parse_chord, pitch_class
 from vampnet.errors import AudioError, SettingsError
+from vampnet.storage import read_text
 
 MAX_BARS, MAX_CHORDS_PER_BAR = 1000, 16
 _SILENT = ("n", "n.c.", "nc")
@@ -104,20 +105,17 @@ def parse_chart(text: str) -> ChordChart:
 def read_chart(path: str | Path) -> ChordChart:
     """A chord chart from a text file. Raises AudioError naming the file and the fault."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(path, SettingsError)
         lines = [line.split("# ")[0].strip() for line in text.splitlines() if not line.lstrip().startswith("# ")]
         return parse_chart(" | ".join(line.strip("| ") for line in lines if line.strip("| ")))
-    except (OSError, UnicodeDecodeError, SettingsError) as error:
+    except SettingsError as error:
         raise AudioError(f"cannot read the chords in '{path}': {error}") from None
 
 
 def read_chord_spans(path: str | Path) -> tuple[ChordSpan, ...]:
     """Timed chords from an annotation (.lab): START END LABEL per line. Raises AudioError naming the line."""
     spans: list[ChordSpan] = []
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AudioError(f"cannot read the chords in '{path}': {error}") from None
+    lines = read_text(path, AudioError).splitlines()
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if not fields or line.lstrip().startswith("#"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from vampnet.controls.signals import Controls
 from vampnet.errors import AudioError, SettingsError
+from vampnet.storage import parse_json, read_text
 
 MIDI_ENDINGS = (".mid", ".midi", ".smf", ".kar")
 JSON_ENDING = ".json"
@@ -45,13 +45,10 @@ def check_controls_file(path: str | os.PathLike[str]) -> None:
 
 
 def _read_json(path: Path) -> Controls:
+    text = read_text(path, AudioError, MAX_JSON_BYTES)
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise SettingsError(f"{path}: larger than {MAX_JSON_BYTES // 1_000_000} MB, so no file of controls")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AudioError(f"cannot read '{path}': {error.strerror or error}") from None
-    except (UnicodeDecodeError, ValueError, RecursionError):
+        data = parse_json(text)
+    except (ValueError, RecursionError):
         raise SettingsError(f"{path}: not JSON; `vampnet controls FILE --json` writes controls") from None
     if isinstance(data, dict):
         data.pop("file", None)

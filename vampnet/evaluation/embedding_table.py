@@ -25,10 +25,14 @@ from vampnet.config import check, check_settings, setting
 from vampnet.errors import AudioError, SettingsError, require
 from vampnet.evaluation.embeddings.base import Embedding
 from vampnet.evaluation.embeddings.registry import open_embedding
-from vampnet.storage import whole_file
+from vampnet.storage import cause, open_regular, parse_json, whole_file
 
 _METADATA = b"vampnet"
 _ROWS_AT_ONCE = 4096
+_ROWS_READ = 256
+_LONGEST_NAME = 1 << 16
+_MOST_NUMBERS = 1 << 31
+"""Most numbers of all vectors of a table that is searched, 8 GB."""
 
 Vectors = NDArray[np.float32]
 Row = tuple[str, float, float, Vectors]
@@ -171,20 +175,49 @@ def read_table(path: str | os.PathLike[str]) -> tuple[list[str], list[float], Ve
     """Files, starts in seconds, vectors (N, D) and facts of a table. Raises SettingsError for any other file."""
     require("pyarrow", "embedding tables")
     import pyarrow as pa
-    from pyarrow import parquet
+    from pyarrow import compute, parquet
 
+    files, starts_s, parts = list[str](), list[float](), list[Vectors]()
     try:
-        found = parquet.read_table(path)
-        about = json.loads((found.schema.metadata or {})[_METADATA])
-        vectors = found["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        files, starts_s = found["file"].to_pylist(), found["start_s"].to_pylist()
-        known = {name: about[name] for name in ("embedding", "bundle", "id", "excerpt_s")}
-    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
-        text = " ".join(str(error).split())[:120]
-        raise SettingsError(f"{path}: no table of embeddings ({text}); `vampnet embed` makes one") from None
+        with open_regular(path, SettingsError) as file, parquet.ParquetFile(file) as table:
+            about = parse_json((table.schema_arrow.metadata or {})[_METADATA])
+            known = {name: about[name] for name in ("embedding", "bundle", "id", "excerpt_s")}
+            dim = _checked_dim(table)
+            # Piece by piece, since a few bytes of a packed column can stand for gigabytes.
+            for batch in table.iter_batches(_ROWS_READ, columns=["file", "start_s", "vector"]):
+                if compute.max(compute.binary_length(batch["file"])).as_py() > _LONGEST_NAME:
+                    raise ValueError(f"it has names of more than {_LONGEST_NAME} bytes")
+                files += batch["file"].to_pylist()
+                starts_s += batch["start_s"].to_pylist()
+                parts.append(batch["vector"].flatten().to_numpy(zero_copy_only=False).reshape(-1, dim))
+            is_finite = np.isfinite(np.array(starts_s, np.float64)).all() and all(np.isfinite(p).all() for p in parts)
+            if not is_finite or None in files:
+                raise ValueError("it has rows without a name, a time or a vector")
+    except (OSError, LookupError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
+        raise SettingsError(
+            f"{path}: no table of embeddings ({cause(error)[:120]}); `vampnet embed` makes one"
+        ) from None
     if not files:
         raise SettingsError(f"{path}: the table has no rows")
-    return files, starts_s, vectors.reshape(len(files), -1).astype(np.float32), known
+    if not all(isinstance(known[name], str) for name in ("embedding", "bundle", "id")):
+        raise SettingsError(f"{path}: no table of embeddings (it does not say which); `vampnet embed` makes one")
+    return files, starts_s, np.concatenate(parts).astype(np.float32), known
+
+
+def _checked_dim(table: Any) -> int:
+    """Numbers of a vector of a Parquet file. Raises ValueError for columns of other types, and too many rows."""
+    import pyarrow as pa
+
+    schema, n_rows = table.schema_arrow, table.metadata.num_rows
+    kind = schema.field("vector").type
+    dim = getattr(kind, "list_size", 0)
+    if not 1 <= dim <= 1 << 16 or kind.value_type != pa.float32():
+        raise ValueError("its column vector holds no vectors of one length")
+    if schema.field("file").type != pa.string() or schema.field("start_s").type != pa.float64():
+        raise ValueError("its columns file and start_s are of other types")
+    if n_rows * dim > _MOST_NUMBERS:
+        raise ValueError(f"it says that it has {n_rows} rows of {dim} numbers, more than fit into memory")
+    return dim
 
 
 def _embed(excerpt_1S: Vectors, embedding: Embedding) -> Vectors:

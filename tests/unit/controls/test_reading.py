@@ -27,11 +27,12 @@ def test_json_and_midi_are_read(tmp_path: Path) -> None:
 
 
 WRONG = [
-    ("none.json", None, "No such file"),
+    ("none.json", None, "no such file"),
     ("none.mid", None, "none.mid"),
     ("none.wav", None, "no such file"),
     ("text.json", b"bpm(96)", "not JSON"),
-    ("bytes.json", b"\xff\xfe\x00", "not JSON"),
+    ("bytes.json", b"\xff\xfe\x00", "not a text file"),
+    ("twice.json", b'{"format": 1, "format": 1}', "not JSON"),
     ("list.json", b"[1, 2]", "expected controls, found list"),
     ("empty.json", b"{}", "format is None"),
     ("newer.json", b'{"format": 99, "n_frames": 4}', "update vampnet"),
@@ -72,5 +73,5 @@ def test_files_without_controls_are_named(tmp_path: Path, name: str, content: by
 def test_a_file_that_no_one_could_mean_is_not_read_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vampnet.controls.reading.MAX_JSON_BYTES", 10)
     (tmp_path / "big.json").write_text(json.dumps(Controls(3).to_dict()))
-    with pytest.raises(VampnetError, match="larger than"):
+    with pytest.raises(VampnetError, match="has more than 10 bytes"):
         read_controls(tmp_path / "big.json")

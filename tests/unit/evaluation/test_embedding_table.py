@@ -84,9 +84,28 @@ def test_the_command_writes_a_table(files: list[Path], tmp_path: Path, capsys: p
 def test_files_that_are_no_table_are_named(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no table")
     parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "other.parquet")
-    for name in ("text.parquet", "other.parquet", "none.parquet"):
+    with pytest.raises(SettingsError, match=r"none\.parquet.*no such file"):
+        find_similar(tmp_path / "none.parquet", files[0])
+    for name in ("text.parquet", "other.parquet"):
         with pytest.raises(SettingsError, match=f"{name}.*vampnet embed"):
             find_similar(tmp_path / name, files[0])
+    about = {b"vampnet": b'{"embedding": "mel", "bundle": "default", "id": "x", "excerpt_s": 2.0}'}
+    vectors = pyarrow.array([[0.5] * 4] * 600, pyarrow.list_(pyarrow.float32(), 4))
+    good = {"file": ["a"] * 600, "start_s": [0.0] * 600, "vector": vectors}
+    changes = {
+        "names.parquet": {"file": ["n" * 100_000] * 600},  # a few bytes as they lie there
+        "types.parquet": {"start_s": ["0"] * 600},
+        "missing.parquet": {"file": [None] * 600},
+        "nan.parquet": {"start_s": [float("nan")] * 600},
+        "ragged.parquet": {"vector": [[0.5] * 4] * 600},
+        "empty.parquet": {"vector": pyarrow.array([None] * 600, pyarrow.list_(pyarrow.float32(), 4))},
+    }
+    for name, change in {"good.parquet": {}, **changes}.items():
+        parquet.write_table(pyarrow.table(good | change).replace_schema_metadata(about), tmp_path / name)
+    assert len(read_table(tmp_path / "good.parquet")[0]) == 600
+    for name in changes:
+        with pytest.raises(SettingsError, match=f"{name}: no table of embeddings"):
+            read_table(tmp_path / name)
     broken = next(path for path in files if path.stem == "broken")
     with pytest.raises(AudioError, match="none of 1 files"):
         write_embeddings([broken], tmp_path / "x.parquet", MEL)

@@ -12,6 +12,7 @@ from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.models.choice import ModelChoice
+from vampnet.storage import read_text
 
 if TYPE_CHECKING:
     from vampnet.apps.live.config import LiveConfig
@@ -94,10 +95,14 @@ def live_options(parser: CommandParser) -> None:
 def run_live(options: CommandOptions) -> None:
     """Play, simulate, replay, calibrate or list devices."""
     from vampnet.apps.live.config import LiveConfig
+    from vampnet.audio.samples import MAX_RATE_HZ, MIN_RATE_HZ
+    from vampnet.config import check
     from vampnet.jobs.request import check_prompt
 
     config, sampling = settings_from(LiveConfig, options), settings_from(SamplingConfig, options)
     check_prompt(config.prompt)
+    if options.rate:
+        check("--rate", options.rate, MIN_RATE_HZ, MAX_RATE_HZ)
     for name in ("input", "microphone", "cues", "replay"):
         for path in [options[name]] if isinstance(options[name], str) else options[name]:
             if path and not Path(path).is_file():
@@ -286,16 +291,24 @@ def _read_cues(path: str) -> list[Cue]:
     from vampnet.apps.live.simulation import Cue
 
     cues = []
-    for number, line in enumerate(Path(path).read_text("utf-8").splitlines() if path else [], 1):
+    for number, line in enumerate(read_text(path, SettingsError).splitlines() if path else [], 1):
         text = line.partition("#")[0].strip()
         if not text:
             continue
         moment, _, command = text.partition(" ")
         try:
-            cues.append(Cue(float(moment), parse_command(command)))
+            cues.append(Cue(_seconds(moment), parse_command(command)))
         except (ValueError, SettingsError) as error:
             raise SettingsError(f"{path}, line {number}: {error}") from None
     return cues
+
+
+def _seconds(text: str) -> float:
+    """A moment of a cue. Raises ValueError for a text that is none."""
+    seconds = float(text)
+    if not 0 <= seconds <= 86400:
+        raise ValueError(f"the moment is {text}, but must lie in 0 to 86400 s")
+    return seconds
 
 
 def _replay(options: CommandOptions) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from vampnet.apps.http.submission import find_audio, make_job, output_path, own_
 from vampnet.apps.http.uploads import file_facts, own_file
 from vampnet.errors import VampnetError
 from vampnet.jobs.table import CANCELLED, FINISHED, QUEUED, RUNNING, JobRow, UnknownJob
+from vampnet.storage import parse_json
 
 CALLS = ("controls", "process", "cancel")
 HEARTBEAT_S = 5.0
@@ -171,7 +171,7 @@ async def call_data(request: Request) -> dict[str, Any]:
         if len(body) > TEXT_LIMIT:
             raise HTTPException(413, "a call has at most 1 MB")
     try:
-        data = json.loads(body or b"{}")
+        data = parse_json(body or b"{}")
     except (ValueError, RecursionError):
         raise HTTPException(400, "the call is no JSON") from None
     return data if isinstance(data, dict) else {}

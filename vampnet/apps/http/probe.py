@@ -6,6 +6,7 @@ The process imports numpy and libsndfile, not torch. One that dies or does not a
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import multiprocessing
 import os
@@ -120,8 +121,9 @@ def audio_peaks(path: str, bins: int, start_s: float = 0.0, end_s: float | None 
 
     is_whole = start_s == 0.0 and end_s is None
     kept = Path(path).with_name(f".{Path(path).name}.peaks-{bins}.json")
-    if is_whole and kept.exists():
-        return json.loads(kept.read_text())
+    if is_whole:
+        with contextlib.suppress(OSError, ValueError):  # not there, or damaged: then it is made anew
+            return json.loads(kept.read_text())
     with AudioReader(path) as reader:
         rate_hz, n_all = reader.info.sample_rate_hz, reader.info.n_samples
         first = round(start_s * rate_hz)

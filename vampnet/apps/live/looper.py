@@ -27,6 +27,7 @@ from vampnet.apps.live.track import LoopTrack
 from vampnet.apps.live.transport import Grid, Transport
 from vampnet.audio.samples import Samples
 from vampnet.beats.events import Events
+from vampnet.config import check_settings, setting
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig, variation_seed
 from vampnet.tasks.defaults import DEFAULT_PROMPT, MAX_LOOP_S, MIN_LOOP_S
@@ -38,20 +39,21 @@ TAPE_S = 2.0
 class LooperConfig:
     """Settings of a looper, fixed while it plays."""
 
-    sample_rate_hz: int = 44100
-    channels: int = 2
+    sample_rate_hz: int = setting(44100, low=100, high=768000)
+    channels: int = setting(2, low=1, high=2)
     """Channels of loops and of the output; the input has as many."""
-    delay: int = 16384
+    delay: int = setting(16384, low=0, high=10**7)
     """Samples by which the input that a call of `render` gets is older than its output."""
-    latency: int = 0
+    latency: int = setting(0, low=-(10**7), high=10**7)
     """Samples from the output of a sound to its return at the input."""
-    n_loops: int = 4
+    n_loops: int = setting(4, low=1, high=16)
     prompt: str = DEFAULT_PROMPT
     sampling: SamplingConfig = SamplingConfig()
-    max_loop_s: float = MAX_LOOP_S
+    max_loop_s: float = setting(MAX_LOOP_S, low=MIN_LOOP_S, high=3600.0)
     """Longest loop, seconds."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.delay + self.latency < 0:
             raise SettingsError(
                 f"the latency is {self.latency} samples, but a sound cannot come back before it is played, "

@@ -24,10 +24,10 @@ from vampnet.apps.live.looper import Looper, LooperConfig, MadeVariation, Variat
 from vampnet.apps.live.making import Failure, Maker
 from vampnet.apps.live.sets import LoadedSet, fit_audio, load_set, restore_set
 from vampnet.audio.samples import Samples
-from vampnet.config import from_dict, to_dict
+from vampnet.config import check, from_dict, to_dict
 from vampnet.errors import SettingsError
 from vampnet.models.choice import ModelChoice
-from vampnet.storage import read_json, write_whole
+from vampnet.storage import read_json, sha256_of_file, write_whole
 
 log = logging.getLogger("vampnet")
 
@@ -63,8 +63,11 @@ class PerformanceRecord:
             looper = from_dict(LooperConfig, data["looper"], str(path))
             model = from_dict(ModelChoice, data["model"], str(path))
             entries, n_samples = [list(entry) for entry in data["entries"]], int(data["n_samples"])
+            check(f"{path}: n_samples", n_samples, 0, 86400 * looper.sample_rate_hz)
+            for entry in entries:
+                check(f"{path}: the moment of an entry", entry[0], 0, n_samples)
             return cls(looper, model, entries, n_samples, str(data["model_id"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise SettingsError(f"{path} is damaged: {type(error).__name__} {error}") from None
 
 
@@ -181,7 +184,7 @@ def replay(
             n = min(block, to - looper.now)
             write(looper.render(sound(n)))
 
-    for at, what, *values in record.entries:
+    def play(at: int, what: str, *values: Any) -> None:
         advance(at)
         if what == "do":
             with contextlib.suppress(SettingsError):  # it could not be done then, either
@@ -211,6 +214,13 @@ def replay(
                     f"variation {values[0]} came out otherwise than then (another model, machine or version)"
                 )
             looper.offer(made)
+
+    for number, entry in enumerate(record.entries, 1):
+        try:
+            play(*entry)
+        except (TypeError, ValueError, LookupError) as error:
+            why = f"{type(error).__name__} {error}"
+            raise SettingsError(f"the performance is damaged: entry {number} ({why})") from None
     advance(record.n_samples)
     return warnings
 
@@ -230,4 +240,4 @@ def digest_of(samples: Samples) -> str:
 
 def digest_of_file(path: Path) -> str:
     """Digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256_of_file(path, SettingsError)[:16]

@@ -51,11 +51,14 @@ def input_file(record: Path) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: Path, rate_hz: int, channels: int) -> Iterator[Callable[[Samples], Any]]:
-    """A function that appends to an audio file, of floats where the format has them. Ctrl-C keeps what is there."""
+def writing(path: Path, rate_hz: int, channels: int, *, keep: bool = False) -> Iterator[Callable[[Samples], Any]]:
+    """A function that appends to an audio file, of floats where the format has them.
+
+    `keep`: what was played until Ctrl-C is kept; otherwise the file appears whole or not at all.
+    """
     subtype = "FLOAT" if path.suffix.lower() in (".wav", ".aif", ".aiff") else None
     with AudioWriter(path, rate_hz, channels, subtype) as writer:
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt) if keep else contextlib.nullcontext():
             yield writer.write
         # A session that ends before the first block leaves a file all the same.
         writer.write(np.zeros((channels, 0), np.float32))

@@ -105,7 +105,7 @@ class LiveSession:
         for path, which in targets:
             if path is None:
                 continue
-            writer = stack.enter_context(writing(path, rate_hz, self.config.channels))
+            writer = stack.enter_context(writing(path, rate_hz, self.config.channels, keep=True))
             thread = FileThread(self._say)
             stack.callback(thread.close)
             sinks.append(

@@ -23,12 +23,13 @@ from vampnet.config import check, from_dict, to_dict
 from vampnet.errors import PromptError, SettingsError, StorageError
 from vampnet.generation.config import SamplingConfig
 from vampnet.jobs.request import check_prompt
-from vampnet.storage import cause, guarded, read_json, sha256_of_file, write_whole
+from vampnet.storage import cause, guarded, open_regular, read_json, sha256_of_file, write_whole
 from vampnet.tasks.defaults import MIN_LOOP_S
 from vampnet.work_folders import whole_folder
 
 SET_FILE = "set.json"
 VERSION = 1
+_MOST_BYTES = 1 << 28
 _OWN = {
     "selected": "select", "swap_unit": "swap", "record_bars": "bars", "countin": "countin", "click_mode": "click"
 }  # fmt: skip
@@ -220,6 +221,9 @@ def _load_tokens(path: Path) -> dict[str, NDArray[Any]]:
     """Tokens, tokens at the seam and mask of a take, as far as it has them."""
     axes = {"codes": (3, "i"), "seam": (3, "i"), "kept": (2, "b")}
     try:
+        with open_regular(path, SettingsError) as file, zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+                raise SettingsError(f"{path} would unpack to more than {_MOST_BYTES} bytes, and no take has that")
         with guarded(path, SettingsError, "read"), np.load(path, allow_pickle=False) as arrays:
             known = {name: arrays[name] for name in arrays.files if name in axes}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:

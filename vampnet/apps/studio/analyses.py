@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -28,8 +29,9 @@ class Analyses:
     def look(self, path: Path) -> dict[str, Any] | None:
         """The analysis of a file; None while it is being made, which the first call begins. Raises VampnetError."""
         kept = self.kept_path(path)
-        if kept is not None and kept.exists():
-            return json.loads(kept.read_text("utf-8"))
+        if kept is not None:
+            with contextlib.suppress(OSError, ValueError):  # not there, or damaged: then it is made anew
+                return json.loads(kept.read_text("utf-8"))
         with self._lock:
             future = self._running.get(path)
             if future is None:

@@ -27,6 +27,7 @@ from vampnet.jobs.data_folder import harmless_name, tokens_path
 from vampnet.jobs.projects import ProjectRow
 from vampnet.jobs.request import request_from_json
 from vampnet.jobs.table import UnknownJob, new_id
+from vampnet.storage import parse_json
 
 FORMAT = 1
 _MOST_JSON = 16 << 20
@@ -145,7 +146,7 @@ def _described(archive: zipfile.ZipFile) -> dict[str, Any]:
     """The checked content of project.json."""
     with _member(archive, "project.json", _MOST_JSON) as content:
         try:
-            described = json.loads(content.read())
+            described = parse_json(content.read())
         except (ValueError, RecursionError):
             raise ArchiveError("the project is damaged: its project.json is no JSON") from None
     fits = (

@@ -19,7 +19,7 @@ from vampnet.audio.units import seconds_to_samples
 from vampnet.config import check
 from vampnet.errors import AudioError, CorpusError
 from vampnet.models.weights import sha256_of
-from vampnet.storage import read_text
+from vampnet.storage import parse_json, read_text
 
 SILENT = 1e-3
 """Peak amplitude below which an excerpt counts as silent and is left out (-60 dBFS)."""
@@ -190,7 +190,7 @@ def _index(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        lines = [json.loads(text) for text in read_text(path, CorpusError, MAX_LIST_BYTES).splitlines() if text.strip()]
+        lines = [parse_json(text) for text in read_text(path, CorpusError, MAX_LIST_BYTES).splitlines() if text.strip()]
         return {line["file"]: line for line in lines}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorpusError(f"{path}: not an index of music ({type(error).__name__}: {error})") from None

@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -27,7 +26,7 @@ from typing import Any
 
 from vampnet.audio.folders import ENDINGS, audio_files_in
 from vampnet.errors import CorpusError, require
-from vampnet.storage import cause, guarded
+from vampnet.storage import cause, guarded, parse_json
 
 PATH_COLUMNS = ("file", "path", "audio", "audio_filepath", "filename", "file_name")
 """Columns of a manifest that may hold the paths, in the order in which they are looked for."""
@@ -35,6 +34,7 @@ MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet")
 MAX_RECORDING_BYTES = 4 << 30
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _ROWS = 16
+_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,11 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     with guarded(path, CorpusError, "read"), open(path, encoding="utf-8-sig", newline="") as file:
         try:
             if path.suffix.lower() == ".jsonl":
-                for number, line in enumerate(file, 1):
+                for number, line in enumerate(iter(lambda: file.readline(_LINE), ""), 1):
+                    if len(line) == _LINE:
+                        raise CorpusError(f"{path}, line {number}: is longer than {_LINE} characters")
                     if line.strip():
-                        row = json.loads(line)
+                        row = parse_json(line)
                         if not isinstance(row, dict):
                             raise CorpusError(f"{path}, line {number}: is no JSON object")
                         yield row
