@@ -185,14 +185,16 @@ def read_table(path: str | os.PathLike[str]) -> tuple[list[str], list[float], Ve
             dim = _checked_dim(table)
             # Piece by piece, since a few bytes of a packed column can stand for gigabytes.
             for batch in table.iter_batches(_ROWS_READ, columns=["file", "start_s", "vector"]):
+                if any(column.null_count for column in batch.columns):
+                    raise ValueError("it has rows without a name, a time or a vector")
                 if compute.max(compute.binary_length(batch["file"])).as_py() > _LONGEST_NAME:
                     raise ValueError(f"it has names of more than {_LONGEST_NAME} bytes")
                 files += batch["file"].to_pylist()
                 starts_s += batch["start_s"].to_pylist()
                 parts.append(batch["vector"].flatten().to_numpy(zero_copy_only=False).reshape(-1, dim))
             is_finite = np.isfinite(np.array(starts_s, np.float64)).all() and all(np.isfinite(p).all() for p in parts)
-            if not is_finite or None in files:
-                raise ValueError("it has rows without a name, a time or a vector")
+            if not is_finite:
+                raise ValueError("it has times or vectors that are no numbers")
     except (OSError, LookupError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
         raise SettingsError(
             f"{path}: no table of embeddings ({cause(error)[:120]}); `vampnet embed` makes one"
