@@ -17,6 +17,8 @@ from tests.support.wav_bytes import wav_bytes
 from vampnet import Audio, Client, SamplingConfig
 from vampnet.apps.http.config import ServerConfig
 from vampnet.apps.http.service import Service
+from vampnet.controls.config import HumConfig, ReshapeConfig, SteeringConfig, TapConfig
+from vampnet.controls.words import ControlWords
 from vampnet.errors import Cancelled, ServerError, SettingsError
 from vampnet.generation.progress import Progress
 
@@ -67,6 +69,24 @@ def test_each_task_sends_its_request(client: Client, loop: Path) -> None:
     assert (sent[1]["before_s"], sent[1]["after_s"], sent[2]["after_s"]) == (1.0, 2.0, 3.0)
     assert (sent[3]["bars"], sent[4]["factor"], sent[5]["rounds"], sent[6]["seconds"]) == (1, 1.5, 2, 4.0)
     assert sent[7] == {"task": "generate", "seconds": 4.0, "like": "loop.wav", "prompt": "periodic(8)"}
+
+
+def test_words_and_played_lines_are_sent(client: Client, loop: Path) -> None:
+    client.generate(words="bpm(96), chords(Dm7 | G7)", sketch="keep", sampling=SamplingConfig(seed=2))
+    client.generate(words=ControlWords(key="h-moll"), steering=SteeringConfig("beats", 2))
+    client.tap(loop, config=TapConfig(bpm=96, tightness=0.5))
+    client.hum(loop, config=HumConfig(instrument="flute"), prompt="periodic(7)")
+    client.vamp(loop, reshape=ReshapeConfig(key="Dm"), steering=SteeringConfig("beats"))
+    client.loop(loop, reshape=ReshapeConfig(tempo=96))
+    sent = [job["request"] for job in client.jobs()][:6][::-1]
+    assert sent[0]["words"] == {"bpm": 96.0, "chords": "Dm7 | G7"} and "seconds" not in sent[0]
+    assert sent[0]["sketch"] == "keep" and sent[1]["words"] == {"key": "B minor"}
+    assert (sent[2]["tap"], sent[3]["hum"]) == ({"bpm": 96, "tightness": 0.5}, {"instrument": "flute"})
+    assert (sent[4]["reshape"], sent[5]["reshape"]) == ({"key": "D minor"}, {"tempo": 96.0})
+    with pytest.raises(SettingsError, match="leave one out"):
+        client.generate(words="bpm(96)", like=loop)
+    with pytest.raises(SettingsError, match="unknown control"):
+        client.generate(words="tempo(96)")
 
 
 def test_samples_and_earlier_variations_are_inputs(client: Client) -> None:

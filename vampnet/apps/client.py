@@ -15,23 +15,26 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vampnet.apps.remote_job import RemoteJob, RemoteVariation, error_sentence
 from vampnet.beats.config import BeatsConfig
-from vampnet.errors import Cancelled, ServerError, VampnetError, require
+from vampnet.controls.config import HumConfig, ReshapeConfig, SteeringConfig, TapConfig
+from vampnet.controls.words import ControlWords, parse_words
+from vampnet.errors import ServerError, VampnetError, require
 from vampnet.generation.config import SamplingConfig
-from vampnet.generation.progress import Progress, Report
+from vampnet.generation.progress import Report
 from vampnet.jobs.request import (
     GenerateRequest,
+    HumRequest,
     InpaintRequest,
     LoopRequest,
     OutpaintRequest,
     Request,
     StretchRequest,
+    TapRequest,
     TelephoneRequest,
     VampRequest,
     request_to_json,
@@ -42,10 +45,9 @@ from vampnet.tasks.defaults import CONTINUE_S, DEFAULT_PROMPT, DEFAULT_THEME, NE
 if TYPE_CHECKING:
     import httpx2
 
-    from vampnet.audio.files import Audio
 
+_CLIP = "clip"
 _RETRIES = 5
-_ENDED = ("done", "failed", "cancelled")
 Regions = Sequence[tuple[float, float | None]]
 
 
@@ -82,15 +84,18 @@ class Client:
 
     def vamp(
         self, audio: Any, *, n: int = 1, prompt: str = DEFAULT_PROMPT, sampling: SamplingConfig = SamplingConfig(),
-        beats: BeatsConfig = BeatsConfig(), report: Report | None = None,
+        beats: BeatsConfig = BeatsConfig(), steering: SteeringConfig = SteeringConfig(),
+        reshape: ReshapeConfig = ReshapeConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Vary a recording: tokens that the prompt keeps stay, the others are generated.
 
-        `audio` is a path, `vampnet.Audio`, (samples, sample rate) or a variation that this server made. Gives one
-        RemoteVariation, or a list of `n`. Raises VampnetError saying what is wrong, Cancelled.
+        `audio` is a path, `vampnet.Audio`, (samples, sample rate) or a variation that this server made. `steering` says
+        what variations follow, `reshape` the key and tempo to begin with. Gives one RemoteVariation, or a list of `n`.
+        Raises VampnetError saying what is wrong, Cancelled.
         """
-        settings = {"sampling": sampling, "variations": n, "model": self._model}
-        return self._make(VampRequest(prompt=str(prompt), beats=beats, **settings), audio, n, report)
+        settings = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
+        request = VampRequest(prompt=str(prompt), beats=beats, reshape=reshape, **settings)
+        return self._make(request, audio, n, report)
 
     def inpaint(
         self, audio: Any, *, regions: Regions, n: int = 1, prompt: str = "nothing",
@@ -116,25 +121,55 @@ class Client:
         return self.outpaint(audio, after_s=seconds, **settings)
 
     def generate(
-        self, *, seconds: float = NEW_S, like: Any = None, n: int = 1, prompt: str = "", theme: str = "",
+        self, *, seconds: float | None = None, like: Any = None, words: ControlWords | str = ControlWords(), n: int = 1,
+        prompt: str = "", theme: str = "", sketch: str = "", sampling: SamplingConfig = SamplingConfig(),
+        steering: SteeringConfig = SteeringConfig(), report: Report | None = None,
+    ) -> Any:  # fmt: skip
+        """Make new music, from nothing, in the style of a clip, or to words, an object or its text.
+
+        >>> client.generate(words="bpm(96), key(D minor), chords(Dm7 | G7), bars(8)")
+
+        By default 10 s, and with words 8 bars, which loop; a `sketch` of "only" is what the words are made of.
+        """
+        said = parse_words(words) if isinstance(words, str) else words
+        if seconds is None and said.is_empty:
+            seconds = NEW_S
+        shared: dict[str, Any] = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
+        length = None if seconds is None else float(seconds)
+        request = GenerateRequest(
+            seconds=length, words=said, prompt=str(prompt), theme=str(theme), sketch=sketch,
+            like=_CLIP if like is not None else "", **shared,
+        )  # fmt: skip
+        data = request_to_json(request)
+        if like is not None:
+            del data["like"]  # which is named by the audio that is handed over
+        return self._wait(self.submit(data, like), n, report)
+
+    def tap(
+        self, audio: Any, *, config: TapConfig = TapConfig(), n: int = 1, prompt: str = "",
         sampling: SamplingConfig = SamplingConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
-        """Make new music, from nothing or in the style of a clip."""
-        data = {"task": GenerateRequest.task, "seconds": float(seconds), "prompt": str(prompt), "theme": str(theme)}
-        if like is None:
-            settings = {"sampling": sampling, "variations": n, "model": self._model}
-            request = GenerateRequest(seconds=float(seconds), theme=str(theme), **settings)
-            return self._make(request, None, n, report)
-        shared = request_to_json(VampRequest(sampling=sampling, variations=n, model=self._model))
-        return self._wait(self.submit({**shared, **{k: v for k, v in data.items() if v != ""}}, like), n, report)
+        """Turn a tapped or beatboxed rhythm into drums of the same length; with a prompt the model varies them."""
+        settings = {"sampling": sampling, "variations": n, "model": self._model}
+        return self._make(TapRequest(tap=config, prompt=str(prompt), **settings), audio, n, report)
+
+    def hum(
+        self, audio: Any, *, config: HumConfig = HumConfig(), n: int = 1, prompt: str = "",
+        sampling: SamplingConfig = SamplingConfig(), report: Report | None = None,
+    ) -> Any:  # fmt: skip
+        """Turn a hummed line into a lead instrument of the same length; with a prompt the model varies it."""
+        settings = {"sampling": sampling, "variations": n, "model": self._model}
+        return self._make(HumRequest(hum=config, prompt=str(prompt), **settings), audio, n, report)
 
     def loop(
         self, audio: Any, *, bars: int = 0, n: int = 1, prompt: str = DEFAULT_PROMPT,
-        sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(), report: Report | None = None,
+        sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(),
+        steering: SteeringConfig = SteeringConfig(), reshape: ReshapeConfig = ReshapeConfig(),
+        report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Vary a loop so that every variation joins itself and each other without a seam."""
-        settings = {"sampling": sampling, "variations": n, "model": self._model}
-        request = LoopRequest(bars=bars, prompt=str(prompt), beats=beats, **settings)
+        settings = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
+        request = LoopRequest(bars=bars, prompt=str(prompt), beats=beats, reshape=reshape, **settings)
         return self._make(request, audio, n, report)
 
     def stretch(
@@ -207,139 +242,9 @@ class Client:
                 time.sleep(min(float(answer.headers.get("retry-after", 1)), 60.0))
                 continue
             if answer.is_error:
-                raise ServerError(_sentence(answer))
+                raise ServerError(error_sentence(answer))
             return answer
         raise AssertionError
-
-
-class RemoteJob:
-    """A job on a server."""
-
-    def __init__(self, client: Client, job_id: str) -> None:
-        """Name a job; nothing is asked yet."""
-        self._client, self.id = client, job_id
-
-    def describe(self) -> dict[str, Any]:
-        """State, progress, request and, when it is done, the result."""
-        return self._client._ask("GET", f"/api/v1/jobs/{self.id}").json()
-
-    def cancel(self) -> None:
-        """Stop it within one decoding step."""
-        self._client._ask("POST", f"/api/v1/jobs/{self.id}/cancel")
-
-    def delete(self) -> None:
-        """Delete it and what it made."""
-        self._client._ask("DELETE", f"/api/v1/jobs/{self.id}")
-
-    def wait(self, report: Report | None = None) -> list[RemoteVariation]:
-        """Wait until it has ended; `report` hears Progress. Raises ServerError with its error, Cancelled."""
-        try:
-            job = self._follow(report)
-        except BaseException:
-            self._cancel_quietly()
-            raise
-        if job["state"] == "cancelled":
-            raise Cancelled("the job was cancelled")
-        if job["state"] != "done":
-            raise ServerError(job["error"] or f"the job is {job['state']}")
-        return [
-            RemoteVariation(self._client, self.id, number, output["name"], made)
-            for number, (output, made) in enumerate(
-                zip(job["outputs"], job["result"]["outputs"], strict=True), 1
-            )
-        ]  # fmt: skip
-
-    def _follow(self, report: Report | None) -> dict[str, Any]:
-        import httpx2
-
-        last = ""
-        for attempt in range(1000):
-            try:
-                for number, job in self._events(last):
-                    last = number
-                    progress = job.get("progress") or {}
-                    if report is not None and job["state"] == "running":
-                        report(Progress(progress["stage"], progress["done"], progress["total"], progress["share"]))
-                    if job["state"] in (*_ENDED, "deleted"):
-                        return job
-            except httpx2.TransportError:
-                time.sleep(min(0.2 * (attempt + 1), 5.0))
-            job = self.describe()  # the stream broke off: the server may have been started again
-            if job["state"] in _ENDED:
-                return job
-        raise ServerError("the server breaks off again and again")
-
-    def _events(self, last: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        headers = {"Last-Event-ID": last} if last else {}
-        path = f"/api/v1/jobs/{self.id}/events"
-        with self._client._http.stream("GET", path, headers=headers) as stream:
-            if stream.is_error:
-                stream.read()
-                raise ServerError(_sentence(stream))
-            number = last
-            for line in stream.iter_lines():
-                if line.startswith("id: "):
-                    number = line[4:]
-                elif line.startswith("data: "):
-                    yield number, json.loads(line[6:])
-
-    def _cancel_quietly(self) -> None:
-        try:
-            self._client._http.post(f"/api/v1/jobs/{self.id}/cancel")
-        except Exception:
-            return  # what ended the waiting is the error to be told
-
-
-@dataclass(frozen=True, eq=False)
-class RemoteVariation:
-    """One output of a job."""
-
-    client: Client
-    job_id: str
-    number: int
-    """Number among the job's outputs, from 1."""
-    name: str
-    """Its file name."""
-    facts: dict[str, Any]
-    """seed, kept_share, seconds and the command that makes it again."""
-
-    @property
-    def seed(self) -> int | None:
-        """Seed that it was drawn with."""
-        return self.facts["seed"]
-
-    @property
-    def kept_share(self) -> float | None:
-        """Share of the tokens that the prompt kept."""
-        return self.facts["kept_share"]
-
-    @property
-    def reference(self) -> str:
-        """Text by which a request names it as its input."""
-        return f"job:{self.job_id}/{self.number}"
-
-    @cached_property
-    def content(self) -> bytes:
-        """The file's bytes."""
-        path = f"/api/v1/jobs/{self.job_id}/outputs/{self.number}/audio"
-        return self.client._ask("GET", path).content
-
-    @property
-    def audio(self) -> Audio:
-        """The samples."""
-        import soundfile
-
-        from vampnet.audio.files import Audio
-
-        samples, rate_hz = soundfile.read(io.BytesIO(self.content), dtype="float32", always_2d=True)
-        return Audio(samples.T.copy(), rate_hz)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file as the server made it."""
-        from vampnet.storage import write_whole
-
-        write_whole(path, self.content)
-        return Path(path)
 
 
 def _as_file(audio: Any) -> tuple[str, bytes]:
@@ -357,11 +262,3 @@ def _as_file(audio: Any) -> tuple[str, bytes]:
     made, buffer = as_audio(audio), io.BytesIO()
     soundfile.write(buffer, made.samples.T, made.sample_rate_hz, format="WAV", subtype="FLOAT")
     return "audio.wav", buffer.getvalue()
-
-
-def _sentence(answer: httpx2.Response) -> str:
-    """Message of an error answer."""
-    try:
-        return str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"the server answered with status {answer.status_code}"

@@ -58,9 +58,17 @@ class ReshapeConfig:
     """Semitones that the input is moved by first, -24 to 24."""
     tempo: float | None = setting(None, low=20.0, high=400.0)
     """Tempo that the input is brought to first, 20 to 400 beats per minute; its own is tracked, or given as bpm."""
+    key: str = ""
+    """Key that the input is transposed to first, by 6 semitones at most, such as "D minor"; its own is listened for."""
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.key:
+            object.__setattr__(self, "key", key_text(*parse_key(self.key)))
+            if self.transpose:
+                raise SettingsError(
+                    f"transpose is {self.transpose} and `key` is {self.key!r}, but only one of them can be given"
+                )
 
 
 FOLLOWED: dict[str, tuple[str, ...]] = {

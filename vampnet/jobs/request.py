@@ -22,6 +22,7 @@ from vampnet.controls.config import HumConfig, ReshapeConfig, SteeringConfig, Ta
 from vampnet.controls.words import ControlWords
 from vampnet.errors import PromptError, SettingsError
 from vampnet.generation.config import MAX_VARIATIONS, SamplingConfig
+from vampnet.jobs.elsewhere import refuse_words
 from vampnet.models.choice import ModelChoice
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.defaults import (
@@ -369,6 +370,7 @@ def request_from_json(data: Any, where: str = "request") -> Request:
     if not isinstance(task, str) or task not in REQUESTS:
         near = nearest(str(task), REQUESTS)
         raise SettingsError(f"{where}: task is {task!r}, but must be one of {', '.join([*REQUESTS, 'continue'])}{near}")
+    refuse_words(task, fields, REQUESTS[task], where)
     return from_dict(REQUESTS[task], fields, where)
 
 

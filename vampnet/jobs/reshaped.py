@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from vampnet.audio.files import Audio
 from vampnet.audio.reshaping import MAX_SPEED, MIN_SPEED, reshape
 from vampnet.beats.events import Events, TrackerConfig, tempo_of
 from vampnet.beats.tracking import track_events
 from vampnet.controls.config import ReshapeConfig
+from vampnet.controls.extraction import ExtractionConfig, extract_controls
+from vampnet.controls.names import parse_key, third_of_mode
 from vampnet.errors import SettingsError
+
+log = logging.getLogger("vampnet")
 
 
 def reshape_input(
@@ -17,7 +22,7 @@ def reshape_input(
 ) -> tuple[Audio, Events | TrackerConfig | None]:
     """Audio as a request wants it, and its beats: known ones move with the music.
 
-    Raises SettingsError where a tempo is wanted and none is heard, or the two are too far apart.
+    Raises SettingsError where a tempo or key is wanted and none is heard, or the two are too far apart.
     """
     if config == ReshapeConfig():
         return audio, beats
@@ -36,8 +41,29 @@ def reshape_input(
                 "or a quarter"
             )
         beats = known
-    made = reshape(audio, transpose=float(config.transpose), speed=speed, loops=loops)
+    semitones = semitones_to_key(audio, config.key) if config.key else config.transpose
+    made = reshape(audio, transpose=float(semitones), speed=speed, loops=loops)
     return made, _at_speed(beats, speed) if isinstance(beats, Events) else beats
+
+
+def semitones_to_key(audio: Audio, key: str) -> int:
+    """Semitones, -6 to 5, by which audio has to be moved to be in a key.
+
+    Raises SettingsError where no key is heard, or one of the other mode: transposing makes no minor of a major.
+    """
+    heard = extract_controls(audio, ExtractionConfig(("key",))).key
+    if heard is None:
+        raise SettingsError(f"key is {key!r}, but no key is heard in the input; say how far to move it in `transpose`")
+    (tonic, mode), (wanted, wanted_mode) = parse_key(heard), parse_key(key)
+    own, other = third_of_mode(mode), third_of_mode(wanted_mode)
+    if own != other:
+        raise SettingsError(
+            f"key is {key!r}, but the input is heard in {heard}, and transposing makes no {other} of a {own}; "
+            f"ask for a {own} key, or say how far to move it in `transpose`"
+        )
+    semitones = (wanted - tonic + 6) % 12 - 6
+    log.info("the input is heard in %s; it is moved by %+d semitones", heard, semitones)
+    return semitones
 
 
 def _track(audio: Audio, tracker: TrackerConfig | None) -> Events:

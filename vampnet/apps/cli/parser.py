@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from vampnet.config import nearest
@@ -31,6 +31,8 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", _HelpFormatter)
         super().__init__(allow_abbrev=False, **settings)
+        self.explain: Callable[[str], str] = lambda flag: ""
+        """One sentence about a flag that this command does not have but others do; empty where there is none."""
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -40,6 +42,8 @@ class CommandParser(argparse.ArgumentParser):
         unknown = [word for word in rest if word.startswith("-") and word != "-"]
         if unknown:
             name = unknown[0].partition("=")[0]
+            if told := self.explain(name):
+                raise SettingsError(f"{told}; {self._hint()}")
             raise SettingsError(f"unknown flag {name}{suggest(name, self.known_flags())} {self._hint()}")
         several = [action.dest for action in self._actions if not action.option_strings and action.nargs == "+"]
         if rest and not several:

@@ -18,6 +18,7 @@ from vampnet.apps.cli.parser import CommandOptions, CommandParser
 from vampnet.apps.cli.progress import PROGRESS_MODES, ProgressDisplay
 from vampnet.apps.cli.requests import add_request_flags, request_data, request_of
 from vampnet.errors import AudioError, BatchError, Interrupted, SettingsError, VampnetError
+from vampnet.jobs.elsewhere import explain_word
 from vampnet.jobs.flags import command_of, name_flags
 from vampnet.jobs.request import Request
 from vampnet.jobs.result import JobResult, result_to_json
@@ -63,6 +64,7 @@ def add_task_options(parser: CommandParser, command: TaskCommand) -> None:
         parser.add_argument("input", nargs="+", metavar="INPUT", help=command.input_help)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=command.output_help)
     add_request_flags(parser, command.name)
+    parser.explain = lambda flag: name_flags(explain_word(command.name, flag), command.name)
     group = parser.add_argument_group("This run")
     group.add_argument(
         "--config", metavar="FILE.yaml", help="YAML or JSON file with fields of the request (`vampnet schema`)"

@@ -24,6 +24,7 @@ from typing import Any
 from vampnet.beats.events import TRACKERS
 from vampnet.config import nearest, type_hints
 from vampnet.errors import AudioError, SettingsError
+from vampnet.jobs.elsewhere import explain_word
 from vampnet.jobs.request import REQUESTS, Request, request_from_json
 from vampnet.models.adapter_header import parse_adapter
 
@@ -154,6 +155,8 @@ def _nest(task: str, settings: dict[str, Atom]) -> dict[str, Any]:
         fields["seconds"] = (None, float)
     result: dict[str, Any] = {}
     for key, value in settings.items():
+        if key not in fields and (told := explain_word(task, key)):
+            raise SettingsError(f"/{task}: {told}")
         if key not in fields:
             raise SettingsError(f"/{task} has no key {key!r}{nearest(key, fields)}; known: {', '.join(fields)}")
         group, hint = fields[key]
