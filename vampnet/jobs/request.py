@@ -305,7 +305,6 @@ class CompressRequest(Request):
     """Make a small .vamp file of some of the tokens; the others are generated when it is opened."""
 
     task: ClassVar[str] = "compress"
-
     compression: CompressionConfig = CompressionConfig()
     """Stored tokens and their coding."""
 
