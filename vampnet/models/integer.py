@@ -41,7 +41,7 @@ class IntegerLinear(nn.Module):
     def forward(self, x_BTI: Tensor) -> Tensor:
         """Rows (B, T, I) -> (B, T, O), float32."""
         integers_NI, scale_N1 = to_integers(x_BTI.flatten(0, 1).float())
-        products_NO = torch._int_mm(integers_NI, self.weight_OI.t())
+        products_NO = torch._int_mm(integers_NI, self.weight_OI.t())  # pyright: ignore[reportPrivateImportUsage]
         return products_NO.float().mul_(self.scale_O).mul_(scale_N1).unflatten(0, x_BTI.shape[:2])
 
 
@@ -92,8 +92,8 @@ def in_integers(model: MaskedTransformer, dtype: torch.dtype) -> MaskedTransform
     for own, layer in zip(converted.layers, model.layers, strict=True):
         assert isinstance(own, TransformerLayer) and isinstance(layer, TransformerLayer)
         assert isinstance(layer.attention, Attention) and isinstance(layer.feed_forward, FeedForward)
-        own.attention = IntegerAttention(layer.attention)
-        own.feed_forward = IntegerFeedForward(layer.feed_forward)
+        own.add_module("attention", IntegerAttention(layer.attention))
+        own.add_module("feed_forward", IntegerFeedForward(layer.feed_forward))
     state = model.state_dict()
     floats = [name for name in converted.state_dict() if name in state]  # all but what is in integers now
     converted.load_state_dict({name: in_format(name, state[name], dtype) for name in floats}, strict=False, assign=True)

@@ -53,12 +53,21 @@ class Device(Protocol):
     """Samples from the output of a sound to its return at the input that the device does not make good itself."""
     output_latency: int
     """Samples between leaving the ring and being heard."""
-    n_empty: int
-    """Number of underflows: times that the ring was empty and output missing."""
-    n_xruns: int
-    """Late blocks that the device itself has counted."""
-    n_starts: int
-    """Number of starts: the first output written after one and the first input read belong together."""
+
+    @property
+    def n_empty(self) -> int:
+        """Number of underflows: times that the ring was empty and output missing."""
+        ...
+
+    @property
+    def n_xruns(self) -> int:
+        """Late blocks that the device itself has counted."""
+        ...
+
+    @property
+    def n_starts(self) -> int:
+        """Number of starts: the first output written after one and the first input read belong together."""
+        ...
 
     def fill(self) -> int:
         """Output samples that are written and not yet played."""

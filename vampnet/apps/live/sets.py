@@ -211,7 +211,8 @@ def _load_takes(entry: dict[str, Any], folder: Path, config: LooperConfig) -> tu
                 f"{config.max_loop_s:g} s (--max-loop)"
             )
         recipe = data["recipe"] and _recipe_of(data["recipe"], str(path))
-        takes.append(Take(samples, recipe, bars=int(data["bars"]), **_load_tokens(path.with_suffix(".npz"))))
+        tokens: dict[str, Any] = _load_tokens(path.with_suffix(".npz"))
+        takes.append(Take(samples, recipe, bars=int(data["bars"]), **tokens))
     if takes[0].n_samples != takes[-1].n_samples:
         raise SettingsError(f"{folder} is damaged: the takes of loop {entry['number']} have different lengths")
     return takes[0], takes[-1]
