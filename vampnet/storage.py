@@ -57,6 +57,11 @@ def cause(error: BaseException) -> str:
     return text[:1].lower() + text[1:200] + hint
 
 
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or this user's share of it, is full."""
+    return error.errno in _FULL
+
+
 @contextlib.contextmanager
 def guarded(path: StrPath, kind: ErrorKind = StorageError, action: str = "write") -> Iterator[None]:
     """Turn errors of the file system inside the block into one line that names the file."""

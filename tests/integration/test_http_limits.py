@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import threading
 from pathlib import Path
@@ -16,6 +18,7 @@ from vampnet.apps.http import guard
 from vampnet.apps.http.config import ServerConfig
 from vampnet.apps.http.keys import KeyRing, add_key
 from vampnet.errors import ServerError
+from vampnet.jobs.table_schema import TableError
 
 
 def test_keys_separate_callers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -151,3 +154,26 @@ def test_connections_of_ended_threads_are_closed(tmp_path: Path) -> None:
         assert len(service._opened) <= 5
         if before:
             assert len(list(Path("/proc/self/fd").iterdir())) < before + 20
+
+
+def test_a_full_disk_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        running_server(ServerConfig(data=str(tmp_path / "data"))) as (address, service),
+        httpx2.Client(base_url=address, timeout=60) as http,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("vampnet.apps.http.uploads.shutil.copyfileobj", no_space)
+            answer = http.post("/api/v1/files", files={"audio": ("a.wav", WAV)})
+            assert "free some disk space" in sentence(answer, 507)
+            assert list(service.folder.files.iterdir()) == []
+        with monkeypatch.context() as patch:
+            error = TableError("the job table cannot be used: database or disk is full")
+            patch.setattr(type(service.table), "submit", lambda *_, **__: (_ for _ in ()).throw(error))
+            assert "disk is full" in sentence(send(http, vamp()), 503)
+        assert ended_job(http, send(http, vamp()).json()["id"])["state"] == "done"
+    assert "Traceback" not in caplog.text

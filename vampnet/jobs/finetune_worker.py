@@ -198,7 +198,11 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(os, "nice"):
         os.nice(_NICE)
-    work(config)
+    try:
+        work(config)
+    except VampnetError as error:  # the server starts another one
+        print(f"vampnet finetune worker: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -33,7 +33,7 @@ from vampnet.jobs.table_rows import (
     WorkerRow,
     job_row,
 )
-from vampnet.jobs.table_schema import MIGRATIONS, statements
+from vampnet.jobs.table_schema import MIGRATIONS, TableError, connect, statements
 
 FINETUNING = "finetune"
 """`JobRow.model` of fine-tuning jobs, which a process of their own claims."""
@@ -55,14 +55,14 @@ class JobTable:
         """Make or migrate the file. Raises JobError where it cannot be used, or is of a newer version."""
         self.path = path
         try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._db = connect(path, _BUSY_S)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(f"PRAGMA cache_size=-{_CACHE_KB}")  # every thread has a connection
             self._migrate()
-        except sqlite3.Error as error:
-            raise JobError(f"{path} cannot be used as a job table: {error}") from None
+        except TableError as error:
+            raise JobError(f"{path} cannot be used as a job table: {error.__cause__}") from None
 
     def close(self) -> None:
         """Release the file."""
@@ -97,10 +97,11 @@ class JobTable:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            with contextlib.suppress(TableError):  # after some errors SQLite has done it already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def execute(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Rows of a query, for the tables that stand beside the jobs."""

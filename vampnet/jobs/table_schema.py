@@ -4,6 +4,36 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vampnet.errors import JobError
+
+
+class TableError(JobError):
+    """A job table that cannot be read or written, since its disk is full, say."""
+
+
+class TableConnection(sqlite3.Connection):
+    """A connection whose errors are TableErrors of one line."""
+
+    def execute(self, *query: Any) -> sqlite3.Cursor:
+        """Run a statement."""
+        try:
+            return super().execute(*query)
+        except sqlite3.Error as error:
+            raise TableError(f"the job table cannot be used: {error}") from error
+
+
+def connect(path: Path, busy_s: float) -> TableConnection:
+    """Open the file of a table; statements wait for others up to `busy_s`. Raises TableError."""
+    try:
+        return sqlite3.connect(
+            path, timeout=busy_s, isolation_level=None, check_same_thread=False, factory=TableConnection
+        )
+    except sqlite3.Error as error:
+        raise TableError(str(error)) from error
+
 
 MIGRATIONS = (
     """

@@ -27,7 +27,7 @@ from vampnet.jobs.data_folder import DataFolder
 from vampnet.jobs.engine import Engine, ModelEngine
 from vampnet.jobs.request import GenerateRequest, Request, request_from_json
 from vampnet.jobs.result import JobResult, result_to_json
-from vampnet.jobs.table import CANCELLED, DONE, FAILED, JobRow, WorkerRow
+from vampnet.jobs.table import CANCELLED, DONE, FAILED, JobRow, JobTable, WorkerRow
 from vampnet.models.choice import ModelChoice
 
 log = logging.getLogger("vampnet.worker")
@@ -132,7 +132,10 @@ class _JobWorker:
         self.table.report_worker(row)
 
     def _report_alive(self) -> None:
-        table = DataFolder(self.config.data).table()
+        with contextlib.suppress(VampnetError):  # without it the jobs' thread says what is wrong
+            self._report_to(DataFolder(self.config.data).table())
+
+    def _report_to(self, table: JobTable) -> None:
         while not self._finished.wait(_REPORT_EVERY_S if self.state != "starting" else 0.2):
             with contextlib.suppress(Exception):  # the next one tells again
                 loaded = self.engine.loaded
@@ -364,7 +367,11 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if config.threads:
         os.environ["OMP_NUM_THREADS"] = str(config.threads)
-    work(config, ModelEngine())
+    try:
+        work(config, ModelEngine())
+    except VampnetError as error:  # the server starts another one
+        print(f"vampnet worker: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

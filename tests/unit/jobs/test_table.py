@@ -22,7 +22,7 @@ from vampnet.jobs.table import (
     WorkerRow,
     new_id,
 )
-from vampnet.jobs.table_schema import MIGRATIONS
+from vampnet.jobs.table_schema import MIGRATIONS, TableError
 
 
 @pytest.fixture
@@ -203,3 +203,28 @@ def test_a_table_of_the_first_version_is_migrated_with_its_jobs(tmp_path: Path) 
     assert table.ends() == [] and table.kept_ids() == {"a"}
     table.delete("a")
     assert table.kept_ids() == set()
+
+
+def test_a_full_disk_is_one_line_and_the_table_works_again_afterwards(table: JobTable) -> None:
+    kept, pages = put(table), table.execute("PRAGMA page_count")[0][0]
+    table.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(JobError, match="the job table cannot be used: database or disk is full"):
+        put(table, request={"task": "x" * 100_000})
+    assert table.get(kept).state == QUEUED
+    table.execute(f"PRAGMA max_page_count={1 << 20}")
+    assert table.get(put(table, request={"task": "x" * 100_000})).state == QUEUED
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(table: JobTable) -> None:
+    class FailingCommit:
+        def execute(self, query: str, *values: object) -> object:
+            if query == "COMMIT":
+                raise TableError("the job table cannot be used: disk I/O error")
+            return database.execute(query, *values)
+
+    database, table._db = table._db, FailingCommit()  # type: ignore[assignment]
+    with pytest.raises(TableError):
+        put(table)
+    table._db = database
+    assert not table.counts() or sum(table.counts().values()) == 0
+    assert table.get(put(table)).state == QUEUED

@@ -27,10 +27,12 @@ from vampnet.apps.studio.sound_routes import make_sound_router
 from vampnet.errors import VampnetError
 from vampnet.jobs.projects import UnknownProject
 from vampnet.jobs.table import QueueFull, UnknownJob
+from vampnet.jobs.table_schema import TableError
 from vampnet.version import __version__
 
 _STATUS: dict[type[VampnetError], int] = {
-    UnknownJob: 404, UnknownFile: 404, UnknownProject: 404, Conflict: 409, QueueFull: 429
+    UnknownJob: 404, UnknownFile: 404, UnknownProject: 404, Conflict: 409, QueueFull: 429,
+    TableError: 503,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from vampnet.apps.http.metrics import Metrics
+from vampnet.errors import VampnetError
 from vampnet.jobs.table import JobRow, JobTable
 
 log = logging.getLogger("vampnet.http")
@@ -29,14 +30,19 @@ class TableWatcher:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        table = await run_in_threadpool(self._open_table)
-        number, version = await run_in_threadpool(table.last_change), -1
+        table, number, version = None, 0, -1
         while True:
             try:
+                if table is None:
+                    opened = await run_in_threadpool(self._open_table)
+                    number, table = await run_in_threadpool(opened.last_change), opened
                 now = await run_in_threadpool(table.data_version)
                 if now != version:
                     version = now
                     number = self._note(await run_in_threadpool(table.changed_since, number), number)
+            except VampnetError as error:
+                log.warning("the job table cannot be read; trying again: %s", error)
+                await asyncio.sleep(1.0)
             except Exception:
                 log.exception("the job table cannot be read; trying again")
                 await asyncio.sleep(1.0)

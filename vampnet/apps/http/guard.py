@@ -25,6 +25,7 @@ from limits.strategies import MovingWindowRateLimiter
 from vampnet.apps.http.config import ServerConfig
 from vampnet.apps.http.keys import KeyRing
 from vampnet.apps.http.metrics import Metrics
+from vampnet.storage import cause, is_full
 
 log = logging.getLogger("vampnet.http")
 
@@ -164,6 +165,10 @@ class _Call:
             await self._guard._app(scope, self.receive, self.send)
         except HTTPException as refusal:
             await self._answer(refusal.status_code, refusal.detail, dict(refusal.headers or {}))
+        except OSError as error:  # of the server's disk
+            log.warning("%s: %s %s failed: %s", self._id, scope["method"], path, cause(error))
+            status = 507 if is_full(error) else 500
+            await self._answer(status, f"the server could not read or write a file: {cause(error)}", {})
         except Exception:
             log.exception("%s: %s %s failed", self._id, scope["method"], path)
             await self._answer(500, "an internal error; the server's log says more under this request_id", {})

@@ -18,7 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from vampnet.errors import AudioError
+from vampnet.errors import AudioError, VampnetError
+from vampnet.storage import write_whole
 
 TIMEOUT_S = 60.0
 MAX_BINS = 20000
@@ -151,7 +152,8 @@ def audio_peaks(path: str, bins: int, start_s: float = 0.0, end_s: float | None 
         seconds = n / rate_hz
     result = {"seconds": seconds, "low": [round(float(x), 4) for x in low], "high": [round(float(x), 4) for x in high]}
     if is_whole:
-        kept.write_text(json.dumps(result))
+        with contextlib.suppress(VampnetError):  # it is made anew the next time
+            write_whole(kept, json.dumps(result))
     return result
 
 

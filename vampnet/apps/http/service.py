@@ -30,6 +30,7 @@ from vampnet.jobs.on_demand import OnDemandProcess
 from vampnet.jobs.projects import ProjectStore
 from vampnet.jobs.table import JobTable
 from vampnet.jobs.worker import WorkerConfig
+from vampnet.storage import cause
 
 log = logging.getLogger("vampnet.http")
 
@@ -122,8 +123,8 @@ class Service:
                 if gone:
                     log.info("%d jobs expired", len(gone))
                     self.watcher.wake()
-            except (OSError, VampnetError):
-                log.exception("old jobs cannot be deleted; trying again")
+            except (OSError, VampnetError) as error:
+                log.warning("old jobs cannot be deleted; trying again: %s", cause(error))
             await asyncio.sleep(_EXPIRE_EVERY_S)
 
     def _command(self, number: int) -> Sequence[str]:

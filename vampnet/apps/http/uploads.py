@@ -13,6 +13,7 @@ from vampnet.apps.http.submission import check_length, file_owner
 from vampnet.errors import JobError, VampnetError
 from vampnet.jobs.data_folder import harmless_name
 from vampnet.jobs.table import new_id
+from vampnet.storage import write_whole
 
 _VAMP_FILE = b"VAMP"
 
@@ -31,7 +32,7 @@ def store_upload(service: Service, name: str, content: BinaryIO, owner: str) -> 
             shutil.copyfileobj(content, file, 1 << 20)
         facts = _facts(service, path)
         facts |= {"id": folder.name, "name": path.name, "bytes": path.stat().st_size, "owner": owner}
-        (folder / ".facts.json").write_text(json.dumps(facts), "utf-8")
+        write_whole(folder / ".facts.json", json.dumps(facts))
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, VampnetError):

@@ -85,9 +85,12 @@ class ResultStore:
         return added
 
     def count(self) -> int:
-        """Number of results."""
-        with closing(self._connect()) as database:
-            return database.execute("SELECT COUNT(*) FROM results").fetchone()[0]
+        """Number of results. Raises ListeningError if the file cannot be read."""
+        try:
+            with closing(self._connect()) as database:
+                return database.execute("SELECT COUNT(*) FROM results").fetchone()[0]
+        except sqlite3.Error as error:
+            raise ListeningError(f"cannot read {self._path}: {error}") from None
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=_IDLE_S)
