@@ -153,6 +153,7 @@ class MaskRecorder(Session):
         seed: int | None = None,
         draft: Callable[[Source], Source] | None = None,
         heard: Any = None,
+        wanted_s: tuple[float, float] | None = None,
     ) -> Run[Variation]:
         """Note the mask; nothing is generated."""
         self.masks.append(RecordedMask(keep_CT, self._first))
