@@ -34,7 +34,7 @@ from vampnet.jobs.reshaped import reshape_input
 from vampnet.jobs.task_runs import find_beats, run_task
 from vampnet.prompts.grammar import parse_prompt
 from vampnet.tasks.compress import kept_prompt
-from vampnet.tasks.defaults import DEFAULT_PROMPT
+from vampnet.tasks.defaults import SKETCH_PROMPT
 from vampnet.tasks.inpaint import Span, region_spans
 from vampnet.tasks.loop import MAX_LOOP_S, cut_bars, events_of, turn_frames
 from vampnet.tasks.preview import Beats, CodecGrid, EventsUnknown, MaskRecorder, finish, whole_mask
@@ -187,7 +187,7 @@ def _of_loop(request: LoopRequest, session: MaskRecorder, source: FileSource, gr
 def _of_words(request: GenerateRequest, session: MaskRecorder, grid: CodecGrid) -> Tensor:
     made = sketch_words(session, request.words, request.seconds)
     source, events = MemorySource(made.audio), events_of_sketch(made)
-    prompt = parse_prompt(request.prompt or DEFAULT_PROMPT)
+    prompt = parse_prompt(request.prompt or SKETCH_PROMPT)
     prompt.check_fits(made.audio.duration_s)
     if made.loops and made.audio.duration_s <= MAX_LOOP_S:
         return session.keep(prompt, turn_frames(made.audio, grid), EventFinder(source, events))

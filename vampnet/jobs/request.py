@@ -178,7 +178,7 @@ class GenerateRequest(Request):
     like: str = ""
     """Path of a clip to follow in style."""
     prompt: str = ""
-    """Prompt: of the clip, by default 'periodic(32) | beats(after=75ms)', or of the sketch, 'periodic(7)'."""
+    """Prompt: of the clip, by default 'periodic(32) | beats(after=75ms)'; of the sketch likewise, with periodic(13)."""
     sketch: str = setting("", choices=("", "only", "keep"))
     """With words: 'only' writes the sketch as it is, 'keep' writes it beside the output (OUT.sketch.wav)."""
     theme: str = ""

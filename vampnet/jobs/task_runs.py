@@ -33,7 +33,7 @@ from vampnet.jobs.request import (
 )
 from vampnet.jobs.reshaped import reshape_input
 from vampnet.prompts.grammar import parse_prompt
-from vampnet.tasks.defaults import DEFAULT_PROMPT, DEFAULT_THEME, LIKE_PROMPT, NEW_S
+from vampnet.tasks.defaults import DEFAULT_THEME, LIKE_PROMPT, NEW_S, SKETCH_PROMPT
 from vampnet.tasks.following import Following, following
 from vampnet.tasks.generate import generate, generate_like
 from vampnet.tasks.inpaint import inpaint
@@ -152,7 +152,7 @@ def _generate(
         return take_sketch(session, made)
     if request.sketch == "keep" and output is not None:
         keep_sketch(output, made.audio)
-    return reimagine(session, made, parse_prompt(request.prompt or DEFAULT_PROMPT), follow)
+    return reimagine(session, made, parse_prompt(request.prompt or SKETCH_PROMPT), follow)
 
 
 def _play(session: Session, request: TapRequest | HumRequest, follow: Following | None) -> Run[Variation]:

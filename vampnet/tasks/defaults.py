@@ -8,6 +8,8 @@ DEFAULT_THEME = "periodic(16) | beats(after=75ms)"
 """Prompt of the theme, the last bars of the recording looped: it keeps tempo and key (docs/results/long-range.md)."""
 LIKE_PROMPT = "periodic(32) | beats(after=75ms)"
 """Prompt of a clip to follow in style."""
+SKETCH_PROMPT = "periodic(13) | beats(after=75ms)"
+"""Prompt of the sketch of music to words: its beats are kept, so the tempo stays (docs/results/controls.md)."""
 NEW_S = 10.0
 """Length of new music where none is given, seconds."""
 CONTINUE_S = 8.0

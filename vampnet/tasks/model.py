@@ -27,6 +27,7 @@ from vampnet.tasks.defaults import (
     LIKE_PROMPT,
     NEW_S,
     ROUNDS,
+    SKETCH_PROMPT,
     STRETCH_FACTOR,
 )
 from vampnet.tasks.following import Follow, following
@@ -223,7 +224,7 @@ class VampNet(TaskPipeline):
         """
         heard = following(self, follow, guidance)
         if words is not None:
-            said, kept = as_words(words, like), as_prompt(prompt or DEFAULT_PROMPT)
+            said, kept = as_words(words, like), as_prompt(prompt or SKETCH_PROMPT)
             return self._run(
                 n, sampling, report, lambda session: generate_to_words(session, said, seconds, kept, heard)
             )

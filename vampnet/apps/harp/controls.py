@@ -10,12 +10,14 @@ import math
 import secrets
 from typing import Any
 
+from vampnet.config import to_dict
+from vampnet.controls.words import parse_words
 from vampnet.errors import SettingsError
 from vampnet.tasks.defaults import DEFAULT_PROMPT
 
-VARY, LOOP, FILL, EXTEND, STRETCH, TAP, HUM = TASKS = (
+VARY, LOOP, FILL, EXTEND, STRETCH, TAP, HUM, NEW = TASKS = (
     "vary", "vary as a loop", "fill a passage", "go on after the end", "stretch", "drums from tapping",
-    "lead from humming",
+    "lead from humming", "new music to words",
 )  # fmt: skip
 BEATS = "beats(after=75ms)"
 
@@ -34,7 +36,10 @@ def _slider(label: str, low: float, high: float, step: float, value: float, info
 
 
 INPUTS: tuple[dict[str, Any], ...] = (
-    {"type": "audio_track", "label": "Input", "required": True, "info": "The recording."},
+    {
+        "type": "audio_track", "label": "Input", "required": True,
+        "info": "The recording. HARP wants one for new music too, which takes nothing of it.",
+    },
     {
         "type": "dropdown", "label": "Task", "value": VARY, "choices": [[task, task] for task in TASKS],
         "info": "What is done with it.",
@@ -54,6 +59,10 @@ INPUTS: tuple[dict[str, Any], ...] = (
         "info": "Beats, rhythm, chords or melody: of several candidates the one that follows them best is kept.",
     },
     _slider("Best of", 2, 16, 1, 4, "Follow: how many candidates; each takes as long as one without."),
+    {
+        "type": "text_box", "label": "Words", "value": "",
+        "info": "New music: bpm(96), key(D minor), chords(Dm7 | G7), bars(8), style(funk), instruments(piano).",
+    },
     _slider("Stretch", 1, 4, 0.05, 1.5, "Stretch: times the length."),
     {
         "type": "text_box", "label": "Seed", "value": "",
@@ -72,7 +81,9 @@ def controls() -> dict[str, Any]:
 
 
 def request_data(values: Any) -> tuple[str, dict[str, Any]]:
-    """The upload's path and the request (JSON data, without its input) of these values. Raises SettingsError."""
+    """The upload's path and the request (JSON data, without its input) of these values; the path is empty where nothing
+    is taken of the upload. Raises SettingsError.
+    """
     if not isinstance(values, list) or len(values) != len(INPUTS):
         given = len(values) if isinstance(values, list) else "no list of"
         raise SettingsError(f"{given} values came for {len(INPUTS)} controls; load the model again")
@@ -87,7 +98,7 @@ def request_data(values: Any) -> tuple[str, dict[str, Any]]:
             "seed": _seed(_text(named, "Seed")),
         }
     }
-    if (follow := _text(named, "Follow")) and task in (VARY, LOOP, FILL, EXTEND):
+    if (follow := _text(named, "Follow")) and task in (VARY, LOOP, FILL, EXTEND, NEW):
         data["steering"] = {"follow": follow, "best_of": _whole(named, "Best of")}
     if task in (VARY, LOOP):
         data |= {"task": "vamp" if task == VARY else "loop", "prompt": keep}
@@ -95,11 +106,23 @@ def request_data(values: Any) -> tuple[str, dict[str, Any]]:
         data |= {"task": "inpaint", "regions": [[_number(named, "From (s)"), _number(named, "To (s)")]]}
     elif task == EXTEND:
         data |= {"task": "outpaint", "after_s": _number(named, "Seconds to add")}
+    elif task == NEW:
+        data |= {"task": "generate", "words": _words(_text(named, "Words"))}
+        return "", data if keep == DEFAULT_PROMPT else {**data, "prompt": keep}
     elif task in (TAP, HUM):
         data |= {"task": "tap" if task == TAP else "hum"}
     else:
         data |= {"task": "stretch", "factor": _number(named, "Stretch")}
     return _track(named["Input"]), data
+
+
+def _words(text: str) -> dict[str, Any]:
+    """Words as JSON data."""
+    words = parse_words(text)
+    if words.is_empty:
+        raise SettingsError("Words is empty; write for instance bpm(96), key(D minor), chords(Dm7 | G7), bars(8)")
+    said = {name: value for name, value in to_dict(words).items() if value not in (None, ())}
+    return said | ({"instruments": list(words.instruments)} if words.instruments else {})
 
 
 def _track(value: Any) -> str:
