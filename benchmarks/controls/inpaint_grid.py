@@ -3,10 +3,11 @@
     python -m benchmarks.controls.inpaint_grid FOLDER INPUTS [INPUTS ...] [--steps 12] [--output docs/results/X.md]
 
 Of every file, 14 s from a third of its length on; seconds 6 to 10 of them are generated anew, once as "nothing" (they
-go their own way) and once with the default theme. What is heard in the region is compared with the recording itself:
-beats within 70 ms, tracked in the whole output ("beat F") and in the region alone; the correlation of onsets; mel
-distance and chroma similarity. Files without beats in the region count for neither beat figure. FOLDER keeps outputs
-and figures, so that a second run goes on.
+go their own way), once with the default theme, and with --follow also with the network following the beats of the
+looped bars, by two guidances. What is heard in the region is compared with the recording itself: beats within 70 ms,
+tracked in the whole output ("beat F") and in the region alone; the correlation of onsets; mel distance and chroma
+similarity. Files without beats in the region count for neither beat figure. FOLDER keeps outputs and figures, so that
+a second run goes on.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ from vampnet.evaluation.metrics.rhythm import beat_f_measure
 from vampnet.tasks.defaults import DEFAULT_THEME
 
 EXCERPT_S, REGION_S = 14.0, (6.0, 10.0)
-THEMES = {"own way": None, "theme": DEFAULT_THEME}
+CONDITIONS: dict[str, dict[str, Any]] = {"own way": {"theme": None}, "theme": {"theme": DEFAULT_THEME}}
+FOLLOWED: dict[str, dict[str, Any]] = {
+    "theme, beats x1": {"theme": DEFAULT_THEME, "follow": "beats", "guidance": "1"},
+    "theme, beats x2": {"theme": DEFAULT_THEME, "follow": "beats", "guidance": "2"},
+}
 FIGURES = {"beats": "beat F", "alone": "beat F, region alone", "rhythm": "onsets", "mel": "mel distance",
            "chroma": "chroma"}  # fmt: skip
 
 
-def excerpt_of(path: Path) -> Audio:
+def excerpt_of(path: Path, mono: bool) -> Audio:
     """The part of a file that is inpainted."""
     audio = read(path)
+    audio = Audio(audio.samples.mean(axis=0, keepdims=True), audio.sample_rate_hz) if mono else audio
     n_samples = min(round(EXCERPT_S * audio.sample_rate_hz), audio.n_samples)
     start = min(audio.n_samples // 3, audio.n_samples - n_samples)
     return Audio(audio.samples[:, start : start + n_samples], audio.sample_rate_hz)
@@ -70,20 +76,23 @@ def measure(made: Audio, source: Audio) -> dict[str, Any]:
     }
 
 
-def figures_of(path: Path, folder: Path, steps: int, model: list[vampnet.VampNet]) -> dict[str, Any]:
-    """Figures of a file, with and without the theme."""
+def figures_of(
+    path: Path, folder: Path, conditions: dict[str, dict[str, Any]], options: Any, model: list[vampnet.VampNet]
+) -> dict[str, Any]:
+    """Figures of a file under each condition; what is missing is made."""
     kept = folder / f"{path.stem}.json"
-    if not kept.exists():
-        source, found = excerpt_of(path), {"file": path.name}
-        for name, theme in THEMES.items():
-            output = folder / f"{path.stem}-{name.replace(' ', '-')}.wav"
+    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {"file": path.name}
+    if missing := {name: told for name, told in conditions.items() if name not in found}:
+        source = excerpt_of(path, options.mono)
+        for name, told in missing.items():
+            output = folder / f"{path.stem}-{name.replace(' ', '-').replace(',', '')}.wav"
             if not output.exists():
                 model = model or [vampnet.load()]
-                sampling = vampnet.SamplingConfig(seed=1, steps=steps)
-                write(output, model[0].inpaint(source, regions=[REGION_S], theme=theme, sampling=sampling).audio)
+                sampling = vampnet.SamplingConfig(seed=1, steps=options.steps)
+                write(output, model[0].inpaint(source, regions=[REGION_S], sampling=sampling, **told).audio)
             found[name] = measure(read(output), source)
         kept.write_text(json.dumps(found))
-    return json.loads(kept.read_text())
+    return found
 
 
 def main() -> None:
@@ -91,14 +100,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("inputs", type=Path, nargs="+")
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--mono", action="store_true")
     parser.add_argument("--output", type=Path, default=None)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     options.folder.mkdir(parents=True, exist_ok=True)
     model: list[vampnet.VampNet] = []
-    rows = [figures_of(path, options.folder, options.steps, model) for path in options.inputs]
+    conditions = {**CONDITIONS, **(FOLLOWED if options.follow else {})}
+    rows = [figures_of(path, options.folder, conditions, options, model) for path in options.inputs]
     lines = {}
-    for name in THEMES:
+    for name in conditions:
         values = {
             title: [row[name][key] for row in rows if row[name][key] is not None] for key, title in FIGURES.items()
         }

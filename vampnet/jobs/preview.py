@@ -15,7 +15,7 @@ from vampnet.audio.sources import FileSource, MemorySource, Source
 from vampnet.audio.units import seconds_to_samples
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig
-from vampnet.controls.config import ReshapeConfig
+from vampnet.controls.config import ReshapeConfig, SteeringConfig
 from vampnet.errors import SettingsError
 from vampnet.generation.coded import CodedSource, count_frames
 from vampnet.jobs.request import (
@@ -29,6 +29,7 @@ from vampnet.jobs.request import (
     Request,
     TapRequest,
     TelephoneRequest,
+    steering_of,
 )
 from vampnet.jobs.reshaped import reshape_input
 from vampnet.jobs.task_runs import find_beats, run_task
@@ -127,6 +128,8 @@ def make_preview(request: Request, grid: CodecGrid, heard: Heard | None = None) 
     """
     if getattr(request, "compat", ""):
         raise SettingsError("compat has no preview: the authors' code cuts audio in another way; leave it out")
+    if steering_of(request) != SteeringConfig():  # what is followed keeps no token, and choosing keeps as many
+        request = replace(request, steering=SteeringConfig())  # type: ignore[call-arg]
     ear = _Ear(request, heard)
     number = request.numbers[0]
     session = MaskRecorder(grid, request.sampling, number, ear.find, ear.find_bars, ear.find_region)

@@ -26,6 +26,7 @@ from vampnet.controls.extraction import extract_controls
 from vampnet.controls.signals import Controls
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
+from vampnet.jobs.preview import Heard, make_preview
 from vampnet.jobs.request import request_from_json
 from vampnet.jobs.runner import run_job
 from vampnet.models.bundle import load_bundle, save_bundle
@@ -33,6 +34,7 @@ from vampnet.models.conditioning import Conditioning
 from vampnet.models.config import ConditioningConfig
 from vampnet.tasks.following import following
 from vampnet.tasks.model import VampNet
+from vampnet.tasks.preview import CodecGrid
 from vampnet.tasks.task import Variation
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
@@ -162,6 +164,19 @@ def test_a_loop_is_heard_round_its_seam(model: VampNet) -> None:
     assert heard.signal("onset_high")[:2].max() > 10
     turned = heard.roll(20).signal("onset_high")
     assert np.array_equal(np.roll(turned, -20), heard.signal("onset_high"))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_preview_shows_the_same_tokens(folder: Path, model: VampNet, name: str) -> None:
+    data, song = TASKS[name][0], folder / "song.wav"
+    files = {"like": str(song)} if "like" in data else {} if data["task"] == "generate" else {"input": str(song)}
+    grid = CodecGrid(model.codec.n_codebooks, 44100, model.codec.hop)
+    events = Heard(steady_events(160.0, 2.6, 0.0, 4), whole=True)
+    shown = [
+        make_preview(request_from_json({**data, **files, **told}), grid, events)
+        for told in ({}, {"steering": {"follow": "rhythm", "guidance": "2", "best_of": 3}})
+    ]
+    assert torch.equal(shown[0].keep_CT, shown[1].keep_CT)
 
 
 @pytest.mark.parametrize("name", TASKS)
