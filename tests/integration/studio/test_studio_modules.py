@@ -204,6 +204,35 @@ def test_painted_strokes_cover_each_other(page: Any) -> None:
     assert found[0] == found[1]
 
 
+def test_the_mask_of_many_frames_is_drawn_as_shares(page: Any) -> None:
+    """Kept, half kept and new stretches of an hour differ, and what has not changed is not drawn again."""
+    found = page.evaluate("""async () => {
+      const {drawMask} = await import('/studio/js/draw.js')
+      const canvas = document.createElementNS('http://www.w3.org/1999/xhtml', 'canvas')
+      Object.defineProperties(canvas, {clientWidth: {value: 300}, clientHeight: {value: 80}})
+      const rate = 50, frames = 3600 * rate, bits = (book, frame) => {
+        const third = Math.floor((3 * frame) / frames)
+        return third === 0 ? 1 : third === 1 ? frame % 2 : book === 0 ? 1 : 0
+      }
+      const mask = {bits, n_frames: frames, n_codebooks: 4, frames_per_s: rate, mask: ''}
+      const palette = {keep: 'rgb(0, 0, 255)', veil: 'rgb(255, 0, 0)'}
+      const draw = (view) => drawMask(canvas, view, mask, 0, palette)
+      draw({start: 0, end: 3600})
+      const context = canvas.getContext('2d')
+      const at = (x, y) => [...context.getImageData(x * canvas.width / 300, y * canvas.height / 80, 1, 1).data]
+      const seen = [at(50, 10), at(150, 10), at(250, 10), at(250, 70)]
+      context.clearRect(0, 0, 300, 80)
+      draw({start: 0, end: 3600})
+      const again = at(50, 10)
+      draw({start: 0, end: 10})
+      return [...seen, again, at(150, 10)]
+    }""")
+    kept, half, new, coarsest, again, near = found
+    assert kept[2] > 200 and kept[0] == 0 and 20 < kept[3] < 200
+    assert half[0] > 40 and half[2] > 40 and new[:3] == [255, 0, 0] and coarsest == kept
+    assert again == [0, 0, 0, 0] and near[2] > 200
+
+
 def test_the_policy_lets_the_page_run_and_nothing_else(browser: Any, studio: tuple[str, Any]) -> None:
     context = browser.new_context()
     page = context.new_page()

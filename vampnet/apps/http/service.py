@@ -59,7 +59,9 @@ class Service:
         self.folder = DataFolder(config.data_folder)
         self.probe = Probe()
         self.painter = Probe(PAINT_S)
-        """Draws spectra, cuts passages and converts files."""
+        """Draws waveforms, cuts passages and converts files."""
+        self.spectra = Probe(PAINT_S)
+        """Draws spectra: those of an hour take long, and nothing else waits for them."""
         self.masks = Probe(PAINT_S)
         """Finds the masks of previews; imports torch."""
         self.listener = Probe(LISTEN_S)
@@ -106,7 +108,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             self.analyses.close()
-            for helper in (self.probe, self.painter, self.masks, self.listener):
+            for helper in (self.probe, self.painter, self.spectra, self.masks, self.listener):
                 helper.close()
             await asyncio.gather(asyncio.to_thread(self.crew.stop), asyncio.to_thread(self.finetuner.stop))
             for table in list(self._opened):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field
 
+from vampnet.apps.http.probe import Probe
 from vampnet.apps.http.routes import (
     AUDIO_ANSWERS,
     End,
@@ -147,7 +148,7 @@ def _audio(service: Service, path: FilePath, format: str | None, start_s: float,
             raise SettingsError(
                 f"format is {format}, but passages are WAV files; leave out format, or start_s and end_s"
             )
-        content = ask_painter(service, path, cut_passage, str(path), start_s, end_s)
+        content = ask_helper(service.painter, path, cut_passage, str(path), start_s, end_s)
         return Response(content, media_type="audio/wav")
     if format is None or path.suffix.lower() == f".{format}":
         return send_file(path)
@@ -158,7 +159,7 @@ def _converted(service: Service, path: FilePath, format: str) -> FileResponse:
     """A file in another format, kept beside it for the next time."""
     kept = path.with_name(f".{path.name}.as.{format}")
     if not kept.exists():
-        ask_painter(service, path, convert, str(path), str(kept))
+        ask_helper(service.painter, path, convert, str(path), str(kept))
     answer = send_file(kept)
     answer.headers["Content-Disposition"] = FileResponse(path, filename=f"{path.stem}.{format}").headers[
         "Content-Disposition"
@@ -168,17 +169,17 @@ def _converted(service: Service, path: FilePath, format: str) -> FileResponse:
 
 def _mel(service: Service, path: FilePath, start_s: float, end_s: float | None, width: int) -> Response:
     kept = str(path.with_name(f".{path.name}.mel.npy"))
-    made = ask_painter(service, path, mel_picture, str(path), start_s, end_s, width, kept)
+    made = ask_helper(service.spectra, path, mel_picture, str(path), start_s, end_s, width, kept)
     headers = {
         "X-Mel-Height": str(made["height"]), "X-Mel-Width": str(made["width"]), "X-Mel-Top-Hz": f"{made['top_hz']:g}"
     }  # fmt: skip
     return Response(made["bytes"], media_type="application/octet-stream", headers=headers)
 
 
-def ask_painter(service: Service, path: FilePath, function: Any, *arguments: Any) -> Any:
-    """Have a function of the painter's process do something with a file; errors name it without its folder."""
+def ask_helper(helper: Probe, path: FilePath, function: Any, *arguments: Any) -> Any:
+    """Have a function do something with a file in a helper's process; errors name the file without its folder."""
     try:
-        return service.painter.ask(function, *arguments)
+        return helper.ask(function, *arguments)
     except VampnetError as error:
         raise type(error)(str(error).replace(f"{path.parent}/", "")) from None
 

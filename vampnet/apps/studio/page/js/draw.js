@@ -103,33 +103,81 @@ export function keptBits(mask) {
   }
 }
 
+const drawn = new WeakMap() // canvas -> what it shows
+
+/** Whether a canvas shows other things than these, or has another size; they are noted as shown. */
+function isNew(canvas, ...things) {
+  const now = [...things, canvas.clientWidth, canvas.clientHeight, devicePixelRatio], before = drawn.get(canvas)
+  drawn.set(canvas, now)
+  return !before || now.some((thing, k) => thing !== before[k])
+}
+
+/** Kept tokens of each codebook before each frame of a mask that is known, for counting them in any stretch. */
+function keptBefore(mask, known, n) {
+  const sums = new Uint32Array(mask.n_codebooks * (n + 1))
+  for (let book = 0; book < mask.n_codebooks; book++) {
+    const row = book * (n + 1)
+    for (let frame = 0; frame < n; frame++) sums[row + frame + 1] = sums[row + frame] + mask.bits(book, known + frame)
+  }
+  return sums
+}
+
+const SHADES = 16
+
 /** The mask over the spectrogram: what is made anew lies under a veil, what is kept is clear and marked. */
 export function drawMask(canvas, view, mask, at, palette) {
+  if (!isNew(canvas, mask, view.start, view.end, at, palette.keep, palette.veil)) return
   const {context, width, height} = fit(canvas)
   if (!mask || !width) return
   mask.bits ??= keptBits(mask)
   const {n_frames: frames, n_codebooks: books, frames_per_s: rate} = mask
   const begin = at + (mask.start_s ?? 0), perFrame = width / (view.end - view.start) / rate
   const x0 = (begin - view.start) * (width / (view.end - view.start))
-  const known = mask.first_frame ?? 0
-  const first = Math.max(known, Math.floor(-x0 / perFrame))
-  const last = Math.min(frames, known + (mask.mask_frames ?? frames), Math.ceil((width - x0) / perFrame))
+  const known = mask.first_frame ?? 0, n = Math.min(frames - known, mask.mask_frames ?? frames)
   const row = height / books
-  for (let book = 0; book < books; book++) {
+  const fill = (book, x, wide, kept) => {
     const y = height - (book + 1) * row // the coarsest codebook lies lowest
-    let from = first
-    while (from < last) {
+    context.fillStyle = palette.veil
+    context.globalAlpha = 1 - kept
+    if (kept < 1) context.fillRect(x, y, wide, row)
+    context.fillStyle = palette.keep
+    context.globalAlpha = (wide > 8 && kept === 1 ? 0.13 : 0.5) * kept
+    if (kept) context.fillRect(x, y, Math.max(1, wide), row - (row > 6 ? 1 : 0))
+  }
+  if (perFrame >= 1) drawCells(mask, x0, perFrame, known, n, width, fill)
+  else drawShares(mask, x0, perFrame, known, n, width, fill)
+  context.globalAlpha = 1
+}
+
+/** Each run of equal tokens as it is. */
+function drawCells(mask, x0, perFrame, known, n, width, fill) {
+  const first = Math.max(known, Math.floor(-x0 / perFrame)), last = Math.min(known + n, Math.ceil((width - x0) / perFrame))
+  for (let book = 0; book < mask.n_codebooks; book++) {
+    for (let from = first, to; from < last; from = to) {
       const kept = mask.bits(book, from)
-      let to = from + 1
-      while (to < last && mask.bits(book, to) === kept) to += 1
-      const x = x0 + from * perFrame, wide = (to - from) * perFrame
-      context.fillStyle = kept ? palette.keep : palette.veil
-      context.globalAlpha = kept ? (wide > 8 ? 0.13 : 0.5) : 1
-      context.fillRect(x, y, kept ? Math.max(1, wide) : wide, kept ? row - (row > 6 ? 1 : 0) : row)
-      from = to
+      for (to = from + 1; to < last && mask.bits(book, to) === kept;) to += 1
+      fill(book, x0 + from * perFrame, (to - from) * perFrame, kept)
     }
   }
-  context.globalAlpha = 1
+}
+
+/** Of many frames in a pixel, the share that is kept, so that the spectrogram stays to be seen. */
+function drawShares(mask, x0, perFrame, known, n, width, fill) {
+  mask.sums ??= keptBefore(mask, known, n)
+  const place = (x) => Math.max(0, Math.min(n, Math.floor((x - x0) / perFrame) - known))
+  for (let book = 0; book < mask.n_codebooks; book++) {
+    const row = book * (n + 1)
+    let shade = -1, from = 0
+    for (let x = 0; x <= width; x++) {
+      const start = place(x), stop = Math.max(start + 1, place(x + 1))
+      const isIn = x < width && start < n && x >= x0 + known * perFrame - 1
+      const now = isIn ? Math.round(((mask.sums[row + Math.min(stop, n)] - mask.sums[row + start]) / (Math.min(stop, n) - start)) * SHADES) : -1
+      if (now === shade) continue
+      if (shade >= 0) fill(book, from, x - from, shade / SHADES)
+      shade = now
+      from = x
+    }
+  }
 }
 
 const STEPS_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600]

@@ -54,6 +54,7 @@ async function look(body, text) {
   } catch (error) {
     if (error.name === 'AbortError' || text !== wanted) return
     if (error.status === 0) wanted = ''
-    set({maskError: error.status === 404 || error.status === 405 ? '' : error.message, mask: error.status === 422 ? state.mask : null})
+    const isSetting = error.status < 500 && error.status !== 404 // else there is no picture, but takes can be made
+    set({maskError: isSetting ? error.message : '', mask: error.status === 422 ? state.mask : null})
   }
 }

@@ -8,7 +8,7 @@ import {refOf, startOf} from './project.js'
 import {BeatHandle, GridHandle, Regions} from './regions.js'
 import {extent, nodeA, place} from './sound.js'
 import {loadAnalysis, loadFacts, loadMel, loadPeaks, loadStretch, BINS, soundOf} from './sounds.js'
-import {html, set, state, toast} from './store.js'
+import {changed, html, set, state, toast} from './store.js'
 import {T} from './texts.js'
 
 /** The node whose sound is drawn: what one hears. */
@@ -43,7 +43,7 @@ export function Stage() {
           coarse ? loadStretch(ref, start, end, 2 * width, calling.signal) : null])
         if (made) mels.set(ref, made)
         if (peaks) sharp.set(ref, peaks)
-        paint()
+        changed()
       } catch (error) {
         if (error.name !== 'AbortError') toast(error.message, {kind: 'error'})
       }
@@ -99,6 +99,7 @@ export function Stage() {
       <canvas class="wave" ref=${wave} role="img" aria-label=${T.waveLabel(ref ? soundOf(ref).seconds : 0)}></canvas>
       <div class="mel">
         <canvas ref=${mel} role="img" aria-label=${T.melLabel}></canvas>
+        ${ref && !mels.has(ref) && html`<span class="drawing hint">${T.drawing}</span>`}
         <canvas ref=${mask} role="img" aria-label=${T.maskLabel(state.mask?.kept_share)}></canvas>
         <canvas ref=${brush} aria-hidden="true"></canvas>
       </div>

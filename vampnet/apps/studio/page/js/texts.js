@@ -40,7 +40,7 @@ export const T = {
   channels: (n) => n && (({1: 'mono', 2: 'stereo'})[n] ?? `${n} channels`), rate: (hz) => hz && `${number(hz / 1000, 3)} kHz`, bpm: (bpm) => `${number(bpm)} BPM`, listening: 'finding beats…',
   waveLabel: (s) => `Waveform, ${short(s)}`, melLabel: 'Spectrogram, low notes at the bottom',
   maskLabel: (share) => (share === undefined ? 'No preview of what is kept' : `${number(share * 100)} percent of the tokens are kept`),
-  overview: 'Visible part', seconds: (s) => `${number(s, 3)} seconds`,
+  drawing: 'drawing the spectrogram…', overview: 'Visible part', seconds: (s) => `${number(s, 3)} seconds`,
   tool: 'Tool', tools: {regions: 'Regions', paint: 'Paint', beats: 'Beats'},
   toolHints: {regions: 'Drag over the sound to mark a region', paint: 'Paint what is kept on the spectrogram', beats: 'Correct the beats, or set tempo and first beat'},
   unit: 'Ruler', secondsUnit: 'Seconds', barsUnit: 'Bars', zoom: 'Zoom', zoomIn: 'Zoom in', zoomOut: 'Zoom out', zoomFit: 'Show all',
