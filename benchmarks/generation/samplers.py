@@ -10,6 +10,7 @@ better, in resamples of excerpts). Passes are those of the network per window.
 
 - rescored: in every step a share of what is there is hidden from the network as well; the half of it that the network
   finds less likely, not knowing it, is drawn anew. A critic without a critic.
+- codebooks in 9-1-1-1 steps: one codebook after the other, most passes for the first (SoundStorm).
 - guided: logits move away from what the network says when half of what is there is hidden, by a weight.
 
 Finished rows are kept in `--work`; several processes can share them by `--only`, and a last one makes the table.
@@ -28,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.generation.unmasking_orders import ORDERS, fill_in_order
+from benchmarks.generation.unmasking_orders import ORDERS, fill_by_codebook, fill_in_order
 from benchmarks.tables import report, table
 from benchmarks.training.masked_variants import excerpts_of, periodic
 from vampnet.audio.mel import mel_distance
@@ -61,13 +62,20 @@ class Way:
     remask: float = 0.0
     """Share of the committed tokens that every step masks again."""
 
+    codebook_steps: tuple[int, ...] = ()
+    """Steps of each codebook, filled one after the other; empty: all codebooks together."""
+
     @property
     def passes(self) -> int:
+        if self.codebook_steps:
+            return sum(self.codebook_steps)
         return self.sampling.steps * (2 if self.guided else 1)
 
 
-TEMPERATURES = {f"temperature {t:g}": Way(SamplingConfig(temperature=t)) for t in (0.9, 1.0, 1.15)}
+TEMPERATURES = {f"temperature {t:g}": Way(SamplingConfig(temperature=t)) for t in (0.8, 0.9, 1.0, 1.15)}
 WAYS = TEMPERATURES | {"rescored 0.3": Way(rescored=0.3), "guided 1": Way(guided=1.0)}
+WAYS |= {f"{steps} steps": Way(SamplingConfig(steps=steps)) for steps in (4, 8, 12)}
+WAYS |= {f"codebooks in {'-'.join(map(str, c))} steps": Way(codebook_steps=c) for c in ((5, 1, 1, 1), (9, 1, 1, 1))}
 WAYS |= {name: Way(order=name) for name in ORDERS[1:]} | {"remask 0.1": Way(remask=0.1)}
 
 
@@ -119,6 +127,9 @@ def fill_rescored(
 
 def filled(network: TokenNetwork, codes_CT: Tensor, period: int, way: Way, seed: int) -> Tensor:
     keep_CT = periodic(codes_CT[None], torch.Generator(), period)[0]
+    if way.codebook_steps:
+        generator = torch.Generator().manual_seed(seed)
+        return fill_by_codebook(network, codes_CT, ~keep_CT, way.sampling, way.codebook_steps, generator)
     if way.rescored:
         return fill_rescored(network, codes_CT, ~keep_CT, way, torch.Generator().manual_seed(seed))
     if way.order != "confidence" or way.remask:

@@ -106,3 +106,31 @@ def fill_in_order(
             again_1N = most_confident(noise_CT.flatten()[None], [int(remask * int(made_CT.sum()))])
             codes_CT = mask_codes(codes_CT, ~again_1N.view_as(codes_CT), mask_token)
     return codes_CT
+
+
+@torch.no_grad()
+def fill_by_codebook(
+    network: TokenNetwork,
+    codes_CT: Tensor,
+    mask_CT: Tensor,
+    sampling: SamplingConfig,
+    steps_C: tuple[int, ...],
+    generator: torch.Generator,
+) -> Tensor:
+    """Fill one codebook after the other, each in its own number of steps (SoundStorm: one for all but the first)."""
+    mask_token = network.config.mask_token
+    codes_CT = mask_codes(codes_CT, ~mask_CT, mask_token)
+    for c, steps in enumerate(steps_C):
+        schedule = masked_after_each_step(int(mask_CT[c].sum()), steps)
+        for step in range(steps):
+            chosen_CT = torch.zeros_like(mask_CT)
+            chosen_CT[c] = codes_CT[c] == mask_token
+            logits_NV = network(codes_CT[None], chosen_CT[None]).float()
+            uniform_2N = torch.rand(2, len(logits_NV), generator=generator).clamp(2.0**-25, 1 - 2.0**-24)
+            drawn_N, log_p_N = draw(logits_NV, uniform_2N[0], sampling)
+            noise_N = -torch.log(-torch.log(uniform_2N[1]))
+            confidence_N = log_p_N + sampling.mask_temperature * (1 - (step + 1) / steps) * noise_N
+            leading_N = confidence_N.topk(schedule[step] - schedule[step + 1]).indices
+            places_N = chosen_CT[c].nonzero().squeeze(1)[leading_N]
+            codes_CT[c, places_N] = drawn_N[leading_N]
+    return codes_CT

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.generation.eager import EagerNetwork, fill_eagerly
+from benchmarks.generation.speed_table import CODEC_OF, EAGER, INTEGER, OPENVINO, passes, shown, with_sums
 from tests.support.tiny import tiny_codec, tiny_models
 
 
@@ -49,3 +50,16 @@ def test_the_script_measures_a_device_and_leaves_out_what_would_be_late(
     gpu.main([*quick, "--minutes", "0", "-o", str(tmp_path / "late.md")])
     late = json.loads((tmp_path / "late.json").read_text())["tiny"]
     assert late.keys() == rows.keys() and all(row["ms"] == "left out: time" for row in late.values())
+
+
+def test_the_table_sums_the_parts_of_a_vamp() -> None:
+    found = passes(gpu.TINY[1], 20, 1)
+    assert set(found) >= {EAGER, INTEGER} and set(found) <= set(CODEC_OF) and all(s > 0 for s in found.values())
+    parts = {"coarse pass": 2.0, "c2f pass": 0.5, "encode": 3.0, "decode": 5.0}
+    figures = {name: dict(parts) for name in CODEC_OF} | {INTEGER: {"coarse pass": 1.0, "c2f pass": 0.5}}
+    for name in (OPENVINO, INTEGER):
+        figures[name].pop("encode", None)
+    made = with_sums(figures)
+    assert made[EAGER]["vamp, 36 steps"] - made[EAGER]["vamp, 12 steps"] == pytest.approx(24 * 2.0)
+    assert made[EAGER]["vamp, 12 steps"] - made[INTEGER]["vamp, 12 steps"] == pytest.approx(12 * 1.0)
+    assert "| 1.00 (2.00) |" in shown(made)
