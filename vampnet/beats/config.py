@@ -28,7 +28,7 @@ class BeatsConfig:
     beats_s: tuple[float, ...] = setting((), flag="beat")
     """Times of the beats themselves, seconds, in any order."""
     downbeats_s: tuple[float, ...] = setting((), flag="bar-start")
-    """Beats, of `beats_s`, that begin a bar; where none is given, bars are looked for in the audio."""
+    """Given beats that begin a bar, seconds; without any, bars are looked for in the audio."""
 
     def __post_init__(self) -> None:
         check_settings(self, "beats.")
