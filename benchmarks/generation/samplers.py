@@ -75,7 +75,11 @@ class Way:
 TEMPERATURES = {f"temperature {t:g}": Way(SamplingConfig(temperature=t)) for t in (0.8, 0.9, 1.0, 1.15)}
 WAYS = TEMPERATURES | {"rescored 0.3": Way(rescored=0.3), "guided 1": Way(guided=1.0)}
 WAYS |= {f"{steps} steps": Way(SamplingConfig(steps=steps)) for steps in (4, 8, 12)}
-WAYS |= {f"codebooks in {'-'.join(map(str, c))} steps": Way(codebook_steps=c) for c in ((5, 1, 1, 1), (9, 1, 1, 1))}
+WAYS |= {
+    f"codebooks in {n}-1-1-1 steps, temperature {t:g}": Way(SamplingConfig(temperature=t), codebook_steps=(n, 1, 1, 1))
+    for n in (3, 5, 9)
+    for t in (0.9, 1.0, 1.1)
+}
 WAYS |= {name: Way(order=name) for name in ORDERS[1:]} | {"remask 0.1": Way(remask=0.1)}
 
 

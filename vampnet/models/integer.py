@@ -101,6 +101,24 @@ def in_integers(model: MaskedTransformer, dtype: torch.dtype) -> MaskedTransform
 
 
 def check_integers() -> None:
-    """Raise SettingsError where this PyTorch multiplies no integers."""
-    if not hasattr(torch, "_int_mm"):
-        raise SettingsError("this PyTorch has no product of 8-bit integers, which precision 'int8' needs; update it")
+    """Raise SettingsError where PyTorch does not multiply 8-bit integers fast and exactly on this CPU.
+
+    Without oneDNN they are multiplied one by one; without the instructions for it (VNNI) sums of two products may not
+    fit the 16 bits that they are held in, and nothing says so. The largest products there are show it.
+    """
+    if not hasattr(torch, "_int_mm") or not torch.backends.mkldnn.is_available():
+        raise SettingsError(
+            "this PyTorch has no fast product of 8-bit integers, which precision 'int8' needs; choose precision 'auto'"
+        )
+    signs_NI = 1 - 2 * (torch.arange(64 * 256).view(64, 256) // 2 % 2)  # ++--, so that pairs have one sign
+    extreme_NI = (LARGEST * signs_NI).to(torch.int8)
+    if not torch.equal(_multiply(extreme_NI, extreme_NI), extreme_NI.int() @ extreme_NI.int().t()):
+        raise SettingsError(
+            "this CPU has no exact product of 8-bit integers (VNNI), which precision 'int8' needs; choose precision "
+            "'auto'"
+        )
+
+
+def _multiply(rows_NI: Tensor, weight_OI: Tensor) -> Tensor:
+    """Exact products of int8 rows, (N, O), int32."""
+    return torch._int_mm(rows_NI, weight_OI.t())  # pyright: ignore[reportPrivateImportUsage]

@@ -12,7 +12,7 @@ from tests.support.tiny import tiny_codec, tiny_models, tone, write_tiny_bundle
 from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.models.choice import ModelChoice
-from vampnet.models.integer import IntegerLinear, in_integers, to_integers
+from vampnet.models.integer import IntegerLinear, check_integers, in_integers, to_integers
 from vampnet.models.openvino import check_backend
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.parts import Periodic
@@ -79,6 +79,23 @@ def test_a_vamp_says_so_and_comes_out_the_same_again(tmp_path: Path) -> None:
     codes = [model.vamp(audio, prompt=Periodic(5), sampling=settings).codes for model in models]
     assert torch.equal(codes[0], codes[1])
     assert models[0].id == models[1].id != models[2].id
+
+
+def test_a_cpu_whose_products_overflow_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on CPUs without VNNI: sums of two products with unsigned rows are cut off at 16 bits."""
+
+    def cut_off(rows_NI: torch.Tensor, weight_OI: torch.Tensor) -> torch.Tensor:
+        products_NOI = (rows_NI.int() + 128)[:, None] * weight_OI.int()
+        pairs_NOI = products_NOI.unflatten(-1, (-1, 2)).sum(-1).clamp(-(2**15), 2**15 - 1)
+        return (pairs_NOI.sum(-1) - 128 * weight_OI.int().sum(-1)).int()
+
+    check_integers()
+    monkeypatch.setattr("vampnet.models.integer._multiply", cut_off)
+    with pytest.raises(SettingsError, match=r"no exact product of 8-bit integers \(VNNI\)"):
+        load(device="cpu", precision="int8")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match="no fast product of 8-bit integers"):
+        load(device="cpu", precision="int8")
 
 
 def test_refusals() -> None:
