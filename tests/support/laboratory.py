@@ -28,6 +28,7 @@ import tempfile
 import threading
 import time
 import traceback
+import types
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ READS, LOOPBACK, LOG = 1, 2, 4
 COMPILER = shutil.which("cc")
 LIMIT_S = 300
 _HEAD_BYTES = 64
+_NOT_COMPARED = ("*.lock", "*events.out.tfevents*")
+"""Locks, and logs whose names hold times."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,14 @@ def contents(folder: Path, loose: Sequence[str] = ()) -> dict[str, bytes]:
     for part, prefix in (("out", ""), ("tmp", "TMPDIR/")):
         for path in sorted((folder / part).rglob("*")):
             name = prefix + str(path.relative_to(folder / part))
-            if path.is_file() and not any(fnmatch.fnmatch(name, pattern) for pattern in ("*.lock", *loose)):
+            if path.is_file() and not any(fnmatch.fnmatch(name, pattern) for pattern in (*_NOT_COMPARED, *loose)):
                 found[name] = path.read_bytes()
-            elif prefix and path.is_dir() and not any(path.iterdir()) and not fnmatch.fnmatch(name, "TMPDIR/*.work"):
+            elif (
+                prefix
+                and path.is_dir()
+                and not any(path.iterdir())
+                and not any(fnmatch.fnmatch(name, p) for p in ("TMPDIR/*.work", "TMPDIR/torchinductor_*"))
+            ):
                 found[name + "/"] = b""
     return found
 
@@ -270,6 +278,7 @@ class Laboratory:
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
             os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
             os.chdir(self._root)
+            sys.modules["__main__"] = types.ModuleType("__main__")  # processes that are started import nothing of it
             for kind, value in fault.limits:
                 value += _address_space() if kind == resource.RLIMIT_AS else 0
                 resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))

@@ -57,6 +57,8 @@ class WindowJournal:
                 self._file = self._open("r+b")
                 self._index(self._file)
         except BaseException:
+            if self._file is not None:
+                self._file.close()
             self._unlock()
             raise
 

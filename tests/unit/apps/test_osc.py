@@ -76,6 +76,11 @@ class Patch:
     def send_bytes(self, data: bytes) -> None:
         self._out.sendto(data, ("127.0.0.1", self.service.port))
 
+    def close(self) -> None:
+        """Let go of the sockets."""
+        self._out.close()
+        self._answers.close()
+
     def everything(self, address: str) -> list[list[Any]]:
         """The values of all answers of an address that have come."""
         self._answers.settimeout(0.5)
@@ -119,7 +124,9 @@ def patch(folder: Path) -> Iterator[Patch]:
     thread.start()
     while service._server is None:
         time.sleep(0.01)
-    yield Patch(service, answers)
+    made = Patch(service, answers)
+    yield made
+    made.close()
     service.close()
     thread.join(10)
     answers.close()

@@ -18,6 +18,8 @@ from vampnet.evaluation.embeddings.huggingface import parse_hub_spec
 from vampnet.evaluation.embeddings.registry import open_embedding
 from vampnet.evaluation.metrics.sets import SetBuilder, frechet_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter")  # of spectra as small as the models here
+
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 
 

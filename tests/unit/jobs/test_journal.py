@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,21 @@ def window(shape: tuple[int, int, int] = SHAPE) -> WindowRequest:
     codes_BCT = torch.zeros(shape, dtype=torch.int64)
     keep_BCT = torch.zeros(shape, dtype=torch.bool)
     return WindowRequest(Stage("coarse", NETWORK, 2, 5, 0), 0, codes_BCT, keep_BCT, (0,) * shape[0], SamplingConfig())
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes the journals of a test at its end."""
+    made, init = list[WindowJournal](), WindowJournal.__init__
+
+    def note(journal: WindowJournal, *arguments: Any, **options: Any) -> None:
+        init(journal, *arguments, **options)
+        made.append(journal)
+
+    monkeypatch.setattr(WindowJournal, "__init__", note)
+    yield
+    for journal in made:
+        journal.close()
 
 
 def codes(k: int) -> Tensor:

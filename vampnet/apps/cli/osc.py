@@ -48,4 +48,4 @@ def run_osc(options: Any) -> None:
     try:
         service.serve()
     except KeyboardInterrupt:
-        service.worker.close()
+        service.close()

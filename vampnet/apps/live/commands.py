@@ -164,7 +164,7 @@ def _checked(name: str, argument: Argument, value: Any) -> Any:
         return value
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingsError(f"{argument.name} of {name} is {str(value)[:40]!r}, but must be a number") from None
     in_range = argument.low <= number <= argument.high or number == argument.default
     if not (math.isfinite(number) and in_range):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import threading
 import time
 from collections import OrderedDict
@@ -120,7 +121,8 @@ class OscService:
         self.n_refused = 0
         """Messages that were no message of ours."""
         self._voices: OrderedDict[tuple[str, str], _Voice] = OrderedDict()
-        self._clients: dict[tuple[str, int], Any] = {}
+        self._sender: socket.socket | None = None
+        """Answers go out by one socket, whoever asks: each port that a message names would else cost a handle."""
         self._lock = threading.RLock()
         self._server: Any = None
 
@@ -156,14 +158,18 @@ class OscService:
                 f"port {self.port} on {self.host}: {error.strerror}; choose another with --port"
             ) from None
         self.port = self._server.server_address[1]
-        self._server.serve_forever(poll_interval=0.1)
+        with self._server:
+            self._server.serve_forever(poll_interval=0.1)
 
     def close(self) -> None:
         """Stop listening and working."""
         if self._server is not None:
             self._server.shutdown()
-            self._server.server_close()
         self.worker.close()
+        with self._lock:
+            if self._sender is not None:
+                self._sender.close()
+                self._sender = None
 
     def handle(self, address: str, values: tuple[Any, ...], host: str = "127.0.0.1") -> None:
         """Take one message. Whatever is wrong with it is answered or counted, never raised."""
@@ -186,12 +192,17 @@ class OscService:
 
     def send(self, to: tuple[str, int], address: str, values: list[Any]) -> None:
         """Send an answer; one that cannot be sent is dropped."""
-        from pythonosc.udp_client import SimpleUDPClient
+        from pythonosc.osc_message_builder import OscMessageBuilder
 
+        builder = OscMessageBuilder(address)
+        for value in values:
+            builder.add_arg(value)
+        packet = builder.build().dgram
         try:
-            if to not in self._clients:
-                self._clients[to] = SimpleUDPClient(*to)
-            self._clients[to].send_message(address, values)
+            with self._lock:
+                if self._sender is None:
+                    self._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                self._sender.sendto(packet, to)
         except OSError as error:
             log.warning("answer %s to %s:%d was dropped: %s", address, *to, error)
 
