@@ -79,6 +79,10 @@ FOLLOWED: dict[str, tuple[str, ...]] = {
     "loudness": ("loudness_db",),
 }
 """Controls behind each word of `follow`."""
+NOTHING = "nothing"
+"""Word of `follow` for tasks that follow something where nothing is said."""
+CARRIED, CARRIED_GUIDANCE = "beats", "beats=1"
+"""Followed by default in new music beside a recording whose looped bars it keeps tokens of."""
 DEFAULT_FOLLOW, DEFAULT_BEST_OF = "beats,chords", 4
 """Defaults: what is followed where only best_of is given, and the number of candidates where only follow is."""
 
@@ -121,7 +125,8 @@ class SteeringConfig:
     """
 
     follow: str = ""
-    """Follow beats, rhythm, chords, melody or loudness (with commas) of the input, or of a file: FILE:beats,chords."""
+    """Follow beats, rhythm, chords, melody or loudness (with commas) of the input, or of a file: FILE:beats,chords.
+    New music beside a recording carries its beats on where a model hears them; 'nothing' leaves that out."""
     best_of: int = setting(0, low=0, high=100)
     """Make so many candidates and keep those that follow best; by default 1 of a model that hears controls, 4 of any
     other where something is followed."""
@@ -131,9 +136,11 @@ class SteeringConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         parse_guidance(self.guidance)
+        if self.follows_nothing and (self.best_of > 1 or self.guidance):
+            raise SettingsError("follow is 'nothing', so there is nothing to choose by or to weigh; name some controls")
         _, names = self.split()
         unknown = [name for name in names if name not in FOLLOWED]
-        if unknown or (self.follow and not names):
+        if unknown or (self.follow and not names and not self.follows_nothing):
             raise SettingsError(
                 f"follow is {self.follow!r}, but must be some of {', '.join(FOLLOWED)}, with commas between; "
                 "FILE:beats follows another file than the input"
@@ -142,15 +149,27 @@ class SteeringConfig:
             raise SettingsError(f"guidance is {self.guidance!r}, but nothing is followed; say what in `follow`")
 
     @property
+    def follows_nothing(self) -> bool:
+        """True if what a task follows by default is left out."""
+        return self.follow.strip().lower() == NOTHING
+
+    @property
+    def follows(self) -> bool:
+        """True if something is followed that was asked for."""
+        return bool(self.follow) and not self.follows_nothing
+
+    @property
     def is_on(self) -> bool:
-        """True if candidates are compared."""
-        return bool(self.follow) or self.best_of > 1
+        """True if something is followed, or candidates are compared."""
+        return self.follows or self.best_of > 1
 
     def n_candidates(self, hears: bool) -> int:
         """Number of candidates; 0: none are compared. `hears`: the model itself follows all that is to be followed."""
-        return self.best_of or (DEFAULT_BEST_OF if self.follow and not hears else 0)
+        return self.best_of or (DEFAULT_BEST_OF if self.follows and not hears else 0)
 
     def split(self) -> tuple[str, tuple[str, ...]]:
         """The file that is followed (empty: the input), and what of it."""
+        if self.follows_nothing:
+            return "", ()
         file, _, text = (self.follow or (DEFAULT_FOLLOW if self.best_of > 1 else "")).rpartition(":")
         return file, tuple(name.strip().lower() for name in text.split(",") if name.strip())

@@ -147,7 +147,7 @@ def _check_tokens(request: Request, info: AudioInfo) -> None:
 def network_follows(request: Request, hears: Sequence[str]) -> tuple[str, ...]:
     """Groups of controls that a request has the network itself follow. `hears`: those that the model follows at all."""
     steering = steering_of(request)
-    if not steering.follow or is_sketch_alone(request):
+    if not steering.follows or is_sketch_alone(request):
         return ()
     return tuple(name for name in steering.split()[1] if name in hears)
 
@@ -158,7 +158,7 @@ def count_candidates(request: Request, hears: Sequence[str]) -> int:
     Where the network itself follows all that is to be followed one will do, unless the request asks for more.
     """
     steering = steering_of(request)
-    by_itself = bool(steering.follow) and set(network_follows(request, hears)) == set(steering.split()[1])
+    by_itself = steering.follows and set(network_follows(request, hears)) == set(steering.split()[1])
     return steering.n_candidates(by_itself) if steering.is_on else 0
 
 

@@ -233,7 +233,7 @@ class FileJob:
         request = request_to_json(dataclasses.replace(self.request, domain_warning=True))
         files = {name: getattr(self.request, name, "") for name in ("input", "like")}
         steering = steering_of(self.request)
-        files["followed file"] = steering.split()[0] if steering.follow else ""
+        files["followed file"] = steering.split()[0]
         files["beats file"] = getattr(self.request, "beats", BeatsConfig()).file
         files["tokens"] = self.request.tokens
         digests = {name: sha256_of_file(path) for name, path in files.items() if path}
@@ -244,7 +244,7 @@ class FileJob:
         nested.pop("beats file", None)
         return {
             **digests,
-            **({"conditioning": self.model.conditioning_digest[:16]} if steering.follow else {}),
+            **({"conditioning": self.model.conditioning_digest[:16]} if self._hears() else {}),
             "model": self.model.id,
             **settings,
             **nested,
@@ -253,6 +253,11 @@ class FileJob:
             "device": self.model.device.type,
             "version": f"vampnet {__version__}, torch {torch.__version__}",
         }
+
+    def _hears(self) -> bool:
+        """Whether the result may depend on the conditioning: something is followed, asked for or by default."""
+        carries = isinstance(self.request, InpaintRequest | OutpaintRequest)
+        return steering_of(self.request).follows or (carries and bool(self.model.hears))
 
     def _stamp_inputs(self) -> list[tuple[int, int, int]]:
         """Fingerprint of the inputs; it changes when one is written to or replaced."""

@@ -76,10 +76,12 @@ def run_task(session: Session, request: Request, source: Source | None, output: 
 def follow_of(space: Workspace, request: Request) -> Following | None:
     """The controls that a request has the network follow, noted for the job's result; None where it follows nothing."""
     steering = steering_of(request)
-    if not steering.follow:
+    carries = isinstance(request, InpaintRequest | OutpaintRequest)
+    if not steering.follows and not (carries and not steering.follow):
         return None
-    space.facts["followed_by"] = "network"
-    return space.once("following", lambda: following(space.model, steering.follow, steering.guidance))
+    if steering.follows:
+        space.facts["followed_by"] = "network"
+    return space.once("following", lambda: following(space.model, steering.follow, steering.guidance, carries=carries))
 
 
 def run_loop(space: Workspace, request: LoopRequest, known: CodedSource | None = None) -> Run[list[Variation]]:

@@ -16,7 +16,7 @@ from vampnet.audio.samples import Audio
 from vampnet.audio.sources import MemorySource, Source
 from vampnet.beats.event_finder import EventFinder
 from vampnet.beats.events import Events, TrackerConfig
-from vampnet.controls.config import FOLLOWED, SteeringConfig
+from vampnet.controls.config import CARRIED, CARRIED_GUIDANCE, FOLLOWED, SteeringConfig
 from vampnet.controls.extraction import EXTRACTED, ExtractionConfig, describe_beats, extract_controls
 from vampnet.controls.ranking import keep_followed
 from vampnet.controls.reading import read_controls
@@ -48,6 +48,8 @@ class Following:
     """Controls over the whole output; None: they are heard."""
     frames: tuple[int, int] = (44100, 768)
     """Sample rate and hop of the model's frames."""
+    by_default: bool = False
+    """Nobody asked for it: only looped bars are followed, and where nothing is heard there is nothing to say."""
 
     def hear(
         self,
@@ -104,7 +106,7 @@ class Following:
 
     def _warn_if_silent(self, controls: Controls) -> None:
         """Its user should know why nothing is followed."""
-        if not any(controls.known_share(name) for name in controls.names if name in SIGNALS):
+        if not self.by_default and not any(controls.known_share(name) for name in controls.names if name in SIGNALS):
             log.warning("no %s can be heard in what is followed: the network follows nothing", ", ".join(self.names))
 
     def _measured(self) -> tuple[str, ...]:
@@ -144,15 +146,21 @@ def hear_once(
     return workspace.once(f"controls {id(source)}", lambda: follow.hear(source, n_frames, beats))
 
 
-def following(model: Pipeline, follow: Follow, guidance: str) -> Following | None:
+def following(model: Pipeline, follow: Follow, guidance: str, *, carries: bool = False) -> Following | None:
     """Controls that `model` follows, by words or given; None where nothing is followed.
+
+    carries: the task goes on from a recording, whose beats are followed where nothing is said.
 
     Raises SettingsError where the model hears no controls, or not these, and for words that name none.
     """
+    rate_hz, hop = model.codec.sample_rate_hz, model.codec.hop
     if follow is None or follow == "":
         SteeringConfig(guidance=guidance)  # which has nothing to weigh
+        if not carries or CARRIED not in model.hears:
+            return None
+        return Following((CARRIED,), Guidance.parse(CARRIED_GUIDANCE), None, (rate_hz, hop), by_default=True)
+    if isinstance(follow, str) and SteeringConfig(follow, guidance=guidance).follows_nothing:
         return None
-    rate_hz, hop = model.codec.sample_rate_hz, model.codec.hop
     file, names = SteeringConfig(follow, guidance=guidance).split() if isinstance(follow, str) else ("", ())
     model.check_hears(names)
     assert model.conditioning is not None

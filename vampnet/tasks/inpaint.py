@@ -72,7 +72,8 @@ def inpaint(
         kept, find = (prompt, None) if bars is None else (theme, bars.events)
         keep_CT |= session.keep(kept, tokens.n_frames, events, find=find, start_frame=start_frame, seed=seed)
         # The level is left alone: what is kept comes out as loud as it went in.
-        heard = follow and follow.hear(excerpt, tokens.n_frames, _beats_from(beats, excerpt), start_frame)
+        follows = None if follow is not None and follow.by_default and bars is None else follow
+        heard = follows and follows.hear(excerpt, tokens.n_frames, _beats_from(beats, excerpt), start_frame)
         tokens = tokens.with_output(tokens.output.untouched())
         wanted_s = ((start - first) / rate_hz, (stop - first) / rate_hz)
         made = yield from session.generate(tokens, keep_CT, seed=seed, heard=heard, wanted_s=wanted_s)

@@ -118,10 +118,10 @@ class VampNet(TaskPipeline):
 
         Where `prompt` keeps nothing, `theme` is what a region keeps of the bars before it, looped, so that the beat
         goes on; None lets it go its own way. `follow`, as in `vamp`: controls of those bars, or else of
-        the region as it was.
+        the region as it was; by default the bars' beats, of a model that hears them ("nothing": none).
         """
         source, kept, own = MemorySource(as_audio(audio)), as_prompt(prompt), as_prompt(theme or "nothing")
-        heard = following(self, follow, guidance)
+        heard = following(self, follow, guidance, carries=True)
         return self._run(
             n, sampling, report, lambda session: inpaint(session, source, regions, kept, beats, own, heard)
         )
@@ -152,10 +152,10 @@ class VampNet(TaskPipeline):
         >>> model.outpaint("song.wav", before_s=4, after_s=8)
 
         `theme` is what new music keeps of the recording's first or last bars, looped; None lets it go its own way.
-        `follow`, as in `vamp`: controls of those bars.
+        `follow`, as in `vamp`: controls of those bars; by default their beats, of a model that hears them.
         """
         source, kept = MemorySource(as_audio(audio)), as_prompt(theme or "nothing")
-        heard = following(self, follow, guidance)
+        heard = following(self, follow, guidance, carries=True)
         task = functools.partial(outpaint, source=source, before_s=before_s, after_s=after_s, theme=kept, follow=heard)
         return self._run(n, sampling, report, task)
 

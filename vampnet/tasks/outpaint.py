@@ -50,7 +50,7 @@ def outpaint(
     splice, known = Splice(source, n_before, n_after), min(seconds_to_samples(CONTEXT_S, rate_hz), source.n_samples)
     # The crossfades lie in the input's first and last samples, where both are known.
     fade = min(seconds_to_samples(CROSSFADE_S, rate_hz), source.n_samples // 2)
-    bars = None
+    bars, follow = None, None if follow is not None and follow.by_default and isinstance(theme, Nothing) else follow
     if follow is not None or not isinstance(theme, Nothing):
         bars = _looped_bars(session, source, n_before, n_after)
     follows = _Follows(follow, splice if bars is None else bars)

@@ -82,6 +82,7 @@ class _GridModel:
     """Interface of a model to a session, without weights."""
 
     compat = ""
+    hears: tuple[str, ...] = ()
 
     def __init__(self, codec: TokenGrid) -> None:
         self.codec = codec

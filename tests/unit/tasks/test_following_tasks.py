@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,39 @@ def test_a_loop_is_heard_round_its_seam(model: VampNet) -> None:
     assert heard.signal("onset_high")[:2].max() > 10
     turned = heard.roll(20).signal("onset_high")
     assert np.array_equal(np.roll(turned, -20), heard.signal("onset_high"))
+
+
+@pytest.mark.parametrize("task", ["inpaint", "continue"])
+def test_new_music_beside_a_recording_carries_its_beats(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """By default, of a model that hears beats and where bars are looped; "nothing" and other bundles leave it out."""
+    shorten_windows(monkeypatch)
+    in_float32(monkeypatch)
+    monkeypatch.setattr("vampnet.tasks.theme.track_events", lambda *_: steady_events(160.0, 2.6, 0.0, 4))
+
+    bundle = load_bundle(folder / "hears")
+    models = {"hears": VampNet(bundle, "cpu"), "deaf": VampNet(dataclasses.replace(bundle, conditioning=None), "cpu")}
+
+    def make(which: str, **told: Any) -> np.ndarray:
+        model, song = models[which], folder / "song.wav"
+        if task == "continue":
+            return model.continue_(song, seconds=0.8, sampling=FAST, **told).audio.samples
+        return model.inpaint(song, regions=[(2.1, 2.5)], sampling=FAST, **told).audio.samples
+
+    plain, carried = make("deaf"), make("hears")
+    assert not np.array_equal(carried, plain)
+    assert np.array_equal(make("hears", follow="nothing"), plain)
+    assert np.array_equal(make("hears", theme=None), make("deaf", theme=None))
+    assert np.array_equal(make("hears", follow="beats", guidance="1"), carried)
+    data = {"task": "inpaint", "regions": [[2.1, 2.5]]} if task == "inpaint" else {"task": task, "seconds": 0.8}
+    request = {**data, "input": str(folder / "song.wav"), "sampling": {"steps": 2, "c2f_steps": 1, "seed": 3}}
+    request |= {"output": {"subtype": "FLOAT"}}
+    for told, expected in (({}, carried), ({"steering": {"follow": "nothing"}}, plain)):
+        run_job(request_from_json({**request, **told}), [tmp_path / "a.wav"], model=models["hears"])
+        assert np.array_equal(read(tmp_path / "a.wav").samples, expected)
+    with pytest.raises(SettingsError, match="nothing to choose by"):
+        request_from_json({**request, "steering": {"follow": "nothing", "best_of": 4}})
 
 
 @pytest.mark.parametrize("name", TASKS)
