@@ -32,9 +32,10 @@ from vampnet.models.integer import in_integers
 from vampnet.models.openvino import OpenVinoNetwork
 from vampnet.models.transformer import MaskedTransformer
 from vampnet.prompts.masks import mask_codes
-from vampnet.training.data.token_dataset import open_tokens
+from vampnet.training.data.token_dataset import TokenSet, open_tokens
 
 AGREEMENT_EXCERPTS = 4
+C2F_FRAMES = 173
 
 
 def networks(model: MaskedTransformer) -> Iterator[tuple[str, TokenNetwork]]:
@@ -57,6 +58,27 @@ def nats(network: TokenNetwork, codes_BCT: Tensor, keep_BCT: Tensor) -> Tensor:
         logits_NV = network(masked_CT[None], ~keep_CT[None]).float()
         found.append(F.cross_entropy(logits_NV, codes_CT[~keep_CT]))
     return torch.stack(found)
+
+
+def fine_nats(network: TokenNetwork, codes_BCT: Tensor, keep_BCT: Tensor) -> Tensor:
+    """As `nats`, of the codebooks that a coarse-to-fine network predicts."""
+    n_given, found = network.config.n_conditioning_codebooks, []
+    for codes_CT, keep_CT in zip(codes_BCT, keep_BCT, strict=True):
+        masked_CT = mask_codes(codes_CT, keep_CT, network.config.mask_token)
+        chosen_PT = ~keep_CT[n_given:]
+        with torch.no_grad():
+            logits_NV = network(masked_CT[None], chosen_PT[None]).float()
+        found.append(F.cross_entropy(logits_NV, codes_CT[n_given:][chosen_PT]))
+    return torch.stack(found)
+
+
+def fine_excerpts(tokens: TokenSet, n_codebooks: int, n_excerpts: int) -> Tensor:
+    """The first 3 s of whole pieces, (B, C, T), all codebooks."""
+    found = []
+    for shard, start, length in tokens.pieces.tolist()[:n_excerpts]:
+        part_TC = tokens.shards[shard][start : start + min(length, C2F_FRAMES)]
+        found.append(torch.from_numpy(part_TC.astype("int64")).T[:n_codebooks])
+    return torch.stack([codes_CT for codes_CT in found if codes_CT.shape[1] == C2F_FRAMES])
 
 
 def agreement(network: TokenNetwork, codes_BCT: Tensor, keep_BCT: Tensor, steps: int, kept: dict[int, Tensor]) -> float:
@@ -84,7 +106,7 @@ def main() -> None:
     parser.add_argument("--skip-fad", action="store_true")
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
-    assert bundle.coarse is not None
+    assert bundle.coarse is not None and bundle.c2f is not None
     codes_BCT = excerpts_of(open_tokens(options.tokens), options.excerpts)
     generator = torch.Generator().manual_seed(0)
     keeps = {"P = 7": periodic(codes_BCT, generator, 7), "half masked": share(codes_BCT, generator, 0.5)}
@@ -92,6 +114,10 @@ def main() -> None:
     rows: dict[str, dict[str, str]] = {}
     base: dict[str, Tensor] = {}
     kept: dict[int, Tensor] = {}
+    fine_BCT = fine_excerpts(open_tokens(options.tokens), bundle.c2f.config.n_codebooks, options.excerpts)
+    given_BCT = torch.zeros_like(fine_BCT, dtype=torch.bool)
+    given_BCT[:, : bundle.c2f.config.n_conditioning_codebooks] = True
+    fine = {name: fine_nats(network, fine_BCT, given_BCT) for name, network in networks(bundle.c2f.eval())}
     for name, network in networks(bundle.coarse.eval()):
         few = codes_BCT[:AGREEMENT_EXCERPTS], keeps["P = 7"][:AGREEMENT_EXCERPTS]
         row = {f"same tokens, {n} step{'s' * (n > 1)}": f"{agreement(network, *few, n, kept):.1%}" for n in (1, 12)}
@@ -99,6 +125,8 @@ def main() -> None:
             own_B = nats(network, codes_BCT, keep_BCT)
             first_B = base.setdefault(mask, own_B)
             row[f"nats, {mask}"] = f"{float(own_B.mean()):.4f}" if first_B is own_B else difference(own_B, first_B)
+        apart = f"{float(fine[name].mean()):.4f}" if name == "float32" else difference(fine[name], fine["float32"])
+        row["nats, c2f, all fine masked"] = apart
         if reference is not None:
             figures = figures_of(Way(), network, bundle.codec, reference)
             row |= {key: shown(statistic(figures[key])) for key in ("FAD, P = 7", "diversity", "mel")}
