@@ -86,7 +86,7 @@ def test_models_adapters_and_settings_are_picked(page: Any, tone: Path) -> None:
     page.click(".follow button:has-text('Beats')")
     request = make(page, 1)
     assert request["model"] == {"bundle": "other", "lora": ["jazz:0.5"]} and request["sampling"]["steps"] == 8
-    assert request["steering"] == {"follow": "beats", "best_of": 4}
+    assert request["steering"] == {"follow": "beats"}
     page.click(".follow button:has-text('Beats')")
     page.get_by_label("Model").select_option("default")
     page.get_by_role("slider", name="jazz").fill("0")

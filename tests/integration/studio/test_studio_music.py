@@ -44,7 +44,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server with the model."""
-    config = ServerConfig(data=str(tmp_path_factory.mktemp("studio")), rate=100000, grace_s=0.0)
+    config = ServerConfig(data=str(tmp_path_factory.mktemp("studio")), rate=100000, grace_s=0.0, warm=True)
     with running_server(config, with_model=True) as (address, _):
         yield address
 
@@ -171,6 +171,55 @@ def test_a_recording_from_drop_to_a_take_of_a_take(
     picture(page, pictures, "studio-phone")
     (pictures / "times.json").write_text(json.dumps({"seconds of audio": SECONDS, **times}))
     assert all(url.startswith((music, "blob:", "data:")) for url in calls)
+
+
+def test_time_from_a_drop_to_the_first_take(open_page: OpenPage, music: str, recording: Path, pictures: Path) -> None:
+    """With the defaults, once the server is ready: seconds until things are there, and milliseconds until masks are."""
+    page = open_page(music, viewport=WIDE)
+    while httpx2.get(f"{music}/health").json()["model"] != "ready":
+        time.sleep(0.1)
+    page.wait_for_timeout(15000)  # the helpers are at hand too
+    times: dict[str, Any] = {"seconds of audio": SECONDS}
+    began = time.monotonic()
+
+    def mark(what: str) -> None:
+        times[what] = round(time.monotonic() - began, 2)
+
+    drop(page, recording)
+    page.wait_for_selector(".axis")
+    wait_until(page, f"{STATE}.view.end > 0")
+    mark("waveform")
+    set_edit(page, n=1)
+    page.keyboard.press("g")
+    wait_until(page, f"{STATE}.mask")
+    mark("mask")
+    wait_for_takes(page, 1)
+    mark("first take there")
+    page.locator("[data-take] .round").first.click()
+    wait_until(page, f"{STATE}.playing")
+    mark("first take plays")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Space")
+    masks = []
+    for period in range(3, 18):
+        page.evaluate(
+            """async (period) => {
+              const {edit, set, state} = await import('/studio/js/store.js')
+              set({maskMs: null})
+              edit({prompts: {...state.edit.prompts, vary: `periodic(${period})`}})
+            }""",
+            period,
+        )
+        wait_until(page, f"{STATE}.maskMs")
+        masks.append(round(state(page, "maskMs"), 1))
+    times["masks, ms, sorted"] = sorted(masks)
+    began = time.monotonic()
+    page.keyboard.press("g")
+    wait_for_takes(page, 2)
+    mark("a second take")
+    jobs = [httpx2.get(f"{music}/api/v1/jobs/{take['job']}").json() for take in state(page, "project.takes")]
+    times["stages"] = [job["result"]["timings"] for job in jobs]
+    (pictures / "first-take.json").write_text(json.dumps(times, indent=1))
 
 
 def test_phone_errors_and_every_tab_can_be_used_by_everyone(

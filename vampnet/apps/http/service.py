@@ -21,7 +21,7 @@ from vampnet.apps.http.keys import KeyRing
 from vampnet.apps.http.metrics import Metrics
 from vampnet.apps.http.probe import Probe
 from vampnet.apps.studio.analyses import Analyses
-from vampnet.apps.studio.ear import warm_listener, warm_masks
+from vampnet.apps.studio.ear import warm_listener, warm_masks, warm_reader
 from vampnet.errors import VampnetError
 from vampnet.jobs.crew import Crew
 from vampnet.jobs.data_folder import DataFolder, expire
@@ -98,7 +98,8 @@ class Service:
         self.crew.start()
         self.finetuner.start()
         if self.config.warm:
-            for helper, warm in ((self.masks, warm_masks), (self.listener, warm_listener)):
+            readers = [(helper, warm_reader) for helper in (self.probe, self.painter, self.spectra)]
+            for helper, warm in (*readers, (self.masks, warm_masks), (self.listener, warm_listener)):
                 threading.Thread(target=self._warm, args=(helper, warm), daemon=True).start()
         tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._expire())]
         try:

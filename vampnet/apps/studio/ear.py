@@ -25,6 +25,13 @@ PASSAGE_S = 120.0
 _PLACES = 4
 
 
+def warm_reader(bundle: str) -> None:
+    """Import what reading and drawing files needs, so that the first sound that is dropped need not wait for it."""
+    import numpy as np  # noqa: F401
+
+    import vampnet.audio.files  # noqa: F401
+
+
 def warm_masks(bundle: str) -> None:
     """Import what masks need, so that the first preview need not wait for it."""
     import vampnet.jobs.preview  # noqa: F401

@@ -14,6 +14,8 @@ export const SETTINGS = {
   typical_min_tokens: [64, 1, 512, 1],
 }
 
+/** Tasks of requests whose takes can follow the original. */
+const FOLLOWING = new Set(['vamp', 'loop', 'inpaint', 'outpaint'])
 const THEME = 'periodic(16) | beats(after=75ms)'
 
 export function newEdit() {
@@ -23,7 +25,7 @@ export function newEdit() {
     regions: [], paint: [], grid: null, beats: null, settings: {}, seed: randomSeed(), locked: false, n: 4,
     before: 0, after: 4, seconds: 8, factor: 2, bars: 0, points: false, rounds: 1, codebooks: 4, period: 1,
     fresh: {seconds: 10, like: false, bpm: '', key: '', chords: '', bars: '', style: '', instruments: ''},
-    follow: [], best: 4, bundle: 'default', loras: [],
+    follow: [], best: 1, bundle: 'default', loras: [],
   }
 }
 
@@ -90,6 +92,9 @@ export function requestOf(edit, input, seed, length = Infinity, number = 1, coun
   if (Object.keys(model).length) request.model = model
   const beats = edit.beats ? handed(edit.beats) : edit.grid && {bpm: edit.grid.bpm, downbeat_s: time(edit.grid.downbeat_s), beats_per_bar: edit.grid.beats_per_bar}
   TASK[edit.task](request, edit, beats, input, length)
+  if (edit.follow.length && FOLLOWING.has(request.task)) {
+    request.steering = {follow: edit.follow.join(','), ...(edit.best > 1 && {best_of: edit.best})}
+  }
   return request
 }
 
@@ -107,7 +112,6 @@ const TASK = {
     else Object.assign(request, {task: 'vamp', prompt: wholePrompt(edit)})
     if (beats) request.beats = beats
     if (edit.rounds > 1) return
-    if (edit.follow.length) request.steering = {follow: edit.follow.join(','), best_of: edit.best}
   },
   loop(request, edit, beats) {
     Object.assign(request, {task: 'loop', prompt: wholePrompt(edit)})

@@ -66,7 +66,7 @@ function Card({take}) {
       <${TakeMenu} take=${take} />
     </div>
     <${Small} refText=${ref} chosen=${heard} onClick=${() => choose(take.id)} />
-    <p class="summary" title=${take.summary}>${state.arriving === take.id ? T.arriving : take.summary}</p>
+    <p class="summary" title=${take.summary}>${state.arriving === take.id ? T.arriving : take.summary.replace(/, seed \d+$/, '')}</p>
     <div class="take-foot"><span class="seed-note">${T.seedIs(take.seed)}</span>
       <button class="quiet go-on" onClick=${() => goOnFrom(take.id)} disabled=${isBase} aria-label=${T.goOnFrom(nameOf(take.id))}>${isBase ? T.isBase : T.goOn} ${!isBase && html`<${Icon} name="next" />`}</button></div>
   </li>`

@@ -9,6 +9,7 @@ import {soundOf} from './sounds.js'
 import {FinetunePanel, LoraPicker} from './finetune.js'
 import {T} from './texts.js'
 
+const FOLLOWS = ['vary', 'loop', 'fill', 'extend', 'continue']
 const TABS = [...TASKS, 'finetune']
 
 export function Tasks() {
@@ -100,7 +101,8 @@ function Settings() {
     <div class="fields">
       ${Object.entries(SETTINGS).map(([name, [start, ...range]]) => html`<${Slider} key=${name} label=${T.setting[name][0]} hint=${T.setting[name][1]}
         value=${now.settings[name] ?? start} range=${range} onInput=${setting(name)} />`)}
-      ${now.task === 'vary' && html`<${Slider} label=${T.rounds} hint=${T.roundsHint} value=${now.rounds} range=${[1, 16, 1]} onInput=${number('rounds')} /><${Follow} />`}
+      ${now.task === 'vary' && html`<${Slider} label=${T.rounds} hint=${T.roundsHint} value=${now.rounds} range=${[1, 16, 1]} onInput=${number('rounds')} />`}
+      ${FOLLOWS.includes(now.task) && html`<${Follow} />`}
       ${state.models.length > 1 && html`<${Choice} label=${T.model} value=${now.bundle} onChange=${(bundle) => edit({bundle})}
         options=${state.models.map(({name, title}) => [name, title ?? name])} />`}
       <${LoraPicker} />
@@ -114,7 +116,7 @@ function Follow() {
   return html`<fieldset class="follow"><legend>${T.follow}</legend><p class="hint">${T.followHint}</p>
     <div class="chips">${['beats', 'rhythm', 'chords', 'melody'].map((name) => html`<button key=${name} class="chip" aria-pressed=${follow.includes(name)}
       onClick=${() => toggle(name)}>${T.followed[name]}</button>`)}</div>
-    ${follow.length > 0 && html`<${Slider} label=${T.bestOf} value=${best} range=${[2, 16, 1]} onInput=${(value) => edit({best: value}, 'best')} />`}
+    ${follow.length > 0 && html`<${Slider} label=${T.bestOf} value=${best} hint=${T.bestOfHint} range=${[1, 16, 1]} onInput=${(value) => edit({best: value}, 'best')} />`}
   </fieldset>`
 }
 
