@@ -84,7 +84,8 @@ def to_integers(x_NI: Tensor) -> tuple[Tensor, Tensor]:
 def in_integers(model: MaskedTransformer, dtype: torch.dtype) -> MaskedTransformer:
     """A network, given with float32 matrices, with the layers' matrices in 8-bit integers, for inference on a CPU.
 
-    `dtype`: number format of attention and classifier. What does not change is shared, not copied.
+    `dtype`: number format of attention and classifier. Nothing is shared with the given network, so that the file that
+    its weights are mapped from can be let go.
     """
     check_integers()
     with torch.device("meta"):
@@ -96,7 +97,8 @@ def in_integers(model: MaskedTransformer, dtype: torch.dtype) -> MaskedTransform
         own.add_module("feed_forward", IntegerFeedForward(layer.feed_forward))
     state = model.state_dict()
     floats = [name for name in converted.state_dict() if name in state]  # all but what is in integers now
-    converted.load_state_dict({name: in_format(name, state[name], dtype) for name in floats}, strict=False, assign=True)
+    own_state = {name: in_format(name, state[name], dtype).clone() for name in floats}
+    converted.load_state_dict(own_state, strict=False, assign=True)
     return converted.eval()
 
 
