@@ -99,20 +99,22 @@ class Client:
 
     def inpaint(
         self, audio: Any, *, regions: Regions, n: int = 1, prompt: str = "nothing",
-        sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(), report: Report | None = None,
+        sampling: SamplingConfig = SamplingConfig(), beats: BeatsConfig = BeatsConfig(),
+        steering: SteeringConfig = SteeringConfig(), report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Regenerate regions (start and end in seconds; an end of None is the file's); all else stays bit for bit."""
         spans = tuple((float(start), None if end is None else float(end)) for start, end in regions)
-        settings = {"sampling": sampling, "variations": n, "model": self._model}
+        settings = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
         request = InpaintRequest(regions=spans, prompt=str(prompt), beats=beats, **settings)
         return self._make(request, audio, n, report)
 
     def outpaint(
         self, audio: Any, *, before_s: float = 0.0, after_s: float = 0.0, n: int = 1, theme: str = DEFAULT_THEME,
-        sampling: SamplingConfig = SamplingConfig(), report: Report | None = None,
+        sampling: SamplingConfig = SamplingConfig(), steering: SteeringConfig = SteeringConfig(),
+        report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Generate music before and after a recording, in its tempo and key."""
-        settings = {"sampling": sampling, "variations": n, "model": self._model}
+        settings = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
         request = OutpaintRequest(before_s=float(before_s), after_s=float(after_s), theme=str(theme), **settings)
         return self._make(request, audio, n, report)
 
@@ -147,18 +149,20 @@ class Client:
 
     def tap(
         self, audio: Any, *, config: TapConfig = TapConfig(), n: int = 1, prompt: str = "",
-        sampling: SamplingConfig = SamplingConfig(), report: Report | None = None,
+        sampling: SamplingConfig = SamplingConfig(), steering: SteeringConfig = SteeringConfig(),
+        report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Turn a tapped or beatboxed rhythm into drums of the same length; with a prompt the model varies them."""
-        settings = {"sampling": sampling, "variations": n, "model": self._model}
+        settings = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
         return self._make(TapRequest(tap=config, prompt=str(prompt), **settings), audio, n, report)
 
     def hum(
         self, audio: Any, *, config: HumConfig = HumConfig(), n: int = 1, prompt: str = "",
-        sampling: SamplingConfig = SamplingConfig(), report: Report | None = None,
+        sampling: SamplingConfig = SamplingConfig(), steering: SteeringConfig = SteeringConfig(),
+        report: Report | None = None,
     ) -> Any:  # fmt: skip
         """Turn a hummed line into a lead instrument of the same length; with a prompt the model varies it."""
-        settings = {"sampling": sampling, "variations": n, "model": self._model}
+        settings = {"sampling": sampling, "variations": n, "model": self._model, "steering": steering}
         return self._make(HumRequest(hum=config, prompt=str(prompt), **settings), audio, n, report)
 
     def loop(
