@@ -61,12 +61,16 @@ def sound_of(folder: Path, ending: str, data: bytes) -> tuple[Audio | None, bool
 def _damaged(ending: str) -> Callable[[random.Random, Path], None]:
     def target(rng: random.Random, folder: Path) -> None:
         data, healthy = healthy_file(ending)
-        found, told = sound_of(folder, ending, mutated_bytes(data, rng))
+        changed = mutated_bytes(data, rng)
+        found, told = sound_of(folder, ending, changed)
         if found is None or told:
             return
         if ending in CHECKED:
             assert np.array_equal(found.samples, healthy.samples), "a damaged page was read"
-        if ending in SIZED:
+        has_length = (
+            ending != "mp3" or b"Info" in changed[:64] or b"Xing" in changed[:64]
+        )  # else it was in the tag alone
+        if ending in SIZED and has_length:
             assert found.n_samples == N, f"{found.n_samples} of {N} samples were read without a word"
 
     return target
