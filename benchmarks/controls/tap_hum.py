@@ -43,7 +43,10 @@ PATTERNS = (
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))
 SYLLABLES = {"b": "b@", "k": "k@", "t": "t@"}
 
-Tapped = tuple[Audio, np.ndarray]
+DRUMS = {"b": "kick", "k": "snare", "t": "hat"}
+WINDOW_S = 0.05
+
+Tapped = tuple[Audio, np.ndarray, list[str]]
 Hummed = tuple[Audio, list[tuple[float, float, float]]]
 
 
@@ -60,7 +63,7 @@ def burst(kind: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def tap(index: int, sounds: dict[str, np.ndarray] | None) -> Tapped:
-    """A tapped rhythm and the times of its hits."""
+    """A tapped rhythm, the times of its hits, and the drum of each."""
     rng = np.random.default_rng((28, index))
     pattern, step_s = PATTERNS[index % len(PATTERNS)] * 2, 15.0 / float(rng.uniform(70, 140))
     samples = 3e-4 * rng.standard_normal(int((len(pattern) * step_s + 0.6) * RATE_HZ))
@@ -74,7 +77,8 @@ def tap(index: int, sounds: dict[str, np.ndarray] | None) -> Tapped:
         hit = hit[: len(samples) - first]
         samples[first : first + len(hit)] += 0.3 * float(rng.uniform(0.5, 1.0)) * hit
         times.append(time_s)
-    return Audio(samples[None].astype(np.float32), RATE_HZ), np.array(times)
+    drums = [DRUMS[mark] for mark in pattern if mark != "."]
+    return Audio(samples[None].astype(np.float32), RATE_HZ), np.array(times), drums
 
 
 def hum(index: int, can_speak: bool) -> Hummed:
@@ -145,14 +149,17 @@ def pitch_accuracy(wanted: Floats, found: Floats) -> float:
 
 
 def measure_tap(tapped: Tapped, folder: Path, name: str) -> dict[str, float]:
-    audio, times_s = tapped
+    audio, times_s, drums = tapped
     made = sketch_drums(audio)
     write(folder / f"{name}.wav", audio)
     write(folder / f"{name}-drums.wav", made.audio)
     written = np.flatnonzero(made.controls.signal("onset_low") + made.controls.signal("onset_high"))
     notes_s = (written + 0.5) / made.controls.frames_per_s
     heard_s = np.array([hit.time_s for hit in find_hits(made.audio, rise=2.0)])
-    return {"notes": onset_f(times_s, notes_s), "heard again": onset_f(times_s, heard_s),
+    hits = {hit.time_s: hit.drum for hit in find_hits(audio)}
+    nearest = [min(hits, key=lambda found, at=at: abs(found - at)) for at in times_s]  # type: ignore[misc]
+    right = [abs(t - at) < WINDOW_S and hits[t] == drum for t, at, drum in zip(nearest, times_s, drums, strict=True)]
+    return {"notes": onset_f(times_s, notes_s), "heard again": onset_f(times_s, heard_s), "drum": float(np.mean(right)),
             "length": float(made.audio.n_samples == audio.n_samples)}  # fmt: skip
 
 
@@ -191,6 +198,7 @@ def main() -> None:
             "of the notes": f"{np.mean([row['notes'] for row in rows]):.3f}",
             "worst": f"{min(row['notes'] for row in rows):.3f}",
             "heard again": f"{np.mean([row['heard again'] for row in rows]):.3f}",
+            "right drum": f"{np.mean([row['drum'] for row in rows]):.3f}" if "drum" in rows[0] else "-",
             "length exact": f"{np.mean([row['length'] for row in rows]):.0%}",
         }
         for group, rows in groups.items()

@@ -72,3 +72,6 @@ def test_wrong_cues_are_named_with_their_line(turn: Path, tmp_path: Path, capsys
     flags = ["--simulate", "1", "--write", str(tmp_path / "x.wav"), "--cues", str(tmp_path / "cues.txt")]
     assert main(["live", *flags]) == 2
     assert "line 2" in capsys.readouterr().err
+    (tmp_path / "cues.txt").write_text("0 vary\n1 save mine\n")
+    assert main(["live", *flags]) == 2
+    assert "line 2: save is for a session with a device" in capsys.readouterr().err

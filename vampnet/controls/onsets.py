@@ -1,7 +1,7 @@
 """Hits of a tapped or beatboxed rhythm: when, how hard, and which drum each is most like.
 
 A hit is a peak of the spectral rise; its drum follows from the spectrum of its first 50 ms relative to the other hits:
-most energy below 200 Hz is a kick, a bright one a hat, the rest snares.
+most energy below 200 Hz, or nearly all below 600 Hz as of a spoken "b", is a kick, a bright one a hat, the rest snares.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ RISE_DB = 3.0
 """A hit rises this far above the median of the quarter second around it, dB, mean over bands."""
 LEAD_S = 0.01
 """Decibels rise most this long before the attack, while the window begins to hold it; measured on clicks."""
-MIN_GAP_S = 0.06
+MIN_GAP_S = 0.08
+"""Hits lie this far apart at least: a spoken consonant swells again where its vowel begins, 50 to 80 ms later."""
 QUIET_DB = 60.0
 """Hits this far below the loudest are none."""
 LOOK_S = 0.05
-LOW_HZ, BRIGHT_HZ = 200.0, 5000.0
-LOW_SHARE, BRIGHT_SHARE = 0.5, 0.4
-"""Shares of energy below LOW_HZ of a kick, and above BRIGHT_HZ of a hat."""
+LOW_HZ, BODY_HZ, BRIGHT_HZ = 200.0, 600.0, 5000.0
+LOW_SHARE, BODY_SHARE, BRIGHT_SHARE = 0.5, 0.8, 0.4
+"""Shares of energy below LOW_HZ or BODY_HZ of a kick, and above BRIGHT_HZ of a hat."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def _describe_hits(mono: np.ndarray, times_s: np.ndarray) -> tuple[Hit, ...]:
         piece = mono[first : first + len(window)]
         power = np.abs(np.fft.rfft(piece * window[: len(piece)], 4096)) ** 2
         total = max(float(power.sum()), 1e-12)
-        low, bright = float(power[frequencies < LOW_HZ].sum()), float(power[frequencies > BRIGHT_HZ].sum())
-        shares.append((low / total, bright / total))
+        low, body = (float(power[frequencies < hz].sum()) / total for hz in (LOW_HZ, BODY_HZ))
+        shares.append((low > LOW_SHARE or body > BODY_SHARE, float(power[frequencies > BRIGHT_HZ].sum()) / total))
         levels.append(10.0 * np.log10(total))
-    drums = ["kick" if low > LOW_SHARE else "hat" if bright > BRIGHT_SHARE else "snare" for low, bright in shares]
+    drums = ["kick" if is_low else "hat" if bright > BRIGHT_SHARE else "snare" for is_low, bright in shares]
     hits = []
     for time_s, level, drum in zip(times_s, levels, drums, strict=True):
         if level < max(levels) - QUIET_DB:

@@ -287,7 +287,7 @@ def _load(choice: ModelChoice) -> Any:
 
 
 def _read_cues(path: str) -> list[Cue]:
-    from vampnet.apps.live.commands import parse_command
+    from vampnet.apps.live.commands import OUTER, parse_command
     from vampnet.apps.live.simulation import Cue
 
     cues = []
@@ -297,7 +297,12 @@ def _read_cues(path: str) -> list[Cue]:
             continue
         moment, _, command = text.partition(" ")
         try:
-            cues.append(Cue(_seconds(moment), parse_command(command)))
+            cue = Cue(_seconds(moment), parse_command(command))
+            if cue.command.name in OUTER:
+                raise SettingsError(
+                    f"{cue.command.name} is for a session with a device; a simulation ends by --simulate"
+                )
+            cues.append(cue)
         except (ValueError, SettingsError) as error:
             raise SettingsError(f"{path}, line {number}: {error}") from None
     return cues

@@ -26,7 +26,9 @@ CATCH_UP_S = 2.0
 
 
 def act(looper: Looper, command: LiveCommand, heard: int) -> None:
-    """Carry out a command; `heard`: output sample that was heard when it was given."""
+    """Carry out a command; `heard`: output sample that was heard when it was given. Raises SettingsError."""
+    if command.name not in _ACTIONS:
+        raise SettingsError(f"{command.name} is for a session with a device, not for a looper alone")
     _ACTIONS[command.name](looper, heard, *command.values)
 
 

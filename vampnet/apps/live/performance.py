@@ -152,6 +152,8 @@ class Performance:
             if not (track.vary and track.is_playing and take is not None):
                 self._turns.pop(track.number, None)
                 continue
+            if track.swap is not None and track.swap.song <= song:  # it begins with the next sample
+                take = track.swap.take
             turn = (song - take.origin) // take.n_samples
             before, number = self._turns.get(track.number, (turn, 0))
             self.n_repeats += turn > before and number == take.number

@@ -70,6 +70,8 @@ class Swap:
     song: float
     counts: bool
     """Whether it can be undone: false for undo itself."""
+    back: int = 0
+    """Of undo and redo: steps from the end of the history to the take, which may be there more than once."""
 
 
 class LoopTrack:
@@ -201,9 +203,9 @@ class LoopTrack:
         self.recording, self.swap, self.vary = dub, None, 0
         self._push(dub.take)
 
-    def offer(self, take: Take, song: float, *, counts: bool = True) -> None:
+    def offer(self, take: Take, song: float) -> None:
         """Take over another take of the same length at a position of the song. The newest wins."""
-        self.swap = Swap(take, song, counts)
+        self.swap = Swap(take, song, True)
 
     def step(self, song: float, by: int) -> bool:
         """Go back (-1) or forth (1) among the takes, at a position of the song; False where there is no other."""
@@ -211,7 +213,7 @@ class LoopTrack:
         if not 0 <= place < len(self.history):
             return False
         take = self.history[place]
-        self.offer(take, song, counts=False)
+        self.swap = Swap(take, song, False, len(self.history) - place)
         self.source, self.vary = take.source or take, 0
         return True
 
@@ -278,14 +280,14 @@ class LoopTrack:
     def _take_over(self, output: int) -> None:
         swap, self.swap = self.swap, None
         assert swap is not None
-        self._switch(swap.take, output, swap.counts)
+        self._switch(swap.take, output, swap.back)
 
-    def _switch(self, take: Take, output: int, counts: bool = True) -> None:
+    def _switch(self, take: Take, output: int, back: int = 0) -> None:
         old = self.current
-        if counts:
-            self._push(take)
+        if back:
+            self.place = len(self.history) - back
         else:
-            self.place = self.history.index(take)
+            self._push(take)
         self.switches.append((output, take))
         if old is not None and self._plays:
             self._fade = Fade(old, output, -1.0)

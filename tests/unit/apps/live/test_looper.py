@@ -272,3 +272,24 @@ def test_prompts_are_checked_and_loops_too_short_refused() -> None:
     with pytest.raises(SettingsError, match="must have"):
         looper().load(1, noise(500))
     assert not set(COMMANDS) & set(OUTER)
+
+
+def test_undo_goes_one_take_back_where_a_take_is_there_twice() -> None:
+    core = looper()
+    core.load(1, noise(8000))
+    for seed in (1, 2):
+        do(core, "next")
+        assert answer(core, noise(8000, seed))
+        play(core, 16000)
+    do(core, "back")  # the recording again, after its two variations
+    play(core, 16000)
+    track = core.tracks[0]
+    assert track.history[0] is track.history[3] and track.place == 3
+    for place in (2, 1, 0):
+        do(core, "undo")
+        play(core, 100)
+        assert track.place == place
+    for place in (1, 2, 3):
+        do(core, "redo")
+        play(core, 100)
+        assert track.place == place and track.current is track.history[place]

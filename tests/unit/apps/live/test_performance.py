@@ -213,3 +213,14 @@ def test_a_loop_that_was_stopped_while_it_was_recorded_waits_for_a_start() -> No
 def test_a_latency_before_the_sound_is_refused() -> None:
     with pytest.raises(SettingsError, match="before it is played"):
         LooperConfig(delay=100, latency=-101)
+
+
+def test_a_turn_that_is_swapped_where_a_block_ends_does_not_count_as_repeated(tmp_path: Path) -> None:
+    core = looper(channels=1)
+    show = Performance(core, SimulatedMaker(make, lambda request: 3000))
+    core.load(1, noise(8000))
+    show.do(make_command("vary", [1]))
+    for _ in range(80):
+        show.tend()
+        show.render(np.zeros((1, 500), np.float32))  # 16 blocks are a turn
+    assert core.n_swaps == 4 and show.n_repeats == 0

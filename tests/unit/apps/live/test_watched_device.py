@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -41,11 +42,11 @@ def test_music_goes_on_where_a_lost_device_stopped(error, monkeypatch: pytest.Mo
     monkeypatch.setattr(watched_device, "LOST_S", 0.03)
     monkeypatch.setattr(watched_device, "RETRY_S", 0.01)
     opened: list[FragileDevice] = []
-    refusals = [SettingsError("no output device 'USB'")] * 3
+    is_back = threading.Event()
 
     def open_device(config: DeviceConfig) -> FragileDevice:
-        if opened and refusals:
-            raise refusals.pop()
+        if opened and not is_back.is_set():
+            raise SettingsError("no output device 'USB'")
         assert not opened or config.sample_rate_hz == RATE
         opened.append(FragileDevice(RATE, 1))
         return opened[-1]
@@ -71,11 +72,12 @@ def test_music_goes_on_where_a_lost_device_stopped(error, monkeypatch: pytest.Mo
     player.tick()
     assert core.now == now and device.flush() == 0 and not device.read().size
     player.do(parse_command("gain -6"))
+    is_back.set()
     wait_until(lambda: len(opened) == 2 and not device.text)
     for _ in range(50):
         player.tick()
         opened[1].advance(100)
-    assert device.n_losses == 1 and not refusals and device.n_empty == 0 and device.n_starts == 2
+    assert device.n_losses == 1 and device.n_empty == 0 and device.n_starts == 2
     went_on = np.concatenate(opened[1].played, axis=1)
     assert np.abs(stood).max() > 0.1 and np.abs(went_on[:, 500:]).max() > 0.05
     assert core.now >= now + 4000 and unheard >= 0
