@@ -71,7 +71,7 @@ class Swap:
     counts: bool
     """Whether it can be undone: false for undo itself."""
     back: int = 0
-    """Of undo and redo: steps from the end of the history to the take, which may be there more than once."""
+    """Steps from the end of the history to the take, for undo and redo: a take may be there more than once."""
 
 
 class LoopTrack:
