@@ -107,11 +107,13 @@ def test_forms_of_many_parts_and_odd_names(http: httpx2.Client) -> None:
 
 def test_odd_numbers_and_encodings_of_json(http: httpx2.Client) -> None:
     json_type = {"Content-Type": "application/json"}
-    for text in ('{"task": "generate", "seconds": NaN}', '{"task": "generate", "seconds": 1e400}',
+    for text in ('{"task": "generate", "seconds": 1e400}',
                  '{"task": "generate", "seconds": -0.0}', '{"task": "generate", "sampling": {"steps": 1e30}}',
                  '{"task": "generate", "sampling": {"seed": 99999999999999999999999}}',
-                 '{"task": "vamp", "task": "generate", "seconds": "x"}', '"generate"', "[]", "null"):  # fmt: skip
+                 '"generate"', "[]", "null"):  # fmt: skip
         sentence(http.post("/api/v1/jobs", content=text, headers=json_type), 422)
+    for text in ('{"task": "generate", "seconds": NaN}', '{"task": "vamp", "task": "generate"}'):
+        sentence(http.post("/api/v1/jobs", content=text, headers=json_type), 400)
     for body in (b"\xff\xfe{}", "{}".encode("utf-16"), b"\x1f\x8b\x08\x00" + b"\0" * 20, b"\xed\xa0\x80"):
         answer = http.post("/api/v1/jobs", content=body, headers={**json_type, "Content-Encoding": "gzip"})
         assert answer.status_code in (400, 415, 422)

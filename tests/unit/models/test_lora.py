@@ -267,7 +267,7 @@ def test_fine_tuning_writes_over_nothing_of_the_users(bundle_folder: Path, tmp_p
 
 def test_reports_count_files_and_runs_know_their_music(bundle_folder: Path, tmp_path: Path) -> None:
     audio, work = tones(tmp_path / "audio", 1), tmp_path / "run"
-    data = finetune_module._prepare(audio, work, load_bundle(bundle_folder), SMALL)
+    data = finetune_module._prepare(audio, work, load_bundle(bundle_folder), SMALL, None)
     assert data.held_out is None and data.plain.names == ("0.wav",) and data.train.names == ("0.wav", "0.wav")
     described = {"music": finetune_module._digests(audio)}
     finetune_module._claim(work, described)

@@ -22,7 +22,7 @@ from vampnet.errors import SettingsError
 from vampnet.jobs.request import request_schema
 from vampnet.jobs.result import result_schema
 from vampnet.jobs.table import FINISHED, JobRow, UnknownJob
-from vampnet.storage import parse_json
+from vampnet.storage import cause, parse_json
 from vampnet.version import __version__
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", examples=["7d1c0fd6b9b94a7a8f3e2a11"])]
@@ -260,8 +260,8 @@ async def _submit(
 def _json(text: str | bytes) -> Any:
     try:
         return parse_json(text)
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "the request is no JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"the request is no JSON ({cause(error)})") from None
 
 
 def _show(service: Service) -> Any:
