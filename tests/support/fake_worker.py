@@ -20,6 +20,7 @@ from vampnet.generation.progress import Progress, Report
 from vampnet.jobs.request import Request
 from vampnet.jobs.result import InputFacts, JobOutput, JobResult
 from vampnet.jobs.worker import WorkerConfig, work
+from vampnet.storage import guarded
 
 DIES, CRASHES, REFUSES, DIES_ONCE = 1001, 1002, 1003, 1004
 """Seeds: killed each time, an error of the program, an error of the user, killed in the first try alone."""
@@ -44,7 +45,7 @@ class FakeEngine:
         for step in range(steps):
             report(Progress("coarse", step, steps, step / steps))
             time.sleep(self._step_s)
-            with (self._folder / "steps").open("a") as file:
+            with guarded(self._folder / "steps"), (self._folder / "steps").open("a") as file:
                 file.write(".")
             if step == 1:
                 self._misbehave(request, seed, resume)
@@ -81,4 +82,8 @@ class FakeEngine:
 
 if __name__ == "__main__":
     settings = from_dict(WorkerConfig, json.loads(sys.argv[1]), "worker")
-    work(settings, FakeEngine(Path(settings.data), float(sys.argv[2]), int((sys.argv[3:] or ["1"])[0])))
+    try:
+        work(settings, FakeEngine(Path(settings.data), float(sys.argv[2]), int((sys.argv[3:] or ["1"])[0])))
+    except VampnetError as error:
+        print(f"vampnet worker: {error}", file=sys.stderr)
+        sys.exit(2)

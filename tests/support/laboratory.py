@@ -290,6 +290,8 @@ class Laboratory:
                 warnings.resetwarnings()
                 warnings.simplefilter("error")
             code = vampnet(command.arguments(self.inputs, folder / "out"))
+            if command.client is not None:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # its client may say so once more
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             atexit._run_exitfuncs()
