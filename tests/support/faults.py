@@ -62,7 +62,9 @@ def check_one_line(outcome: Outcome, code: int) -> str:
         return f"exit {outcome.code} at {outcome.call}: {outcome.said[-1200:]}"
     if outcome.code == 2 and len(outcome.errors) != 1:
         return f"{len(outcome.errors)} lines at {outcome.call}: {outcome.said[-300:]}"
-    is_told = outcome.code == 2 and code and "job table" not in outcome.errors[0]  # SQLite names no cause
+    is_told = (
+        outcome.code == 2 and code and not any(name in outcome.errors[0] for name in ("job table", "as a database"))
+    )  # SQLite names no cause
     if is_told and ("free some disk space" in outcome.errors[0]) != (code == errno.ENOSPC):
         return f"hint at {outcome.call}: {outcome.errors[0]}"
     return ""

@@ -71,7 +71,8 @@ class JobTable:
     def __del__(self) -> None:
         """Release the file of a thread that has ended."""
         if hasattr(self, "_db"):
-            self._db.close()
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
 
     def _migrate(self) -> None:
         if self._version() == len(MIGRATIONS):
