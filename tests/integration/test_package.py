@@ -139,7 +139,7 @@ def test_public_names() -> None:
 
 
 def test_help_fits_on_two_screens() -> None:
-    text = pydoc.render_doc(vampnet, renderer=pydoc.plaintext)
+    text = pydoc.render_doc(vampnet, renderer=pydoc.plaintext)  # pyright: ignore[reportAttributeAccessIssue]
     assert len(text.splitlines()) <= 120
     assert text.index("SamplingConfig") < text.index("PACKAGE CONTENTS")
 

@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -134,7 +135,10 @@ def test_analysis_and_exact_previews(http: httpx2.Client, server: tuple[str, Ser
     path = server[1].folder.file(loop)
     assert path is not None
     source, grid = FileSource(path), codec_grid("default")
-    request = {"task": "vamp", "prompt": "(beats(after=75ms) | paint(1-3@40f:52f) | random(0.1)) & drop(0.2)"}
+    request: dict[str, Any] = {
+        "task": "vamp",
+        "prompt": "(beats(after=75ms) | paint(1-3@40f:52f) | random(0.1)) & drop(0.2)",
+    }
     request["sampling"] = {"seed": 11}
     asking = {"file": f"file:{loop}", "request": request}
     view = asked(http, "POST", "/api/v1/preview", json=asking)  # the beats are looked for by itself

@@ -34,7 +34,7 @@ def component(control: dict[str, Any]) -> Any:
     if control["type"] == "dropdown":
         return gr.Dropdown([choice for _, choice in control["choices"]], value=value, label=label)
     if control["type"] == "toggle":
-        return gr.Checkbox(value=value, label=label)
+        return gr.Checkbox(value=bool(value), label=label)
     return gr.Textbox(value=value, label=label)
 
 

@@ -175,7 +175,10 @@ def read_table(path: str | os.PathLike[str]) -> tuple[list[str], list[float], Ve
     """Files, starts in seconds, vectors (N, D) and facts of a table. Raises SettingsError for any other file."""
     require("pyarrow", "embedding tables")
     import pyarrow as pa
-    from pyarrow import compute, parquet
+    import pyarrow.compute
+    from pyarrow import parquet
+
+    compute: Any = pyarrow.compute  # its functions are made when it is imported
 
     files, starts_s, parts = list[str](), list[float](), list[Vectors]()
     try:

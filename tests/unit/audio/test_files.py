@@ -264,7 +264,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, how: s
     source = FileSource(tmp_path / "a.wav")
     blocks = source.blocks()
     next(blocks)
-    audio.write(tmp_path / "b.wav", Audio(0.5 * tone(150000), RATE_HZ))
+    audio.write(tmp_path / "b.wav", Audio(np.float32(0.5) * tone(150000), RATE_HZ))
     if how == "replaced":
         (tmp_path / "b.wav").replace(tmp_path / "a.wav")
         list(blocks)  # of the file that was opened: whole, as it was

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from vampnet.errors import SettingsError
 from vampnet.generation.config import SamplingConfig
 from vampnet.jobs.best_of import followed_audio, wanted_controls
 from vampnet.jobs.check import check_job
-from vampnet.jobs.request import GenerateRequest, InpaintRequest, LoopRequest, OutpaintRequest, Request, VampRequest
+from vampnet.jobs.request import GenerateRequest, InpaintRequest, LoopRequest, OutpaintRequest, VampRequest
 from vampnet.jobs.runner import run_job
 from vampnet.tasks.model import VampNet
 
@@ -50,7 +51,12 @@ def test_bars_clips_and_files_are_compared_as_the_output_is(song: str, tmp_path:
     assert followed_audio(InpaintRequest(input=song, regions=((1, 2),))).n_samples == 8 * RATE_HZ
     steering = SteeringConfig(f"{write_song(tmp_path / 'song.mid')}:chords")
     wanted = wanted_controls(VampRequest(input=song, steering=steering), steering)
-    assert isinstance(wanted, Controls) and str(wanted.chords[0].chord) == "Dm" and wanted.beat_phase is None
+    assert (
+        isinstance(wanted, Controls)
+        and wanted.chords
+        and str(wanted.chords[0].chord) == "Dm"
+        and wanted.beat_phase is None
+    )
 
 
 def test_words_are_compared_with_each_candidates_own_sketch() -> None:
@@ -62,10 +68,8 @@ def test_words_are_compared_with_each_candidates_own_sketch() -> None:
 
 
 @pytest.mark.parametrize("kind", [LoopRequest, OutpaintRequest])
-def test_a_kept_candidate_is_made_again_by_its_command(
-    model: VampNet, song: str, tmp_path: Path, kind: type[Request]
-) -> None:
-    settings = {"after_s": 1.0} if kind is OutpaintRequest else {}
+def test_a_kept_candidate_is_made_again_by_its_command(model: VampNet, song: str, tmp_path: Path, kind: Any) -> None:
+    settings: dict[str, Any] = {"after_s": 1.0} if kind is OutpaintRequest else {}
     request = kind(input=song, steering=SteeringConfig("beats", best_of=2), sampling=FAST, **settings)
     result = run_job(request, [tmp_path / "best.wav"], model=model)
     assert {entry["seed"] for entry in result.facts["candidates"]} == {5, 6}

@@ -73,7 +73,7 @@ def chord(*pitches: int) -> Audio:
     tones = [
         np.sin(2 * np.pi * 440.0 * 2.0 ** ((pitch - 69) / 12) * k * times) / k for pitch in pitches for k in (1, 2, 3)
     ]
-    return Audio(0.1 * np.sum(tones, axis=0, dtype=np.float32)[None].astype(np.float32), RATE_HZ)
+    return Audio(0.1 * np.asarray(tones, np.float32).sum(axis=0)[None].astype(np.float32), RATE_HZ)
 
 
 def test_a_key_is_reached_by_the_nearest_way() -> None:

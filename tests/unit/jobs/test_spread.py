@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ def test_outputs_are_those_of_one_process_and_a_failure_is_a_result(jobs: list[t
 
 
 def test_it_goes_on_where_it_was_stopped(jobs: list[tuple[VampRequest, list[Path]]]) -> None:
-    running = run_jobs_on(InlineEngine(1), jobs)
+    running: Any = run_jobs_on(InlineEngine(1), jobs)
     next(running)
     running.close()
     first, *_ = bytes_of(jobs)

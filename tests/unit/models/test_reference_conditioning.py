@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_what_is_added_is_what_their_code_adds(folder: Path) -> None:
     controls = extract_controls(swelling(), ExtractionConfig(("loudness_db",), 44100, 512)).slice(-3, 60)
     added_NBTD = made(made.features([controls]))
     value_TI = torch.from_numpy(level_features(controls, NAMES))
-    expected_TD = sum(
+    expected_TD: Any = sum(
         value_TI[:, 2 * i : 2 * i + 1] @ state[f"ctrl_encoder.ctrl_encoders.{name}.weight"].T
         + state[f"ctrl_encoder.ctrl_encoders.{name}.bias"]
         for i, name in enumerate(NAMES)

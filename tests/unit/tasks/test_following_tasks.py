@@ -39,7 +39,7 @@ from vampnet.tasks.preview import CodecGrid
 from vampnet.tasks.task import Variation
 
 FAST = SamplingConfig(steps=2, c2f_steps=1, seed=3)
-RHYTHM = {"follow": "rhythm", "guidance": "2"}
+RHYTHM: dict[str, Any] = {"follow": "rhythm", "guidance": "2"}
 Make = Callable[[VampNet, Path], Variation]
 
 

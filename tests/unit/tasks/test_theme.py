@@ -147,4 +147,4 @@ def test_an_inpainted_region_keeps_its_theme(model: VampNet) -> None:
         model.inpaint(audio, regions=[(6.0, 8.0)], prompt="periodic(2)", theme=theme, sampling=FAST).audio.samples
         for theme in (Periodic(1), None)
     ]
-    assert np.array_equal(*prompted)
+    assert np.array_equal(prompted[0], prompted[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from vampnet.models.config import ConditioningConfig
 from vampnet.models.control_features import columns, n_features
 from vampnet.training.control_dropout import drop_controls
 from vampnet.training.data.token_shards import shard_header, write_shard
-from vampnet.training.recipe import find_recipe, read_recipe
+from vampnet.training.recipe import ConditioningRecipe, find_recipe, read_recipe
 from vampnet.training.train import train
 
 RECIPE = """
@@ -102,4 +101,4 @@ def test_the_shipped_recipe_knows_the_composers_names() -> None:
     from synthcorpus.compose.style_table import STYLES
 
     shipped = read_recipe(find_recipe("conditioning"))
-    assert dataclasses.is_dataclass(shipped) and set(shipped.styles) == {style.name for style in STYLES}
+    assert isinstance(shipped, ConditioningRecipe) and set(shipped.styles) == {style.name for style in STYLES}

@@ -123,8 +123,8 @@ def test_repeated_recordings_are_found_by_bytes_and_by_sound(tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     write(tmp_path / "first.wav", first)
     (tmp_path / "copy.wav").write_bytes((tmp_path / "first.wav").read_bytes())
-    write(tmp_path / "quiet.flac", Audio(first.samples * 0.3, 22050))
-    hiss = rng.standard_normal(first.samples.shape).astype(np.float32) * 0.005
+    write(tmp_path / "quiet.flac", Audio(first.samples * np.float32(0.3), 22050))
+    hiss = rng.standard_normal(first.samples.shape).astype(np.float32) * np.float32(0.005)
     write(tmp_path / "cut.wav", Audio((first.samples + hiss)[:, 40000:], 22050))
     write(tmp_path / "other.wav", noisy(6.0, 2))
     (tmp_path / "broken.wav").write_bytes(b"RIFF")

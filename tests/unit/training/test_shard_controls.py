@@ -39,6 +39,8 @@ def test_signals_are_packed_and_read_back() -> None:
     facts = {"key": "D minor", "tempo_bpm": 99.5, "instruments": ["piano", "drums"]}
     again = unpack_signals(rows_TI, facts)
     assert again.names == own.names and again.instruments == own.instruments
+    assert again.chroma is not None and own.chroma is not None
+    assert again.loudness_db is not None and own.loudness_db is not None
     np.testing.assert_allclose(again.chroma, own.chroma, atol=1e-3)
     np.testing.assert_allclose(again.loudness_db, own.loudness_db, atol=0.05)
 

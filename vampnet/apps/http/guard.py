@@ -89,6 +89,8 @@ class Guard:
                 401, "an API key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": 'Bearer realm="vampnet"'}
             )
         scope["state"]["owner"] = owner
+        if b"content-length" in headers and b"transfer-encoding" in headers:  # two readings: one might hide a call
+            raise HTTPException(400, "a body is chunked or has a length, not both", {"Connection": "close"})
         length = headers.get(b"content-length", b"0").decode("latin-1")
         if length.isdecimal() and int(length[:20]) > self._most_bytes:
             raise self.too_large()

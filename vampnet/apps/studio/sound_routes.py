@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field
 
@@ -181,6 +181,8 @@ def ask_helper(helper: Probe, path: FilePath, function: Any, *arguments: Any) ->
     try:
         return helper.ask(function, *arguments)
     except VampnetError as error:
+        if not path.exists():
+            raise HTTPException(404, "this sound is gone: it was deleted") from None
         raise type(error)(str(error).replace(f"{path.parent}/", "")) from None
 
 
