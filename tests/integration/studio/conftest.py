@@ -81,4 +81,6 @@ def _is_own(url: str, address: str) -> bool:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Folder for screenshots: that of the environment's STUDIO_PICTURES, else one of the test's own."""
-    return Path(os.environ.get("STUDIO_PICTURES") or tmp_path)
+    folder = Path(os.environ.get("STUDIO_PICTURES") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
